@@ -1,0 +1,88 @@
+"""A bigram table that plays the model: the engine is tested on drafts and verdicts one can check by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from tr_core.target import Draft
+
+
+class ToyVocabulary:
+    """Token 0 is “a”, 1 is “b”, …"""
+
+    fingerprint = "toy"
+
+    def token_bytes(self, token: int) -> bytes:
+        return chr(ord("a") + token).encode()
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return "".join(self.token_bytes(t).decode() for t in ids)
+
+
+class ToyTarget:
+    """``ToyTarget({5: [6, 3, 1], …})``: after token 5 the model's best is 6, then 3, then 1, then the rest by id.
+
+    The cache is the list of tokens whose keys would be in it, so a wrong ``keep`` shows as wrong text.
+    """
+
+    name = "toy"
+    family = "bigram"
+    attention = "none"
+    device = torch.device("cpu")
+    dtype = torch.float32
+    vocabulary = ToyVocabulary()
+
+    def __init__(
+        self,
+        table: dict[int, list[int]],
+        vocab_size: int = 10,
+        *,
+        eos: Sequence[int] = (),
+        max_length: int = 1000,
+    ) -> None:
+        self.table = table
+        self.vocab_size = vocab_size
+        self.eos_ids = frozenset(eos)
+        self.max_length = max_length
+        self.cache: list[int] = []
+        self.passes = 0
+        self._pending: list[int] | None = None
+
+    @property
+    def length(self) -> int:
+        return len(self.cache)
+
+    def fork(self) -> ToyTarget:
+        return ToyTarget(self.table, self.vocab_size, eos=tuple(self.eos_ids), max_length=self.max_length)
+
+    def reset(self) -> None:
+        self.cache = []
+
+    def prefill(self, ids: Sequence[int], observe: Callable[[int, torch.Tensor], None] | None = None) -> None:
+        self.cache += ids
+        if observe is not None and ids:
+            observe(0, torch.stack([self.logits(t) for t in ids]))
+
+    def score(self, draft: Draft) -> torch.Tensor:
+        assert self._pending is None, "keep() must follow each score()"
+        self.passes += 1
+        self._pending = draft.tokens.tolist()
+        return torch.stack([self.logits(t) for t in self._pending])
+
+    def keep(self, nodes: Sequence[int]) -> None:
+        assert self._pending is not None
+        self.cache += [self._pending[n] for n in nodes]
+        self._pending = None
+
+    def stopper(self, strings: Sequence[str]) -> Callable[[Sequence[int]], bool]:
+        return lambda ids: any(self.vocabulary.decode(ids).endswith(s) for s in strings)
+
+    def logits(self, token: int) -> torch.Tensor:
+        """(V,) the listed followers first, all others after them in the order of their ids."""
+        best = self.table.get(token, [])
+        order = best + [t for t in range(self.vocab_size) if t not in best]
+        scores = torch.empty(self.vocab_size)
+        scores[torch.tensor(order)] = torch.arange(self.vocab_size, 0, -1, dtype=torch.float32)
+        return scores

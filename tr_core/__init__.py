@@ -1,0 +1,45 @@
+"""Token Recycling (Luo et al., arXiv 2408.08696): lossless speculative decoding from recycled candidates.
+
+    from tr_core import Session, Settings, load_target
+    target = load_target("assets/models/pocket")
+    session = Session(target, Settings(max_new_tokens=64)).start(target.vocabulary.encode("Once upon a time"))
+    for step in session.run():
+        print(step.index, target.vocabulary.decode(step.emitted))
+
+The names below load on first use, so that reading a trace needs no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tr_core.errors import TokenRecyclingError
+    from tr_core.hf_target import load_target
+    from tr_core.matrix import CandidateMatrix
+    from tr_core.recording import Recording
+    from tr_core.session import Session
+    from tr_core.settings import Settings
+    from tr_core.trace import RunTrace, StepTrace
+    from tr_core.tree import DraftTree, TreeTemplate
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "CandidateMatrix": "matrix",
+    "DraftTree": "tree",
+    "Recording": "recording",
+    "RunTrace": "trace",
+    "Session": "session",
+    "Settings": "settings",
+    "StepTrace": "trace",
+    "TokenRecyclingError": "errors",
+    "TreeTemplate": "tree",
+    "load_target": "hf_target",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tr_core' has no attribute {name!r}")
+    return getattr(import_module(f"tr_core.{_HOMES[name]}"), name)

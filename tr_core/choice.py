@@ -1,0 +1,75 @@
+"""The model's own pick after a node: the argmax, or a sample that plain sampling would have drawn too.
+
+Sampling. Plain sampling in transformers draws a token as ``argmax(p / q)`` with fresh exponential noise q of the
+vocabulary's width for every position (what ``torch.multinomial`` does for one sample). Here the noise of the i-th new token is
+the i-th draw of a generator with the run's seed, and all nodes that could become that token share it. So the choice
+at a node depends on its text and the seed alone, and the output equals ``torch.manual_seed(seed)`` followed
+by ``model.generate(do_sample=True, …)``, token for token.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+from tr_core.tree import TreeTemplate
+
+
+class Chooser(Protocol):
+    """Picks one token after each node."""
+
+    def __call__(self, logits: torch.Tensor, template: TreeTemplate, emitted: int) -> torch.Tensor:
+        """(N + 1,) int64 choices from float32 logits (N + 1, V) of the nodes of ``template``.
+
+        ``emitted`` is the number of new tokens before this step; it never falls from call to call.
+        """
+        ...
+
+
+class Greedy:
+    """The most probable token; the lowest id where two are equal, as ``argmax`` has it."""
+
+    def __call__(self, logits: torch.Tensor, template: TreeTemplate, emitted: int) -> torch.Tensor:
+        return logits.argmax(dim=-1)
+
+
+class Sampled:
+    """A sample at a temperature, from the best ``top_k`` tokens or the smallest set of probability ``top_p``.
+
+    Args:
+        temperature: above 0.
+        top_p: in (0, 1]; 1 keeps all.
+        top_k: 0 keeps all.
+        seed: of the run's noise.
+    """
+
+    def __init__(self, temperature: float, top_p: float, top_k: int, seed: int, device: torch.device) -> None:
+        # transformers' own warpers in its own order, so that the probabilities are its own to the last bit.
+        self._warpers = []
+        if temperature != 1.0:
+            self._warpers.append(TemperatureLogitsWarper(temperature))
+        if top_k:
+            self._warpers.append(TopKLogitsWarper(top_k=top_k))
+        if top_p < 1.0:
+            self._warpers.append(TopPLogitsWarper(top_p=top_p))
+        self._generator = torch.Generator(device).manual_seed(seed)
+        self._noise: list[torch.Tensor] = []
+        self._first = 0
+
+    def __call__(self, logits: torch.Tensor, template: TreeTemplate, emitted: int) -> torch.Tensor:
+        self._draw_until(emitted, template.depth + 1, logits)
+        for warper in self._warpers:
+            logits = warper(None, logits)
+        probabilities = logits.softmax(dim=-1)
+        depths = torch.tensor(template.depths, device=logits.device)
+        return (probabilities / torch.cat(self._noise)[depths]).argmax(dim=-1)
+
+    def _draw_until(self, emitted: int, count: int, like: torch.Tensor) -> None:
+        """Hold the noise of new tokens ``emitted`` … ``emitted + count − 1``, each drawn once and in order."""
+        while self._first + len(self._noise) < emitted + count:
+            row = torch.empty(1, like.shape[-1], dtype=torch.float32, device=like.device)
+            self._noise.append(row.exponential_(generator=self._generator))
+        del self._noise[: emitted - self._first]
+        self._first = emitted

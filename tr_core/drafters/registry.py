@@ -1,0 +1,68 @@
+"""All drafters by name. A new one is a file beside this and a line in ``DRAFTERS``; the tests pick it up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from tr_core.drafters.base import Drafter
+from tr_core.drafters.plain import Plain
+from tr_core.drafters.prompt_lookup import PromptLookup
+from tr_core.drafters.token_recycling import TokenRecycling
+from tr_core.errors import SettingsError
+from tr_core.matrix import CandidateMatrix
+
+
+@dataclass(frozen=True)
+class DrafterEntry:
+    """How a drafter is made, and what it is in a few words.
+
+    Attributes:
+        create: ``create(vocab_size, k, device)``.
+        summary: one line for the page and the command line.
+        has_matrix: whether a candidate matrix can be saved, loaded and kept for a hot start.
+        uses_tree: whether the template gives the draft's shape; otherwise only its number of nodes counts.
+    """
+
+    create: Callable[[int, int, torch.device], Drafter]
+    summary: str
+    has_matrix: bool = False
+    uses_tree: bool = False
+
+
+DRAFTERS = {
+    "token_recycling": DrafterEntry(
+        lambda vocab_size, k, device: TokenRecycling(CandidateMatrix(vocab_size, k, device)),
+        "a tree from the recycled candidates of every token scored so far (Luo et al. 2025)",
+        has_matrix=True,
+        uses_tree=True,
+    ),
+    "prompt_lookup": DrafterEntry(
+        lambda vocab_size, k, device: PromptLookup(device),
+        "a chain copied from the latest place where the last three, two or one tokens stood (Saxena 2023)",
+    ),
+    "none": DrafterEntry(lambda vocab_size, k, device: Plain(device), "plain decoding: one token a pass"),
+}
+
+
+def entry(name: str) -> DrafterEntry:
+    """The registry's line for ``name``.
+
+    Raises:
+        SettingsError: there is no such drafter.
+    """
+    if name not in DRAFTERS:
+        raise SettingsError(f"There is no drafter “{name}”: choose {', '.join(DRAFTERS)}.")
+    return DRAFTERS[name]
+
+
+def create(name: str, vocab_size: int, k: int, device: torch.device) -> Drafter:
+    """A new drafter that knows nothing yet.
+
+    Raises:
+        SettingsError: there is no such drafter.
+        MatrixError: k does not fit the vocabulary.
+    """
+    return entry(name).create(vocab_size, k, device)

@@ -1,0 +1,46 @@
+"""What can go wrong by bad input, as a tree.
+
+    TokenRecyclingError
+    ├── SettingsError          a setting is out of range, or two settings cannot go together
+    ├── PromptError            the prompt is empty, too long, or not text
+    ├── TemplateError          a tree template is no tree, or does not fit k or the node limit
+    ├── ModelError             no such model, or it cannot be loaded
+    │   └── UnsupportedModelError   the model loads, but tree decoding would not be exact on it
+    ├── MatrixError            a stored candidate matrix is broken or of another tokenizer
+    └── TraceError             a stored trace is broken or of another schema
+
+The doors (command line, page, API) catch ``TokenRecyclingError`` only: its text is one sentence made for the
+reader. Everything else is a bug and must be seen. This module imports no torch.
+"""
+
+
+class TokenRecyclingError(Exception):
+    """Base of all errors that a user can cause and mend."""
+
+
+class SettingsError(TokenRecyclingError):
+    """A setting is out of range, or two settings cannot go together."""
+
+
+class PromptError(TokenRecyclingError):
+    """The prompt is empty, too long for the model, or not text."""
+
+
+class TemplateError(TokenRecyclingError):
+    """A tree template is no tree, has a rank that k cannot fill, or has too many nodes."""
+
+
+class ModelError(TokenRecyclingError):
+    """The model cannot be found or loaded."""
+
+
+class UnsupportedModelError(ModelError):
+    """The model is of a kind on which tree decoding would not equal plain decoding."""
+
+
+class MatrixError(TokenRecyclingError):
+    """A stored candidate matrix is broken, or belongs to another tokenizer or k."""
+
+
+class TraceError(TokenRecyclingError):
+    """A stored trace is broken, or of a schema that this version does not know."""

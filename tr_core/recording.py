@@ -1,0 +1,105 @@
+"""A session's steps collected to a ``RunTrace``, with the text of every token that occurs in them."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections.abc import Iterable
+
+import torch
+import transformers
+
+import tr_core
+from tr_core.session import Session
+from tr_core.trace import SCHEMA, RunInfo, RunTrace, StepTrace
+
+
+class Recording:
+    """Collects what a started session does. Give it every step; ask it for the trace at any time."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._vocabulary = session.target.vocabulary
+        self.info = describe(session)
+        self.steps: list[StepTrace] = []
+        self.pieces: dict[int, str] = {}
+        self.partial_bytes: dict[int, str] = {}
+        self._learn(self.info.prompt_ids)
+
+    def add(self, step: StepTrace) -> dict[int, str]:
+        """Append a step; returns the pieces of the tokens that occur in it for the first time in this run."""
+        self.steps.append(step)
+        return self._learn(tokens_of(step))
+
+    def trace(self, *, reference_identical: bool | None = None) -> RunTrace:
+        """The run so far."""
+        return RunTrace(
+            schema=SCHEMA,
+            info=self.info,
+            steps=tuple(self.steps),
+            pieces=dict(self.pieces),
+            partial_bytes=dict(self.partial_bytes),
+            text=self._vocabulary.decode(self._session.output_ids),
+            stop_reason=self._session.stop_reason,
+            reference_identical=reference_identical,
+        )
+
+    def _learn(self, tokens: Iterable[int]) -> dict[int, str]:
+        new = {}
+        for token in set(tokens) - self.pieces.keys():
+            raw = self._vocabulary.token_bytes(token)
+            new[token] = visible_piece(raw)
+            if new[token].encode() != raw:
+                self.partial_bytes[token] = raw.hex()
+        self.pieces |= new
+        return new
+
+
+def record(session: Session) -> RunTrace:
+    """Run a started session to its end and return the trace."""
+    recording = Recording(session)
+    for step in session.run():
+        recording.add(step)
+    return recording.trace()
+
+
+def describe(session: Session) -> RunInfo:
+    """What a started session runs: enough to run it again."""
+    target, settings = session.target, session.settings
+    plain = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
+    return RunInfo(
+        model=target.name,
+        family=target.family,
+        tokenizer=target.vocabulary.fingerprint,
+        vocab_size=target.vocab_size,
+        drafter=settings.drafter,
+        tree=session.template.name,
+        nodes=session.template.nodes,
+        k=settings.k,
+        settings=plain | {"tree": settings.tree_name, "stop": list(settings.stop)},
+        dtype=str(target.dtype).removeprefix("torch."),
+        device=str(target.device),
+        attention=target.attention,
+        versions={
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+            "transformers": transformers.__version__,
+            "tr_core": tr_core.__version__,
+        },
+        prompt_ids=tuple(session.prompt_ids),
+        prefill_ms=round(session.prefill_ms, 3),
+        rows_seen=session.rows_seen,
+    )
+
+
+def tokens_of(step: StepTrace) -> set[int]:
+    """Every token id that a step mentions."""
+    rows = (t for r in step.rows for t in (r.token, *r.before, *r.after))
+    return {*step.tokens, *step.choices, *step.emitted, *(t for c in step.candidates for t in c), *rows}
+
+
+def visible_piece(raw: bytes) -> str:
+    """Text of a token; bytes that are no UTF-8 of their own as ``<0xE2>``."""
+    # surrogateescape maps each stray byte to one lone surrogate U+DC80 … U+DCFF, and nothing else to these.
+    text = raw.decode("utf-8", errors="surrogateescape")
+    return "".join(f"<0x{ord(c) - 0xDC00:02X}>" if "\udc80" <= c <= "\udcff" else c for c in text)

@@ -1,0 +1,208 @@
+"""One prompt being decoded: ``start`` once, then ``step`` until ``stop_reason`` is set.
+
+The life of a step is told in design.md §4: propose, score, walk, clip, keep, observe, record.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from tr_core import templates
+from tr_core.choice import Greedy, Sampled
+from tr_core.drafters import registry
+from tr_core.drafters.base import Drafter
+from tr_core.errors import PromptError, SettingsError
+from tr_core.readout import Readout
+from tr_core.settings import Settings
+from tr_core.target import Target
+from tr_core.trace import StepTrace, Timing
+from tr_core.tree import DraftTree, TreeTemplate
+from tr_core.verify import walk
+
+
+class Session:
+    """Decodes one prompt with one target, step by step.
+
+    Args:
+        target: the model; the session uses its cache alone until it is done (``target.fork()`` gives another).
+        settings: how to decode.
+        drafter: one that already knows something, for a hot start; a new one by default.
+
+    Raises:
+        SettingsError: the settings do not fit the model or the drafter.
+        TemplateError: the tree is none, or does not fit k.
+        MatrixError: k does not fit the vocabulary.
+    """
+
+    def __init__(self, target: Target, settings: Settings | None = None, *, drafter: Drafter | None = None) -> None:
+        self.target = target
+        self.settings = settings = settings or Settings()
+        if settings.k > target.vocab_size:
+            raise SettingsError(f"k is {settings.k}, but the model's vocabulary has only {target.vocab_size} tokens.")
+        self.drafter = drafter or registry.create(settings.drafter, target.vocab_size, settings.k, target.device)
+        if self.drafter.name != settings.drafter:
+            raise SettingsError(f"The settings ask for {settings.drafter}, the drafter given is {self.drafter.name}.")
+        matrix = getattr(self.drafter, "matrix", None)
+        if matrix is not None and matrix.k != settings.k:
+            raise SettingsError(f"The matrix has k = {matrix.k}, the settings ask for k = {settings.k}: choose the same.")
+        self.template = _template(settings, target.device.type)
+        self._choose = Greedy()
+        self._stopped_by_string = target.stopper(settings.stop) if settings.stop else None
+        self.stop_reason: str | None = None
+        self.prefill_ms = 0.0
+        self.rows_seen = 0
+        self.steps = 0
+        self._context: list[int] = []
+        self._prompt_length = 0
+
+    @property
+    def prompt_ids(self) -> list[int]:
+        return self._context[: self._prompt_length]
+
+    @property
+    def output_ids(self) -> list[int]:
+        """New tokens so far, the prompt not included."""
+        return self._context[self._prompt_length :]
+
+    def start(self, prompt_ids: Sequence[int]) -> Session:
+        """Prefill all of the prompt but its last token, which becomes the first root. Returns the session.
+
+        Raises:
+            PromptError: the prompt is empty, or leaves no room for a new token, or has ids outside the vocabulary.
+        """
+        target, settings = self.target, self.settings
+        prompt = [int(t) for t in prompt_ids]
+        if not prompt:
+            raise PromptError("The prompt is empty: type some text first.")
+        if len(prompt) >= target.max_length:
+            raise PromptError(
+                f"The prompt has {len(prompt):,} tokens, but {target.name} takes {target.max_length:,} at most "
+                f"with at least one new token: shorten it by {len(prompt) - target.max_length + 1:,}."
+            )
+        if not 0 <= min(prompt) <= max(prompt) < target.vocab_size:
+            raise PromptError(f"The prompt has token ids outside the model's vocabulary of {target.vocab_size:,}.")
+        self._context, self._prompt_length = prompt, len(prompt)
+        self.stop_reason, self.steps = None, 0
+        if settings.temperature > 0:
+            self._choose = Sampled(
+                settings.temperature, settings.top_p, settings.top_k, settings.seed, target.device
+            )  # a fresh one: the noise starts with the prompt
+        began = time.perf_counter()
+        self.drafter.begin()
+        target.reset()
+        learn = settings.prompt_rows and registry.entry(settings.drafter).has_matrix
+        target.prefill(prompt[:-1], self._observe_prompt if learn else None)
+        self.rows_seen = self.drafter.rows_seen
+        self.prefill_ms = (time.perf_counter() - began) * 1e3
+        return self
+
+    def step(self) -> StepTrace:
+        """One forward pass and all around it. Emits at least one token.
+
+        Raises:
+            RuntimeError: the session has not started, or has already stopped.
+        """
+        if not self._context or self.stop_reason is not None:
+            raise RuntimeError("step() needs a started session that has not stopped")
+        committed, emitted_before = len(self._context), len(self.output_ids)
+        watch = _Watch(self.target.device, self.settings.trace)
+
+        draft = self.drafter.propose(self._context, self.template)
+        draft_ms = watch.lap()
+        logits = self.target.score(draft)
+        forward_ms = watch.lap()
+        choices = self._choose(logits, draft.template, emitted_before)
+        candidates = logits.topk(self.settings.k, dim=-1).indices
+        probabilities = None
+        if self.settings.trace:
+            probabilities = (logits.gather(-1, candidates) - logits.logsumexp(-1, keepdim=True)).exp()
+        verify_ms = watch.lap()
+        updates = self.drafter.observe(draft, candidates)
+        update_ms = watch.lap()
+        host = Readout(draft, choices, candidates, probabilities, updates)
+
+        tree = DraftTree(draft.template, host.tokens, frozenset(np.flatnonzero(~host.seen).tolist()))
+        verdict = walk(tree, host.choices)
+        emitted = self._clip([*(tree.tokens[n] for n in verdict.path), verdict.bonus])
+        path = verdict.path[: len(emitted)]
+        bonus = verdict.bonus if len(emitted) > len(path) else None
+        # The last emitted token is the next root: its keys and values are not kept, the next pass computes them.
+        self.target.keep((0, *path)[: len(emitted)])
+        verify_ms += watch.lap()
+
+        self.steps += 1
+        if self.target.length != len(self._context) - 1:
+            raise RuntimeError(f"cache holds {self.target.length} tokens, must hold {len(self._context) - 1}")
+        return StepTrace(
+            index=self.steps,
+            committed=committed,
+            tokens=tree.tokens,
+            parents=tree.template.parents,
+            ranks=tree.template.ranks,
+            unseen=tuple(sorted(tree.unseen)),
+            choices=host.choices,
+            candidates=host.candidates,
+            probabilities=host.probabilities,
+            path=path,
+            bonus=bonus,
+            emitted=tuple(emitted),
+            stop=self.stop_reason,
+            rows=host.rows,
+            timing=Timing(draft_ms, forward_ms, verify_ms, update_ms),
+            cached=self.target.length,
+        )
+
+    def run(self) -> Iterator[StepTrace]:
+        """Step until the session stops. Leave the loop to interrupt it; ``run()`` again goes on."""
+        while self.stop_reason is None:
+            yield self.step()
+
+    def _observe_prompt(self, offset: int, logits: torch.Tensor) -> None:
+        tokens = torch.tensor(self._context[offset : offset + len(logits)], device=logits.device)
+        self.drafter.observe_prompt(tokens, logits.topk(self.settings.k, dim=-1).indices)
+
+    def _clip(self, tokens: list[int]) -> list[int]:
+        """Append ``tokens`` to the output as far as plain decoding would have gone, and return that part."""
+        for count, token in enumerate(tokens, start=1):
+            self._context.append(token)
+            self.stop_reason = self._reason_to_stop(token)
+            if self.stop_reason is not None:
+                return tokens[:count]
+        return tokens
+
+    def _reason_to_stop(self, token: int) -> str | None:
+        if not self.settings.ignore_eos and token in self.target.eos_ids:
+            return "eos"
+        if self._stopped_by_string is not None and self._stopped_by_string(self._context):
+            return "stop_string"
+        if len(self.output_ids) >= self.settings.max_new_tokens:
+            return "max_new_tokens"
+        if len(self._context) >= self.target.max_length:
+            return "model_length"
+        return None
+
+
+def _template(settings: Settings, device: str) -> TreeTemplate:
+    if isinstance(settings.tree, TreeTemplate):
+        settings.tree.check_k(settings.k)
+        return settings.tree
+    return templates.resolve(settings.tree, device=device, k=settings.k)
+
+
+class _Watch:
+    """Milliseconds between laps, the device waited for when tracing, since a GPU works behind the host's back."""
+
+    def __init__(self, device: torch.device, wait: bool) -> None:
+        self._wait = wait and device.type != "cpu"
+        self._last = time.perf_counter()
+
+    def lap(self) -> float:
+        if self._wait:
+            torch.accelerator.synchronize()
+        now = time.perf_counter()
+        elapsed, self._last = (now - self._last) * 1e3, now
+        return elapsed

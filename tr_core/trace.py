@@ -1,0 +1,226 @@
+"""What one step did, and what a run did: frozen records that go to JSON and back. No torch here.
+
+Every view, metric, export and test reads these and nothing else. The classes are msgspec structs, so reading
+a file checks every field's type, and an unknown or missing field is told by its place.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from tr_core.errors import TraceError
+from tr_core.tree import DraftTree, TreeTemplate
+
+SCHEMA = 1
+
+Status = Literal["root", "accepted", "rejected", "unseen"]
+Change = Literal["fresh", "moved", "kept"]
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """Milliseconds of each part of a step, on the host's clock, the device waited for."""
+
+    draft_ms: float
+    forward_ms: float
+    verify_ms: float
+    update_ms: float
+
+    @property
+    def total_ms(self) -> float:
+        return self.draft_ms + self.forward_ms + self.verify_ms + self.update_ms
+
+
+class RowChange(msgspec.Struct, frozen=True):
+    """One matrix row that a step overwrote.
+
+    Attributes:
+        token: whose row it is.
+        node: the scored node that wrote it.
+        before: (k,) candidates until then; empty if the row had never been written.
+        after: (k,) candidates since.
+    """
+
+    token: int
+    node: int
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """(k,) what happened to each place: a candidate that is new, was elsewhere in the row, or stayed."""
+        place = {token: rank for rank, token in enumerate(self.before)}
+        return tuple(
+            "fresh" if t not in place else "kept" if place[t] == rank else "moved" for rank, t in enumerate(self.after)
+        )
+
+    @property
+    def evicted(self) -> tuple[int, ...]:
+        """Candidates that were in the row and no longer are, best first."""
+        return tuple(t for t in self.before if t not in self.after)
+
+
+class StepTrace(msgspec.Struct, frozen=True):
+    """One step: the draft, the model's verdict on every node, what was emitted, and the rows overwritten.
+
+    Attributes:
+        index: number of the step in its run, from 1.
+        committed: prompt and output tokens before this step; the root stands at position ``committed − 1``.
+        tokens, parents, ranks: (N + 1,) the draft tree; see ``TreeTemplate``.
+        unseen: nodes below a never-written row; their token is a filler.
+        choices: (N + 1,) the model's own pick after each node: argmax, or the sample.
+        candidates: (N + 1, k) the model's best tokens after each node, best first.
+        probabilities: (N + 1, k) their probabilities at temperature 1.
+        path: accepted nodes, root excluded, cut where the run stopped.
+        bonus: the choice after the path, or None if the run stopped before it.
+        emitted: tokens added to the output: those of the path, then the bonus.
+        stop: why the run ended with this step, or None. See ``STOP_REASONS``.
+        rows: matrix rows overwritten, in the order of the nodes that wrote them.
+        timing: milliseconds of each part.
+        cached: tokens whose keys and values are in the cache after this step; always committed − 1 of the next.
+    """
+
+    index: int
+    committed: int
+    tokens: tuple[int, ...]
+    parents: tuple[int, ...]
+    ranks: tuple[int, ...]
+    unseen: tuple[int, ...]
+    choices: tuple[int, ...]
+    candidates: tuple[tuple[int, ...], ...]
+    probabilities: tuple[tuple[float, ...], ...]
+    path: tuple[int, ...]
+    bonus: int | None
+    emitted: tuple[int, ...]
+    stop: str | None
+    rows: tuple[RowChange, ...]
+    timing: Timing
+    cached: int
+
+    @property
+    def tree(self) -> DraftTree:
+        template = TreeTemplate("traced", self.parents, self.ranks)
+        return DraftTree(template, self.tokens, frozenset(self.unseen))
+
+    @property
+    def statuses(self) -> tuple[Status, ...]:
+        """(N + 1,) what became of each node."""
+        path, unseen = set(self.path), set(self.unseen)
+        return ("root",) + tuple(
+            "accepted" if n in path else "unseen" if n in unseen else "rejected" for n in range(1, len(self.tokens))
+        )
+
+
+STOP_REASONS = {
+    "eos": "the model chose an end token",
+    "stop_string": "a stop string was written",
+    "max_new_tokens": "the limit of new tokens was reached",
+    "model_length": "the model's maximum length was reached",
+}
+
+
+class RunInfo(msgspec.Struct, frozen=True):
+    """What was run: enough to run it again.
+
+    Attributes:
+        model: Hub id or folder name, as chosen.
+        family: transformers' ``model_type``.
+        tokenizer: fingerprint of the vocabulary, 16 hex digits.
+        vocab_size: width of the logits.
+        drafter, tree, nodes, k: how drafts are made; ``nodes`` is the budget.
+        settings: all settings by name.
+        dtype, device, attention: how the model ran.
+        versions: of python, torch, transformers and this package.
+        prompt_ids: the prompt's token ids.
+        prefill_ms: milliseconds of the prefill.
+        rows_seen: rows of the matrix that held candidates after the prefill; 0 for drafters without one.
+    """
+
+    model: str
+    family: str
+    tokenizer: str
+    vocab_size: int
+    drafter: str
+    tree: str
+    nodes: int
+    k: int
+    settings: dict[str, Any]
+    dtype: str
+    device: str
+    attention: str
+    versions: dict[str, str]
+    prompt_ids: tuple[int, ...]
+    prefill_ms: float
+    rows_seen: int
+
+
+class RunTrace(msgspec.Struct, frozen=True):
+    """A whole run.
+
+    Attributes:
+        schema: version of this format.
+        info: what was run.
+        steps: its steps, in order.
+        pieces: text of every token id that occurs in the run; bytes that are no text of their own as ``<0xE2>``.
+        partial_bytes: hexadecimal bytes of the tokens that are no text of their own.
+        text: the output, decoded.
+        stop_reason: why it ended, or None if it was interrupted. See ``STOP_REASONS``.
+        reference_identical: whether plain decoding with none of our code gave the same ids; None if not checked.
+    """
+
+    schema: int
+    info: RunInfo
+    steps: tuple[StepTrace, ...]
+    pieces: dict[int, str]
+    partial_bytes: dict[int, str]
+    text: str
+    stop_reason: str | None
+    reference_identical: bool | None = None
+
+    @property
+    def output_ids(self) -> tuple[int, ...]:
+        return tuple(t for s in self.steps for t in s.emitted)
+
+    def to_json(self) -> str:
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> RunTrace:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            TraceError: the text is no JSON, is cut short, lacks a field, or is of another schema.
+        """
+        try:
+            schema = msgspec.json.decode(text, type=_Versioned).schema
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise TraceError(f"This is not a complete trace file: {error}.") from error
+        if schema != SCHEMA:
+            newer = "newer" if schema > SCHEMA else "older"
+            raise TraceError(
+                f"This trace has schema {schema}, {newer} than schema {SCHEMA} that this version reads; "
+                f"{'update the explorer' if schema > SCHEMA else 'record the run again'}."
+            )
+        try:
+            trace = msgspec.json.decode(text, type=cls)
+            for step in trace.steps:
+                _check(step)
+        except msgspec.DecodeError as error:
+            raise TraceError(f"This trace file is damaged: {error}.") from error
+        return trace
+
+
+class _Versioned(msgspec.Struct):
+    schema: int
+
+
+def _check(step: StepTrace) -> None:
+    """Refuse a step whose parts do not fit each other, which no type can tell."""
+    size = len(step.tokens)
+    lengths = {len(x) for x in (step.parents, step.ranks, step.choices, step.candidates, step.probabilities)}
+    emitted = tuple(step.tokens[n] for n in step.path if 0 < n < size) + (() if step.bonus is None else (step.bonus,))
+    nodes = {*step.path, *step.unseen, *(r.node for r in step.rows)}
+    if lengths != {size} or emitted != step.emitted or not nodes <= set(range(size)):
+        raise TraceError(f"This trace file is damaged: the parts of step {step.index} do not fit each other.")
+    TreeTemplate("traced", step.parents, step.ranks)
