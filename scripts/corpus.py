@@ -69,7 +69,7 @@ def _passages(text: str, size: int) -> list[str]:
         if len(current) >= size:
             passages.append(current)
             current = ""
-    return passages + [current] if current.strip() else passages
+    return [*passages, current] if current.strip() else passages
 
 
 def _standard_library() -> list[str]:

@@ -167,8 +167,8 @@ def main() -> None:
         progress["step"] += 1
         if progress["step"] % 20 == 0:
             print(
-                f"step {progress['step']:5d}  {share:6.1%}  loss {smooth:.3f}  {ids[:, 1:].numel() / took:,.0f} tokens/s"
-                f"  {(budget - progress['seconds']) / 60:.0f} min left",
+                f"step {progress['step']:5d}  {share:6.1%}  loss {smooth:.3f}  "
+                f"{ids[:, 1:].numel() / took:,.0f} tokens/s  {(budget - progress['seconds']) / 60:.0f} min left",
                 flush=True,
             )
         if time.monotonic() - saved > 240:
@@ -178,7 +178,8 @@ def main() -> None:
     save_checkpoint(args.work, model, opts, progress)
     model.to("cpu", torch.bfloat16).save_pretrained(args.out, max_shard_size="9MB")
     tokenizer.save_pretrained(args.out)
-    (args.out / "training.json").write_text(json.dumps(progress | {"device": args.device}, indent=1) + "\n")
+    facts = progress | {"device": args.device, "corpus_tokens": sum(map(len, streams.values()))}
+    (args.out / "training.json").write_text(json.dumps(facts, indent=1) + "\n")
     print(f"wrote {args.out}", flush=True)
 
 

@@ -68,7 +68,11 @@ def test_what_is_no_tree_is_refused_with_the_reason(paths, reason):
 
 @pytest.mark.parametrize(
     ("counts", "reason"),
-    [([[2], [1]], "one child count for each of the 2"), ([[33]], "child count of 33"), ([[True]], "child count of True")],
+    [
+        ([[2], [1]], "one child count for each of the 2"),
+        ([[33]], "child count of 33"),
+        ([[True]], "child count of True"),
+    ],
 )
 def test_child_counts_that_do_not_fit_are_refused(counts, reason):
     with pytest.raises(TemplateError, match=reason):
@@ -110,7 +114,16 @@ def test_other_words_are_refused(word):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", '{"paths": 3}', '{"paths": [3]}', '{"paths": [["a"]]}', '{"child_counts": [[2], [1]]}', "[" * 99999],
+    [
+        "",
+        "[]",
+        "{}",
+        '{"paths": 3}',
+        '{"paths": [3]}',
+        '{"paths": [["a"]]}',
+        '{"child_counts": [[2], [1]]}',
+        "[" * 99999,
+    ],
 )
 def test_broken_template_files_are_refused(text):
     with pytest.raises(TemplateError):

@@ -36,7 +36,18 @@ _HOMES = {
     "TreeTemplate": "tree",
     "load_target": "hf_target",
 }
-__all__ = sorted(_HOMES)
+__all__ = [
+    "CandidateMatrix",
+    "DraftTree",
+    "Recording",
+    "RunTrace",
+    "Session",
+    "Settings",
+    "StepTrace",
+    "TokenRecyclingError",
+    "TreeTemplate",
+    "load_target",
+]
 
 
 def __getattr__(name: str) -> Any:

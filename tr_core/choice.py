@@ -1,10 +1,10 @@
 """The model's own pick after a node: the argmax, or a sample that plain sampling would have drawn too.
 
 Sampling. Plain sampling in transformers draws a token as ``argmax(p / q)`` with fresh exponential noise q of the
-vocabulary's width for every position (what ``torch.multinomial`` does for one sample). Here the noise of the i-th new token is
-the i-th draw of a generator with the run's seed, and all nodes that could become that token share it. So the choice
-at a node depends on its text and the seed alone, and the output equals ``torch.manual_seed(seed)`` followed
-by ``model.generate(do_sample=True, …)``, token for token.
+vocabulary's width for every position (what ``torch.multinomial`` does for one sample). Here the noise of the i-th
+new token is the i-th draw of a generator with the run's seed, and all nodes that could become that token share it.
+So the choice at a node depends on its text and the seed alone, and the output equals ``torch.manual_seed(seed)``
+followed by ``model.generate(do_sample=True, …)``, token for token.
 """
 
 from __future__ import annotations

@@ -70,9 +70,7 @@ class CandidateMatrix:
         """Forget everything: a cold start."""
         self._storage.fill_(UNSEEN)
 
-    def overwrite(
-        self, tokens: torch.Tensor, candidates: torch.Tensor, seen: torch.Tensor | None = None
-    ) -> RowUpdates:
+    def overwrite(self, tokens: torch.Tensor, candidates: torch.Tensor, seen: torch.Tensor | None = None) -> RowUpdates:
         """Replace the rows of ``tokens`` (n,) by ``candidates`` (n, k), the last of equal tokens winning.
 
         Args:

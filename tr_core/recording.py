@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 from collections.abc import Iterable
+from pathlib import Path
 
 import torch
 import transformers
@@ -68,7 +69,8 @@ def describe(session: Session) -> RunInfo:
     target, settings = session.target, session.settings
     plain = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
     return RunInfo(
-        model=target.name,
+        # Where a folder lies is nobody's business who is shown the trace.
+        model=Path(target.name).name if Path(target.name).is_dir() else target.name,
         family=target.family,
         tokenizer=target.vocabulary.fingerprint,
         vocab_size=target.vocab_size,

@@ -48,7 +48,9 @@ class Session:
             raise SettingsError(f"The settings ask for {settings.drafter}, the drafter given is {self.drafter.name}.")
         matrix = getattr(self.drafter, "matrix", None)
         if matrix is not None and matrix.k != settings.k:
-            raise SettingsError(f"The matrix has k = {matrix.k}, the settings ask for k = {settings.k}: choose the same.")
+            raise SettingsError(
+                f"The matrix has k = {matrix.k}, the settings ask for k = {settings.k}: choose the same."
+            )
         self.template = _template(settings, target.device.type)
         self._choose = Greedy()
         self._stopped_by_string = target.stopper(settings.stop) if settings.stop else None

@@ -6,6 +6,7 @@ a file checks every field's type, and an unknown or missing field is told by its
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -14,6 +15,7 @@ from tr_core.errors import TraceError
 from tr_core.tree import DraftTree, TreeTemplate
 
 SCHEMA = 1
+MAX_FILE_BYTES = 200_000_000
 
 Status = Literal["root", "accepted", "rejected", "unseen"]
 Change = Literal["fresh", "moved", "kept"]
@@ -107,9 +109,8 @@ class StepTrace(msgspec.Struct, frozen=True):
     def statuses(self) -> tuple[Status, ...]:
         """(N + 1,) what became of each node."""
         path, unseen = set(self.path), set(self.unseen)
-        return ("root",) + tuple(
-            "accepted" if n in path else "unseen" if n in unseen else "rejected" for n in range(1, len(self.tokens))
-        )
+        below = range(1, len(self.tokens))
+        return ("root", *("accepted" if n in path else "unseen" if n in unseen else "rejected" for n in below))
 
 
 STOP_REASONS = {
@@ -209,6 +210,20 @@ class RunTrace(msgspec.Struct, frozen=True):
         except msgspec.DecodeError as error:
             raise TraceError(f"This trace file is damaged: {error}.") from error
         return trace
+
+
+def read_trace(path: Path) -> RunTrace:
+    """Read a trace file.
+
+    Raises:
+        TraceError: no such file, over 200 MB, or no complete trace of this schema.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise TraceError(f"“{path.name}” is over {MAX_FILE_BYTES // 1_000_000} MB: record a shorter run.")
+        return RunTrace.from_json(path.read_bytes())
+    except OSError as error:
+        raise TraceError(f"The trace file “{path.name}” cannot be read: {error.strerror}.") from error
 
 
 class _Versioned(msgspec.Struct):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -135,7 +136,7 @@ class TreeTemplate:
     def levels(self) -> tuple[range, ...]:
         """Node indices of each depth from 1 on."""
         starts = [self.depths.index(d) for d in range(1, self.depth + 1)] + [len(self.parents)]
-        return tuple(range(a, b) for a, b in zip(starts, starts[1:], strict=False))
+        return tuple(range(a, b) for a, b in pairwise(starts))
 
     @cached_property
     def ancestor_mask(self) -> np.ndarray:

@@ -1,0 +1,108 @@
+"""The key-value cache: room that doubles when it is full, new rows written in place, accepted rows moved in place.
+
+transformers' ``DynamicCache`` copies everything on each step, and drops what slides out of a window, which a later
+step of a tree may still need. This one does neither. It plugs into transformers 5 as a ``CacheLayerMixin``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+FIRST_CAPACITY = 256
+
+
+class GrowingLayer(CacheLayerMixin):
+    """One layer's keys and values, each (1, heads, length, width); the two widths may differ.
+
+    ``keys`` and ``values`` are views of the filled part of larger buffers. A layer that never gets any, because it
+    shares another one's, stays at length 0.
+    """
+
+    is_sliding = False
+    is_croppable = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.length = 0
+        self._buffers: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        self._grow(key_states, value_states, capacity=FIRST_CAPACITY)
+        self.is_initialized = True
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append (1, heads, n, width) keys and values; return all of them, (1, heads, length + n, width)."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        end = self.length + key_states.shape[-2]
+        capacity = self._buffers[0].shape[-2]
+        if end > capacity:
+            while capacity < end:
+                capacity *= 2
+            self._grow(key_states, value_states, capacity)
+        for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
+            buffer[:, :, self.length : end] = states
+        self._set_length(end)
+        return self.keys, self.values
+
+    def keep(self, base: int, nodes: Sequence[int], index: torch.Tensor) -> None:
+        """Move the rows ``base + nodes`` to ``base …`` and forget all behind them.
+
+        Args:
+            base: length before the pass.
+            nodes: (n,) rising places within the pass.
+            index: the same as int64, on the layer's device.
+        """
+        if not self.is_initialized:
+            return
+        if tuple(nodes) != tuple(range(len(nodes))):
+            for buffer in self._buffers:
+                # index_select makes a copy first, so rows may overlap the places they move to.
+                buffer[:, :, base : base + len(nodes)] = buffer[:, :, base:].index_select(2, index)
+        self._set_length(base + len(nodes))
+
+    def reset(self) -> None:
+        """Forget everything but keep the buffers."""
+        if self.is_initialized:
+            self._set_length(0)
+
+    def get_seq_length(self) -> int:
+        return self.length
+
+    def get_max_length(self) -> int:
+        return -1
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.length + query_length, 0
+
+    def _grow(self, key_states: torch.Tensor, value_states: torch.Tensor, capacity: int) -> None:
+        """Make room for ``capacity`` rows, those filled so far carried over."""
+        grown = []
+        for place, states in enumerate((key_states, value_states)):
+            buffer = states.new_empty((*states.shape[:-2], capacity, states.shape[-1]))
+            if self._buffers is not None:
+                buffer[:, :, : self.length] = self._buffers[place][:, :, : self.length]
+            grown.append(buffer)
+        self._buffers = (grown[0], grown[1])
+
+    def _set_length(self, length: int) -> None:
+        self.length = length
+        self.keys, self.values = (buffer[:, :, :length] for buffer in self._buffers)
+
+
+class GrowingCache(Cache):
+    """A ``GrowingLayer`` for each layer of the model, made when the layer first writes."""
+
+    def __init__(self) -> None:
+        super().__init__(layer_class_to_replicate=GrowingLayer)
+
+    def keep(self, base: int, nodes: Sequence[int], device: torch.device) -> None:
+        """Keep the first ``base`` rows and, of those behind, the rising ``nodes``; the same in each layer."""
+        index = torch.tensor(nodes, dtype=torch.int64, device=device)
+        for layer in self.layers:
+            layer.keep(base, nodes, index)

@@ -1,0 +1,151 @@
+"""What the commands ``run`` and ``compare`` do once their arguments are read."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from tr_core import metrics, reference
+from tr_core.drafters import registry
+from tr_core.drafters.base import Drafter
+from tr_core.drafters.token_recycling import TokenRecycling
+from tr_core.errors import SettingsError
+from tr_core.hf_target import HFTarget
+from tr_core.matrix import CandidateMatrix
+from tr_core.prompts import Prompt
+from tr_core.recording import Recording
+from tr_core.session import Session
+from tr_core.settings import Settings
+from tr_core.text_stream import TextStream
+
+
+def run(
+    target: HFTarget,
+    text: str,
+    settings: Settings,
+    *,
+    chat: bool = False,
+    matrix_in: str | None = None,
+    matrix_out: str | None = None,
+    trace_out: str | None = None,
+    check: bool = False,
+    echo: TextIO | None = None,
+) -> dict[str, Any]:
+    """Decode one prompt; returns the fields of design.md §6, and ``identical`` if ``check`` was asked for.
+
+    Raises:
+        TokenRecyclingError: the prompt, the settings or a file do not fit the model.
+    """
+    drafter = load_drafter(target, settings, matrix_in) if matrix_in else None
+    if matrix_out and not registry.entry(settings.drafter).has_matrix:
+        raise SettingsError(f"The drafter {settings.drafter} has no matrix to save: leave --matrix-out away.")
+    session = Session(target, settings, drafter=drafter).start(target.vocabulary.encode(text, chat_template=chat))
+    recording = Recording(session)
+    stream = TextStream(target.vocabulary)
+    began = time.perf_counter()
+    for step in session.run():
+        recording.add(step)
+        if echo is not None:
+            echo.write(stream.add(step.emitted))
+            echo.flush()
+    seconds = time.perf_counter() - began
+    result = {
+        "output_ids": session.output_ids,
+        "text": target.vocabulary.decode(session.output_ids),
+        "prompt_tokens": len(session.prompt_ids),
+        "new_tokens": len(session.output_ids),
+        "steps": session.steps,
+        "mean_accepted_tokens": round(metrics.mean_accepted_tokens(recording.steps), 4),
+        "tokens_per_second": round(len(session.output_ids) / seconds, 2),
+        "stop_reason": session.stop_reason,
+        "drafter": settings.drafter,
+        "tree": session.template.name,
+        "model": target.name,
+        "dtype": recording.info.dtype,
+        "device": recording.info.device,
+    }
+    if check:
+        result["identical"] = reference.plain_ids(target, session.prompt_ids, settings) == session.output_ids
+    if matrix_out:
+        session.drafter.matrix.save(matrix_out, target.vocabulary.fingerprint)
+    if trace_out:
+        Path(trace_out).write_text(recording.trace(reference_identical=result.get("identical")).to_json())
+    return result
+
+
+def compare(
+    target: HFTarget,
+    prompts: Sequence[Prompt],
+    settings: Sequence[Settings],
+    *,
+    chat: bool = False,
+    hot: bool = False,
+    progress: TextIO | None = None,
+) -> list[dict[str, Any]]:
+    """Run every setting (at least one) on every prompt, plain decoding first, in one process; one line of results a setting.
+
+    Times are of the steps, without prefill. A drafter keeps what it learned from prompt to prompt if ``hot``.
+
+    Raises:
+        TokenRecyclingError: a prompt or a setting does not fit the model.
+    """
+    encoded = [target.vocabulary.encode(p.text, chat_template=chat) for p in prompts]
+    sessions = [Session(target, s) for s in settings]  # all settings are checked before the first long run
+    base = (
+        Settings(**{**vars(settings[0]), "drafter": "none", "tree": "auto"}) if settings else Settings(drafter="none")
+    )
+    Session(target, base).start(encoded[0]).step()  # the first pass of a process pays for what the others reuse
+    plain = [_timed(Session(target, base), ids) for ids in encoded]
+    results = []
+    for setting, first in zip(settings, sessions, strict=True):
+        drafter = first.drafter if hot else None
+        ours = []
+        for number, ids in enumerate(encoded, start=1):
+            ours.append(_timed(Session(target, setting, drafter=drafter), ids))
+            if progress is not None:
+                progress.write(f"\r{setting.drafter}: prompt {number} of {len(encoded)} ")
+        tokens = sum(len(o) for o, _, _ in ours)
+        seconds = sum(s for _, s, _ in ours)
+        plain_rate = sum(len(o) for o, _, _ in plain) / sum(s for _, s, _ in plain)
+        results.append(
+            {
+                "drafter": setting.drafter,
+                "mean_accepted_tokens": round(tokens / sum(n for _, _, n in ours), 4),
+                "tokens_per_second": round(tokens / seconds, 2),
+                "speedup": round(tokens / seconds / plain_rate, 4),
+                "worst_speedup": round(
+                    min(len(o) / s / (len(p) / t) for (o, s, _), (p, t, _) in zip(ours, plain, strict=True)), 4
+                ),
+                "identical": all(o == p for (o, _, _), (p, _, _) in zip(ours, plain, strict=True)),
+            }
+        )
+    if progress is not None:
+        progress.write("\n")
+    return results
+
+
+def _timed(session: Session, ids: Sequence[int]) -> tuple[list[int], float, int]:
+    """Output ids, seconds of all steps, number of steps."""
+    session.start(ids)
+    began = time.perf_counter()
+    for _ in session.run():
+        pass
+    return session.output_ids, time.perf_counter() - began, session.steps
+
+
+def load_drafter(target: HFTarget, settings: Settings, path: str | Path) -> Drafter:
+    """A drafter that starts with a saved matrix.
+
+    Raises:
+        SettingsError: the drafter of the settings has no matrix.
+        MatrixError: the file is no matrix of this model's tokenizer.
+    """
+    if settings.drafter != TokenRecycling.name:
+        raise SettingsError(f"A saved matrix is for {TokenRecycling.name}, not for {settings.drafter}.")
+    matrix = CandidateMatrix.load(
+        path, fingerprint=target.vocabulary.fingerprint, vocab_size=target.vocab_size, device=target.device
+    )
+    return TokenRecycling(matrix)

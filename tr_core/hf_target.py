@@ -1,0 +1,312 @@
+"""A transformers causal language model behind the ``Target`` protocol, and how one is loaded.
+
+target = load_target("assets/models/pocket")
+target.prefill(ids[:-1])
+logits = target.score(draft)          # one pass over the whole tree
+target.keep((0, 2, 5))                # the root and the accepted path stay in the cache
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, StopStringCriteria
+
+from tr_core import loading, model_files
+from tr_core.cache import GrowingCache
+from tr_core.errors import SettingsError
+from tr_core.families import Family, family_of, max_length_of, window_of
+from tr_core.masks import Geometry, MaskMaker
+from tr_core.probe import probe
+from tr_core.target import Draft
+from tr_core.tree import TreeTemplate
+from tr_core.vocabulary import TokenizerVocabulary
+
+PREFILL_TOKENS = 512
+PREFILL_BYTES = 256 * 2**20
+# Geometries kept by a target: enough for every named tree, few enough for a drafter that makes a new shape a step.
+_GEOMETRIES = 32
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """What all forks of a target share; nothing in it changes."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    vocabulary: TokenizerVocabulary
+    family: Family
+    name: str
+    vocab_size: int
+    max_length: int
+    eos_ids: frozenset[int]
+    masks: MaskMaker
+    slices_logits: bool
+
+
+class HFTarget:
+    """A transformers model with one sequence in its cache; see ``Target`` for the attributes.
+
+    Made by ``load_target`` or ``wrap``. Nothing that forks share is written while they run.
+    """
+
+    def __init__(self, loaded: _Loaded) -> None:
+        self._loaded = loaded
+        self.name = loaded.name
+        self.family = loaded.family.name
+        self.vocabulary = loaded.vocabulary
+        self.vocab_size = loaded.vocab_size
+        self.max_length = loaded.max_length
+        self.eos_ids = loaded.eos_ids
+        self.device = loaded.model.device
+        self.dtype = loaded.model.dtype
+        self.attention = loaded.model.config._attn_implementation
+        self._geometries: OrderedDict[TreeTemplate, Geometry] = OrderedDict()
+        self._cache = GrowingCache()
+        self._length = 0
+        self._scored = 0
+
+    @property
+    def length(self) -> int:
+        """Tokens whose keys and values are in the cache."""
+        return self._length
+
+    def fork(self) -> HFTarget:
+        """The same weights with an empty cache of its own."""
+        return HFTarget(self._loaded)
+
+    def reset(self) -> None:
+        """Empty the cache; a ``score`` without its ``keep`` is forgotten too."""
+        self._cache.reset()
+        self._length = self._scored = 0
+
+    def prefill(self, ids: Sequence[int], observe: Callable[[int, torch.Tensor], None] | None = None) -> None:
+        """Append ``ids`` to the cache, in chunks small enough for their float32 logits to stay under 256 MiB.
+
+        ``observe(offset, logits)`` gets each chunk's logits, float32 (chunk, V); with None only the last position's
+        logits are computed, or none where the model allows.
+
+        Raises:
+            RuntimeError: a scored draft waits for ``keep``, or the ids do not fit the model's length.
+        """
+        self._check_no_score("prefill")
+        if self._length + len(ids) > self.max_length:
+            raise RuntimeError(f"{self._length} + {len(ids)} tokens do not fit a model of {self.max_length}")
+        chunk = max(1, min(PREFILL_TOKENS, PREFILL_BYTES // (4 * self.vocab_size)))
+        tokens = torch.tensor(ids, dtype=torch.int64, device=self.device)
+        for offset in range(0, len(ids), chunk):
+            part = tokens[offset : offset + chunk]
+            logits = self._forward(part, self._loaded.masks.of_chain(len(part)), wanted=observe is not None)
+            self._length += len(part)
+            if observe is not None:
+                observe(offset, logits)
+
+    def score(self, draft: Draft) -> torch.Tensor:
+        """One forward pass over a draft: float32 logits (N + 1, V), each node after its ancestors and the cache.
+
+        Raises:
+            RuntimeError: the last scored draft waits for ``keep``, or the cache is at the model's maximum length.
+        """
+        self._check_no_score("score")
+        if self._length >= self.max_length:
+            raise RuntimeError(f"the cache holds {self._length} tokens, all that the model can take")
+        logits = self._forward(draft.tokens, self._geometry(draft.template), wanted=True)
+        self._scored = len(draft.tokens)
+        return logits
+
+    def keep(self, nodes: Sequence[int]) -> None:
+        """Append the keys and values of ``nodes`` (the root, then the accepted path, rising) and drop all others.
+
+        Raises:
+            RuntimeError: no draft was scored, or ``nodes`` are not its root and rising nodes of it.
+        """
+        nodes = tuple(nodes)
+        if not self._scored:
+            raise RuntimeError("keep() needs a scored draft")
+        rising = all(a < b for a, b in pairwise(nodes))
+        if not nodes or nodes[0] != 0 or nodes[-1] >= self._scored or not rising:
+            raise RuntimeError(f"keep() needs the root and rising nodes below {self._scored}, got {nodes}")
+        with torch.inference_mode():
+            self._cache.keep(self._length, nodes, self.device)
+        self._length += len(nodes)
+        self._scored = 0
+
+    def stopper(self, strings: Sequence[str]) -> Callable[[Sequence[int]], bool]:
+        """Whether the ids so far, prompt included, end with one of ``strings``, told as ``generate`` tells it.
+
+        Raises:
+            SettingsError: a string is empty, or no tokens of this model can write it.
+        """
+        if not strings or not all(strings):
+            raise SettingsError("A stop string must not be empty.")
+        try:
+            criteria = StopStringCriteria(self._loaded.tokenizer, list(strings))
+        except ValueError as error:
+            raise SettingsError("A stop string has characters that this model's tokens cannot write.") from error
+
+        def stopped(ids: Sequence[int]) -> bool:
+            tail = list(ids[-criteria.maximum_token_len :])
+            return bool(criteria(torch.tensor([tail]), None)[0])
+
+        return stopped
+
+    def generate_plain(
+        self,
+        prompt_ids: Sequence[int],
+        *,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        top_k: int = 0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+        eos_ids: Iterable[int] | None = None,
+    ) -> list[int]:
+        """New tokens by transformers' own ``generate``, with its own cache and masks: the referee of losslessness.
+
+        Plain decoding: whatever else the model's generation_config asks for, such as a repetition penalty, is off.
+        The cache of this target is not touched.
+
+        Args:
+            prompt_ids: the prompt's token ids.
+            max_new_tokens: tokens to write at most; the model's maximum length ends them too.
+            temperature: 0 is greedy. top_p: 1 is off. top_k: 0 is off.
+            seed: of torch's generators, which are put back afterwards.
+            stop: strings that end the output.
+            eos_ids: ids that end the output; None for the model's own, empty to ignore them.
+        """
+        ends = sorted(self.eos_ids if eos_ids is None else eos_ids)
+        options: dict[str, Any] = {"do_sample": False}
+        if temperature > 0:
+            options = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": top_k}
+        config = GenerationConfig(
+            max_new_tokens=min(max_new_tokens, self.max_length - len(prompt_ids)),
+            eos_token_id=ends or None,
+            pad_token_id=0,
+            **options,
+        )
+        ids = torch.tensor([list(prompt_ids)], dtype=torch.int64, device=self.device)
+        words = {"stop_strings": list(stop), "tokenizer": self._loaded.tokenizer} if stop else {}
+        state: dict[str, Any] = {"devices": []}
+        if self.device.type != "cpu":
+            state = {"devices": [self.device], "device_type": self.device.type}
+        with torch.random.fork_rng(**state), torch.inference_mode():
+            torch.manual_seed(seed)
+            output = self._loaded.model.generate(
+                ids, generation_config=config, attention_mask=torch.ones_like(ids), **words
+            )
+        return output[0, len(prompt_ids) :].tolist()
+
+    def _check_no_score(self, verb: str) -> None:
+        if self._scored:
+            raise RuntimeError(f"{verb}() needs the scored draft to be kept first")
+
+    def _geometry(self, template: TreeTemplate) -> Geometry:
+        geometry = self._geometries.get(template)
+        if geometry is None:
+            geometry = self._geometries[template] = self._loaded.masks.of_template(template)
+            if len(self._geometries) > _GEOMETRIES:
+                self._geometries.popitem(last=False)
+        else:
+            self._geometries.move_to_end(template)
+        return geometry
+
+    @torch.inference_mode()
+    def _forward(self, tokens: torch.Tensor, shape: Geometry, *, wanted: bool) -> torch.Tensor:
+        """Run (n,) tokens of a shape behind the cache: float32 logits (n, V), or of the last token if not wanted."""
+        # Nodes too deep for the model's length can never be emitted, but must not read beyond its positions.
+        positions = (shape.depths + self._length).clamp_(max=self.max_length - 1)
+        fewer = {} if wanted or not self._loaded.slices_logits else {"logits_to_keep": 1}
+        output = self._loaded.model(
+            input_ids=tokens[None],
+            attention_mask=self._loaded.masks.mask(shape, self._length),
+            position_ids=positions[None],
+            past_key_values=self._cache,
+            use_cache=True,
+            **fewer,
+        )
+        # float32 in a copy of its own, as `generate` does before it takes the argmax.
+        return output.logits[0].to(copy=True, dtype=torch.float32)
+
+
+def load_target(
+    model: str,
+    *,
+    dtype: str = "auto",
+    device: str = "auto",
+    attention: str = "auto",
+    allow_download: bool = True,
+) -> HFTarget:
+    """Load a model from a folder or the Hub: safetensors only, and never code that comes with the model.
+
+    Args:
+        model: a folder, or a Hub id such as ``HuggingFaceTB/SmolLM2-135M``.
+        dtype: auto, float32, bfloat16 or float16; auto is float32 on a CPU, elsewhere what the weights are stored in.
+        device: auto, or a torch device such as ``cpu``; auto is the accelerator where there is one.
+        attention: auto, sdpa or eager; auto is the quicker one that the family can do.
+        allow_download: whether the Hub may be asked.
+
+    Raises:
+        SettingsError: the dtype is none of these.
+        ModelError: the model, the device or the attention is not there, or the model does not load; its text says
+            which and what to do.
+        UnsupportedModelError: trees would not equal plain decoding on this model.
+    """
+    place = loading.choose_device(device)
+    kind = loading.choose_dtype(dtype, place)
+    folder = model_files.locate(model, allow_download=allow_download)
+    with loading.quiet():
+        config = model_files.read_config(folder, model)
+        implementation = loading.choose_attention(attention, config, family_of(config))
+        model_files.check_weights(folder, model)
+        model_files.check_tokenizer(folder, model)
+        tokenizer = loading.load_tokenizer(folder, model)
+        weights = loading.load_weights(folder, model, config, dtype=kind, device=place, attention=implementation)
+        return wrap(weights, tokenizer, model)
+
+
+def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> HFTarget:
+    """Put a loaded model behind the protocol; the model is set to inference and its generation defaults are cleared.
+
+    Raises:
+        UnsupportedModelError: the family is refused, or it is not listed and fails the probe.
+        ModelError: the model's attention implementation takes no tree mask.
+    """
+    config = model.config
+    family = family_of(config)
+    loading.choose_attention(config._attn_implementation, config, family)
+    ends = _end_ids(model.generation_config, config, tokenizer)
+    model.eval().requires_grad_(False)
+    model.generation_config = GenerationConfig()
+    with torch.inference_mode():
+        one = torch.zeros(1, 1, dtype=torch.int64, device=model.device)
+        vocab_size = model(input_ids=one, attention_mask=torch.ones_like(one), use_cache=False).logits.shape[-1]
+    rows = model.get_input_embeddings().weight.shape[0]
+    loaded = _Loaded(
+        model=model,
+        tokenizer=tokenizer,
+        vocabulary=TokenizerVocabulary(tokenizer, min(rows, vocab_size)),
+        family=family,
+        name=name,
+        vocab_size=vocab_size,
+        max_length=max_length_of(config),
+        eos_ids=frozenset(token for token in ends if 0 <= token < vocab_size),
+        masks=MaskMaker(family, window_of(config, family), model.dtype, model.device),
+        slices_logits="logits_to_keep" in inspect.signature(model.forward).parameters,
+    )
+    target = HFTarget(loaded)
+    if not family.listed:
+        probe(target, model)
+    return target
+
+
+def _end_ids(*owners: Any) -> set[int]:
+    """All ``eos_token_id`` of a generation config, a config and a tokenizer; each has None, one or a list."""
+    ids = [getattr(owner, "eos_token_id", None) for owner in owners]
+    return {token for found in ids if found is not None for token in (found if isinstance(found, list) else [found])}
