@@ -85,7 +85,7 @@ def compare(
     hot: bool = False,
     progress: TextIO | None = None,
 ) -> list[dict[str, Any]]:
-    """Run every setting (at least one) on every prompt, plain decoding first, in one process; one line of results a setting.
+    """Run every setting (at least one) on every prompt, plain decoding first, in one process; a line a setting.
 
     Times are of the steps, without prefill. A drafter keeps what it learned from prompt to prompt if ``hot``.
 
@@ -94,9 +94,7 @@ def compare(
     """
     encoded = [target.vocabulary.encode(p.text, chat_template=chat) for p in prompts]
     sessions = [Session(target, s) for s in settings]  # all settings are checked before the first long run
-    base = (
-        Settings(**{**vars(settings[0]), "drafter": "none", "tree": "auto"}) if settings else Settings(drafter="none")
-    )
+    base = dataclasses.replace(settings[0], drafter="none", tree="auto")
     Session(target, base).start(encoded[0]).step()  # the first pass of a process pays for what the others reuse
     plain = [_timed(Session(target, base), ids) for ids in encoded]
     results = []
