@@ -1,0 +1,36 @@
+PYTHON ?= python3
+VENV ?= .venv
+PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: run test lint bench model clean
+
+run: $(VENV)/run  ## the page on http://127.0.0.1:7860
+	$(VENV)/bin/python app.py
+
+test: $(VENV)/dev lint  ## everything, the browser included
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/dev
+	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+bench: $(VENV)/run  ## a table of speeds on this machine; the last line is JSON
+	$(VENV)/bin/python benchmarks/drafters.py
+
+model: $(VENV)/run  ## train the bundled model again; DATA is the folder of its texts
+	$(VENV)/bin/python scripts/train_bundled_model.py --data $(DATA)
+	$(VENV)/bin/python scripts/evaluate_bundled_model.py --data $(DATA)
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run: requirements.txt constraints.txt | $(VENV)/bin/python
+	$(PIP) --requirement requirements.txt
+	touch $@
+
+$(VENV)/dev: requirements-dev.txt $(VENV)/run
+	$(PIP) --requirement requirements-dev.txt
+	scripts/install_browser.sh $(VENV)
+	touch $@
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis

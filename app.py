@@ -1,0 +1,78 @@
+"""Token Recycling Explorer: ``python app.py`` opens the page on http://127.0.0.1:7860."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+import threading
+from pathlib import Path
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # offline means offline; read when gradio is imported
+
+import gradio as gr
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+
+from tr_core.errors import TokenRecyclingError
+from ui import page
+from ui.limits import Limits
+from ui.shelf import Shelf
+from ui.theme import theme
+
+STATIC = Path(__file__).resolve().parent / "viz" / "static"
+HEAD = '<link rel="stylesheet" href="tr/explorer.css">'
+
+
+def main() -> int:
+    """Serve the page until interrupted; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Token Recycling Explorer")
+    parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
+    parser.add_argument("--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
+    parser.add_argument("--model", help="the model to load first (default: the bundled one, or TR_MODEL)")
+    args = parser.parse_args()
+    try:
+        limits = Limits.from_environment()
+    except TokenRecyclingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if args.model:
+        limits = dataclasses.replace(limits, model=args.model)
+    shelf = Shelf(limits)
+    threading.Thread(target=_load_first, args=(shelf, limits.model), daemon=True).start()
+    built = page.build(shelf, limits).queue(default_concurrency_limit=None)
+    try:
+        _launch(built, args.host, args.port)
+    except OSError as error:
+        print(f"error: the page cannot be served on port {args.port}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _launch(built: gr.Blocks, host: str, port: int) -> None:
+    built.launch(
+        server_name=host,
+        server_port=port,
+        run_history=False,  # it stores every streamed record and slows the page down tenfold
+        ssr_mode=False,
+        theme=theme(),
+        css_paths=Path(page.__file__).with_name("page.css"),
+        head=HEAD,
+        footer_links=["api"],
+        # Static files of the explorer; Gradio's own routes come after.
+        app_kwargs={"routes": [Mount("/tr", StaticFiles(directory=STATIC))]},
+        max_file_size="200mb",
+    )
+
+
+def _load_first(shelf: Shelf, name: str) -> None:
+    """Load while the page opens. A model that fails is told when somebody asks for it."""
+    try:
+        shelf.get(name)
+    except TokenRecyclingError as error:
+        print(f"warning: {error}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

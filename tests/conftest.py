@@ -1,0 +1,51 @@
+"""The explorer as a process of its own, started once for all tests that need it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from browser import browser  # noqa: F401 - the fixture, one Chromium for all tests
+
+ROOT = Path(__file__).resolve().parent.parent
+READY_S = 120  # generous: a busy machine imports torch slowly
+
+
+@pytest.fixture(scope="session")
+def app_url(tmp_path_factory):
+    """URL of ``python app.py`` with the bundled model, offline as on a plane."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path_factory.mktemp("app") / "log.txt"
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "TR_MAX_NEW_TOKENS": "1000"}
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, "app.py", "--port", str(port)], cwd=ROOT, stdout=out, stderr=out, env=environment
+        )
+    url = f"http://127.0.0.1:{port}/"
+    try:
+        _wait(url, process, log)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+    assert "Traceback" not in log.read_text(), log.read_text()[-4000:]
+
+
+def _wait(url: str, process: subprocess.Popen, log: Path) -> None:
+    end = time.monotonic() + READY_S
+    while time.monotonic() < end:
+        assert process.poll() is None, log.read_text()[-4000:]
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError(f"the page was not ready after {READY_S} s: {log.read_text()[-4000:]}")

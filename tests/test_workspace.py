@@ -1,0 +1,116 @@
+"""One visitor's run without a browser: what each button yields."""
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny_models
+
+from tr_core import Settings
+from tr_core.errors import MatrixError, TraceError
+from ui.limits import Limits
+from ui.workspace import Request, Workspace
+
+
+class OneModel:
+    """A shelf with a tiny model on it."""
+
+    def __init__(self):
+        import threading
+
+        self.turn = threading.Lock()
+
+    def get(self, name):
+        return tiny_models.target("llama")
+
+
+@pytest.fixture
+def workspace():
+    return Workspace(OneModel(), Limits(max_new_tokens=50, max_prompt_chars=100))
+
+
+def request(prompt="the then", **changes):
+    settings = {"tree": "small-8", "max_new_tokens": 12, "ignore_eos": True}
+    more = {k: changes.pop(k) for k in ("hot", "matrix", "chat") if k in changes}
+    return Request("tiny", prompt, Settings(**{**settings, **changes}), **more)
+
+
+def types(records):
+    return [json.loads(r)["type"] for r in records]
+
+
+def test_each_step_is_one_engine_step_and_the_last_is_checked(workspace):
+    assert types(workspace.step(request())) == ["start", "step"]
+    assert types(workspace.step(request())) == ["step"]
+    *_, end, checked = workspace.run(request())
+    assert json.loads(end)["identical"] is None
+    assert json.loads(checked)["identical"] is True
+    assert len(workspace.trace.output_ids) == 12
+    assert workspace.trace.reference_identical is True
+
+
+def test_after_the_end_step_says_so_and_run_starts_again(workspace):
+    list(workspace.run(request()))
+    assert "has ended" in json.loads(next(workspace.step(request())))["sentence"]
+    assert types(workspace.run(request()))[:2] == ["start", "step"]
+
+
+def test_stop_ends_a_run_after_its_step_and_run_goes_on(workspace):
+    records = workspace.run(request())
+    assert types([next(records), next(records)]) == ["start", "step"]
+    workspace.stop()
+    assert types(records) == ["end"]
+    made = len(workspace.trace.steps)
+    assert types(workspace.run(request()))[0] == "step"
+    assert workspace.trace.steps[made].index == made + 1
+
+
+def test_a_second_run_in_one_tab_is_refused_while_the_first_goes_on(workspace):
+    records = workspace.run(request())
+    next(records)
+    assert "press Stop first" in json.loads(next(workspace.step(request())))["sentence"]
+    records.close()  # a closed tab
+    assert types(workspace.step(request())) == ["step"]
+
+
+def test_bad_input_leaves_the_run_in_place(workspace):
+    list(workspace.step(request()))
+    for bad, words in [
+        (request(prompt=""), "empty"),
+        (request(prompt="x" * 101), "101 characters"),
+        (request(max_new_tokens=51), "at most 50"),
+        (request(chat=True), "chat template"),
+        (request(hot=True, drafter="none", matrix=Path("m")), "saved matrix"),
+        (request(matrix=Path("/nowhere/m")), "not a readable matrix"),
+    ]:
+        (record,) = workspace.step(bad)
+        assert words in json.loads(record)["sentence"]
+        assert len(workspace.trace.steps) == 1
+    assert types(workspace.step(request())) == ["step"]
+
+
+def test_hot_keeps_what_was_learned_and_reset_forgets_it(workspace):
+    list(workspace.run(request()))
+    cold = len(workspace.trace.steps)
+    list(workspace.run(request(hot=True)))
+    assert len(workspace.trace.steps) < cold
+    list(workspace.reset())
+    assert workspace.trace is None
+    list(workspace.run(request(hot=True)))
+    assert len(workspace.trace.steps) == cold
+
+
+def test_runs_and_matrices_are_saved_and_opened(workspace, tmp_path):
+    with pytest.raises(TraceError, match="no run to save"):
+        workspace.save_trace(tmp_path)
+    with pytest.raises(MatrixError, match="no matrix to save"):
+        workspace.save_matrix(tmp_path)
+    list(workspace.run(request()))
+    cold = len(workspace.trace.steps)
+    saved = Path(workspace.save_trace(tmp_path))
+    assert types(workspace.open(saved)) == ["run"]
+    matrix = Path(workspace.save_matrix(tmp_path))
+    list(workspace.run(request(matrix=matrix)))
+    assert len(workspace.trace.steps) < cold
+    saved.write_text(saved.read_text()[:1000])
+    assert "not a complete trace" in json.loads(next(workspace.open(saved)))["sentence"]

@@ -1,0 +1,221 @@
+"""One visitor's run: started, stepped, stopped and compared with plain decoding. No gradio here.
+
+A workspace yields the records that the explorer draws. It belongs to one browser tab, so two visitors share
+nothing but the model's weights.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+import viz
+from tr_core import metrics, reference
+from tr_core.commands import load_drafter
+from tr_core.drafters.base import Drafter
+from tr_core.drafters.token_recycling import TokenRecycling
+from tr_core.errors import MatrixError, PromptError, SettingsError, TokenRecyclingError, TraceError
+from tr_core.recording import Recording
+from tr_core.session import Session
+from tr_core.settings import Settings
+from tr_core.trace import SCHEMA, RunTrace, read_trace
+from ui.limits import Limits
+from ui.shelf import Shelf
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything that makes one run: two equal requests are the same run.
+
+    Attributes:
+        model, prompt, settings: as the visitor chose them.
+        chat: wrap the prompt in the tokenizer's chat template.
+        hot: start with what this tab's drafter learned in earlier runs.
+        matrix: a saved matrix to start with.
+    """
+
+    model: str
+    prompt: str
+    settings: Settings
+    chat: bool = False
+    hot: bool = False
+    matrix: Path | None = None
+
+
+@dataclass
+class _Run:
+    """A run under way."""
+
+    request: Request
+    session: Session
+    recording: Recording
+    number: str
+    reference_identical: bool | None = None
+
+
+class Workspace:
+    """The run of one browser tab, and what its drafter has learned so far."""
+
+    def __init__(self, shelf: Shelf, limits: Limits) -> None:
+        self._shelf = shelf
+        self._limits = limits
+        self._run: _Run | None = None
+        self._learned: tuple[tuple[str, str, int], Drafter] | None = None
+        self._runs = 0
+        self._stop = False
+        self._busy = threading.Lock()
+
+    @property
+    def trace(self) -> RunTrace | None:
+        """The run so far, or None before the first."""
+        if self._run is None:
+            return None
+        return self._run.recording.trace(reference_identical=self._run.reference_identical)
+
+    def step(self, request: Request) -> Iterator[str]:
+        """Exactly one engine step, of a new run if the request is another than the last one's."""
+        yield from self._guarded(self._advance(request, steps=1))
+
+    def run(self, request: Request) -> Iterator[str]:
+        """Steps until the run ends or ``stop`` is called; an ended run is started again."""
+        yield from self._guarded(self._advance(request, steps=None))
+
+    def stop(self) -> None:
+        """End ``run`` after the step under way. The record stays, and Step or Run go on from it."""
+        self._stop = True
+
+    def reset(self) -> Iterator[str]:
+        """Forget the run and what was learned."""
+        self._stop, self._run, self._learned = True, None, None
+        yield viz.reset_record()
+
+    def open(self, path: Path) -> Iterator[str]:
+        """Show a saved run; the run under way, if any, goes on existing until another begins."""
+        try:
+            yield viz.run_record(read_trace(path))
+        except TokenRecyclingError as error:
+            yield viz.error_record(str(error))
+
+    def save_trace(self, folder: Path) -> str:
+        """Write the run so far below ``folder`` and return the file.
+
+        Raises:
+            TraceError: there is no run yet.
+        """
+        trace = self.trace
+        if trace is None:
+            raise TraceError("There is no run to save yet: press Step or Run first.")
+        path = folder / f"run-{trace.info.model.split('/')[-1]}-{trace.info.drafter}.json"
+        path.write_text(trace.to_json(), encoding="utf-8")
+        return str(path)
+
+    def save_matrix(self, folder: Path) -> str:
+        """Write the run's matrix below ``folder`` and return the file.
+
+        Raises:
+            MatrixError: there is no run yet, or its drafter has no matrix.
+        """
+        drafter = self._run.session.drafter if self._run else None
+        if not isinstance(drafter, TokenRecycling):
+            raise MatrixError("There is no matrix to save: run token_recycling first.")
+        path = folder / "matrix.safetensors"
+        drafter.matrix.save(path, self._run.session.target.vocabulary.fingerprint)
+        return str(path)
+
+    def trace_records(self, request: Request) -> Iterator[str]:
+        """A whole new run as records of the trace itself, for the API: start, one per step, end.
+
+        Raises:
+            TokenRecyclingError: the request does not fit the model or the limits.
+        """
+        run = self._begin(request)
+        encode = msgspec.json.encode
+        yield encode({"type": "start", "schema": SCHEMA, "info": run.recording.info}).decode()
+        while run.session.stop_reason is None:
+            with self._shelf.turn:
+                step = run.session.step()
+            yield encode({"type": "step", "step": step, "pieces": run.recording.add(step)}).decode()
+        end = {
+            "type": "end",
+            "output_ids": run.session.output_ids,
+            "text": self.trace.text,
+            "stop_reason": run.session.stop_reason,
+            "steps": run.session.steps,
+            "mean_accepted_tokens": metrics.mean_accepted_tokens(run.recording.steps),
+        }
+        yield encode(end).decode()
+
+    def _guarded(self, records: Iterator[str]) -> Iterator[str]:
+        """Turn bad input into a record, and refuse a second run of one tab while the first goes on."""
+        if not self._busy.acquire(blocking=False):
+            yield viz.error_record("A run is going on in this tab: press Stop first.")
+            return
+        try:
+            yield from records
+        except TokenRecyclingError as error:
+            yield viz.error_record(str(error))
+        finally:
+            self._busy.release()
+
+    def _advance(self, request: Request, steps: int | None) -> Iterator[str]:
+        self._stop = False
+        run = self._run
+        ended = run is not None and run.session.stop_reason is not None
+        if run is not None and run.request == request and ended and steps == 1:
+            raise SettingsError("This run has ended: press Run to start it again, or change the prompt or a setting.")
+        if run is None or run.request != request or ended:
+            run = self._begin(request)
+            yield viz.start_record(run.number, run.recording.info, run.recording.pieces, run.recording.partial_bytes)
+        made = 0
+        while run.session.stop_reason is None and made != steps and not self._stop and run is self._run:
+            with self._shelf.turn:
+                step = run.session.step()
+            new = run.recording.add(step)
+            made += 1
+            yield viz.step_record(run.number, step, new, run.recording.partial_bytes, running=steps is None)
+        if run is not self._run or (run.session.stop_reason is None and not self._stop):
+            return
+        yield _end(run)
+        if run.session.stop_reason is not None and len(run.session.output_ids) <= self._limits.check_tokens:
+            with self._shelf.turn:
+                plain = reference.plain_ids(run.session.target, run.session.prompt_ids, request.settings)
+            run.reference_identical = plain == run.session.output_ids
+            yield _end(run)
+
+    def _begin(self, request: Request) -> _Run:
+        """Start a run. The run before stays in place until all of this has gone well."""
+        if len(request.prompt) > self._limits.max_prompt_chars:
+            raise PromptError(
+                f"The prompt has {len(request.prompt):,} characters, {self._limits.max_prompt_chars:,} are allowed: "
+                "shorten it."
+            )
+        if request.settings.max_new_tokens > self._limits.max_new_tokens:
+            raise SettingsError(
+                f"Max new tokens is {request.settings.max_new_tokens:,}, at most {self._limits.max_new_tokens:,} are "
+                "allowed here: choose fewer."
+            )
+        target = self._shelf.get(request.model).fork()
+        key = (request.model, request.settings.drafter, request.settings.k)
+        known = self._learned[1] if request.hot and self._learned and self._learned[0] == key else None
+        if request.matrix is not None:
+            known = load_drafter(target, request.settings, request.matrix)
+        session = Session(target, request.settings, drafter=known)
+        ids = target.vocabulary.encode(request.prompt, chat_template=request.chat)
+        with self._shelf.turn:
+            session.start(ids)
+        self._runs += 1
+        self._learned = (key, session.drafter)
+        self._run = _Run(request, session, Recording(session), str(self._runs))
+        return self._run
+
+
+def _end(run: _Run) -> str:
+    session = run.session
+    text = session.target.vocabulary.decode(session.output_ids)
+    return viz.end_record(
+        run.number, stop_reason=session.stop_reason, text=text, reference_identical=run.reference_identical
+    )

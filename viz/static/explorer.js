@@ -1,0 +1,180 @@
+// @ts-check
+/**
+ * The explorer: `mount(element)` builds it inside an element; `receive(string)` feeds it the records of
+ * viz/explorer.py. All drawing happens here in the browser; the panels read one state and draw what has changed.
+ */
+
+import { make } from "./dom.js";
+import { createBanner, createHeader } from "./header.js";
+import { createEmpty, createHelp } from "./help.js";
+import { createInspector } from "./inspector.js";
+import { listenToKeys } from "./keys.js";
+import { createMatrixPanel } from "./matrix.js";
+import { PHASE_MS, createPlayer, initialState } from "./player.js";
+import { addStep, endRun, openRun, tokenOf } from "./records.js";
+import { createStepsPanel } from "./steps.js";
+import { WORDS } from "./strings.js";
+import { createTextPanel } from "./text.js";
+import { createTreePanel } from "./tree.js";
+
+const STYLE_ID = "tr-explorer-style";
+const ROOT_ID = "tr-explorer";
+
+/**
+ * @param {HTMLElement} element where the explorer goes
+ * @param {{onRequest?: (request: {type: "view", run: string, step: number, phase: string}) => void}} [options]
+ *   `onRequest` is told where the reader is, whenever that changes
+ */
+export function mount(element, { onRequest } = {}) {
+  addStyle();
+  const state = initialState();
+  const root = make("div", "");
+  root.id = ROOT_ID;
+  root.lang = "en";
+  if (!element.closest(".gradio-container, gradio-app")) root.dataset.standalone = "";
+
+  let frame = 0;
+  const player = createPlayer(state, () => {
+    // Many changes in one frame are drawn once.
+    frame ||= requestAnimationFrame(draw);
+  });
+  const help = createHelp();
+  const header = createHeader(state, help.open);
+  const banner = createBanner(state, () => player.setError(null));
+  const steps = createStepsPanel(state, player);
+  const tree = createTreePanel(state, player);
+  const text = createTextPanel(state, player);
+  const panels = [header, banner, text, tree, createMatrixPanel(state, player), createInspector(state), steps];
+  const empty = createEmpty();
+  const live = make("div", "tr-only-heard");
+  live.setAttribute("aria-live", "polite");
+  const frameBox = make("div", "tr-frame");
+  frameBox.append(...panels.filter((panel) => panel !== banner).map((panel) => panel.element), empty);
+  root.append(frameBox, banner.element, live, help.element);
+  element.replaceChildren(root);
+
+  let told = "";
+  function draw() {
+    frame = 0;
+    const run = state.run;
+    root.dataset.step = String(state.step);
+    root.dataset.steps = String(run?.steps.length ?? 0);
+    root.dataset.phase = state.phase;
+    root.style.setProperty("--tr-beat", `${PHASE_MS / (state.playing ? state.speed : 1)}ms`);
+    root.classList.toggle("tr-is-empty", !run);
+    root.classList.toggle("tr-is-waiting", Boolean(run && !run.steps.length));
+    for (const panel of panels) panel.draw();
+    text.settle();
+    tree.settle();
+    animate();
+    tell();
+  }
+
+  let beat = 0;
+  let moved = "";
+  /** Start the motion of a phase once, when it is entered. */
+  function animate() {
+    const place = `${state.run?.id} ${state.step} ${state.phase}`;
+    if (place === moved) return;
+    moved = place;
+    beat = 1 - beat;
+    root.dataset.motion = state.animate ? String(beat) : "none";
+  }
+
+  function tell() {
+    const step = state.run?.steps[state.step - 1];
+    if (!step || !state.run) {
+      live.textContent = state.run ? WORDS.reading : "";
+      told = "";
+      return;
+    }
+    const place = `${state.run.id} ${state.step} ${state.phase}`;
+    if (place === told) return;
+    told = place;
+    const run = state.run;
+    const label = (/** @type {number} */ id) => tokenOf(run, id).full;
+    const accepted = step.path.map((node) => label(step.ids[node]));
+    const words = WORDS.summary(step.index, step.ids.length - 1, accepted, step.bonus === null ? null : label(step.bonus), step.stop);
+    if (live.textContent !== words) live.textContent = words;
+    onRequest?.({ type: "view", run: run.id, step: state.step, phase: state.phase });
+  }
+
+  /** @param {any} record */
+  function take(record) {
+    const current = state.run;
+    const known = current !== null && record.run === current.id;
+    switch (record.type) {
+      case "start":
+        player.setError(null);
+        if (!known) player.open(openRun(record.run, record));
+        break;
+      case "step":
+        if (!known || !addStep(current, record)) break;
+        player.setError(null);
+        player.added();
+        break;
+      case "end":
+        if (known) endRun(current, record);
+        player.refresh();
+        break;
+      case "run": {
+        player.setError(null);
+        if (known && current.steps.length >= record.steps.length && current.end) break;
+        const run = openRun(record.run, record.start);
+        for (const step of record.steps) addStep(run, step);
+        endRun(run, record.end);
+        player.open(run);
+        break;
+      }
+      case "view":
+        player.goTo(record.step, record.phase ?? undefined);
+        break;
+      case "error":
+        player.setError(record.sentence);
+        break;
+      case "reset":
+        player.setError(null);
+        player.open(null);
+        break;
+    }
+  }
+
+  const stopKeys = listenToKeys({
+    player,
+    steps: () => state.run?.steps.length ?? 0,
+    step: () => state.step,
+    openHelp: help.open,
+    root,
+  });
+  draw();
+
+  return {
+    /**
+     * Take one record, or a list of them, as JSON. What is known already changes nothing.
+     * @param {string} text
+     */
+    receive(text) {
+      if (!text) return;
+      const content = JSON.parse(text);
+      for (const record of Array.isArray(content) ? content : [content]) take(record);
+    },
+    destroy() {
+      cancelAnimationFrame(frame);
+      player.destroy();
+      stopKeys();
+      tree.destroy();
+      steps.destroy();
+      root.remove();
+    },
+  };
+}
+
+/** Bring in the style sheet once; an exported page has it inline already. */
+function addStyle() {
+  if (document.getElementById(STYLE_ID)) return;
+  const link = make("link", "");
+  link.id = STYLE_ID;
+  link.rel = "stylesheet";
+  link.href = new URL("./explorer.css", import.meta.url).href;
+  document.head.append(link);
+}

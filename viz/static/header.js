@@ -1,0 +1,91 @@
+// @ts-check
+/** The header line: how well the run goes, what is run, and how it ended. And the banner for errors. */
+
+import { make, makeButton, setText } from "./dom.js";
+import { WORDS } from "./strings.js";
+
+/**
+ * @typedef {import("./player.js").State} State
+ * @typedef {import("./records.js").Run} Run
+ */
+
+/** @param {State} state @param {() => void} openHelp */
+export function createHeader(state, openHelp) {
+  const head = make("header", "tr-header");
+  const headline = make("span", "tr-headline");
+  headline.title = WORDS.perPassHint;
+  const number = make("strong", "tr-number");
+  headline.append(number, make("span", "", WORDS.tokensPerPass));
+  const counted = make("span", "tr-figure");
+  const speed = make("span", "tr-figure");
+  speed.title = WORDS.perSecondHint;
+  const check = make("span", "tr-chip-word tr-check");
+  const model = make("span", "tr-chip-word");
+  const drafter = make("span", "tr-chip-word");
+  const status = make("span", "tr-state");
+  status.setAttribute("role", "status");
+  const help = makeButton("tr-help-button", "?");
+  help.setAttribute("aria-label", WORDS.help);
+  help.title = WORDS.help;
+  help.addEventListener("click", openHelp);
+  head.append(headline, counted, speed, check, make("span", "tr-space-between"), model, drafter, status, help);
+
+  return {
+    element: head,
+    draw() {
+      const run = state.run;
+      head.classList.toggle("tr-no-run", !run);
+      if (!run) return;
+      const { info, steps, emitted, milliseconds } = run;
+      setText(number, steps.length ? (emitted / steps.length).toFixed(2) : "–");
+      setText(counted, WORDS.tokensInPasses(emitted, steps.length));
+      setText(speed, milliseconds > 0 ? WORDS.perSecond(inFigures((1000 * emitted) / milliseconds)) : "");
+      setText(model, [info.model, info.device, info.dtype].join(" · "));
+      setText(drafter, [info.drafter, WORDS.tree(info.tree, info.nodes), `k ${info.k}`, info.sampling].join(" · "));
+      for (const chip of [model, drafter]) chip.title = chip.textContent ?? "";
+      setText(status, stateOf(run));
+      status.title = run.end?.stop ?? "";
+      head.dataset.state = run.running ? "running" : run.end ? "over" : "waiting";
+      drawCheck(run);
+    },
+  };
+
+  /** @param {Run} run */
+  function drawCheck(run) {
+    const identical = run.end?.identical;
+    const word = !run.end ? "" : identical ? WORDS.lossless : identical === false ? WORDS.differs : WORDS.unchecked;
+    setText(check, word);
+    check.hidden = !word;
+    check.dataset.identical = String(identical ?? "unknown");
+    check.title = identical ? WORDS.losslessHint : identical === false ? WORDS.differsHint : WORDS.uncheckedHint;
+  }
+}
+
+/** @param {Run} run */
+function stateOf(run) {
+  if (run.running) return WORDS.running;
+  if (!run.end) return WORDS.waiting;
+  return run.end.stop ? WORDS.finished : WORDS.interrupted;
+}
+
+/** Three figures are what the eye takes in. @param {number} value */
+function inFigures(value) {
+  return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
+}
+
+/** @param {State} state @param {() => void} dismiss */
+export function createBanner(state, dismiss) {
+  const banner = make("div", "tr-banner");
+  banner.setAttribute("role", "alert");
+  const words = make("span", "tr-banner-words");
+  const close = makeButton("tr-tool", WORDS.dismiss, "M4 4l8 8M12 4l-8 8");
+  close.addEventListener("click", dismiss);
+  banner.append(words, close);
+  return {
+    element: banner,
+    draw() {
+      banner.hidden = state.error === null;
+      setText(words, state.error ?? "");
+    },
+  };
+}

@@ -1,0 +1,124 @@
+// @ts-check
+/** Records, as viz/explorer.py writes them → the runs that the panels read. See there for what the keys mean. */
+
+/**
+ * @typedef {{label: string, text: string, full: string, hex: string}} Token
+ * @typedef {{t: number, n: number, b: number[], a?: number[], c: string, u?: string, e?: number[]}} Row
+ * @typedef {object} Step
+ * @property {number} index
+ * @property {number} committed
+ * @property {string | null} stop
+ * @property {number[]} ms
+ * @property {number[]} ids
+ * @property {number[]} parents
+ * @property {number[]} ranks
+ * @property {number[]} choices
+ * @property {string} status
+ * @property {string} why
+ * @property {number[][]} top
+ * @property {number[][]} p
+ * @property {number[]} path
+ * @property {number | null} bonus
+ * @property {number[]} emitted
+ * @property {number[]} x
+ * @property {number[]} y
+ * @property {number[]} counts
+ * @property {number} height
+ * @property {[number, number] | null} at
+ * @property {number} new_rows
+ * @property {Row[]} rows
+ * @typedef {{stop: string | null, identical: boolean | null}} End
+ * @typedef {object} Run
+ * @property {string} id
+ * @property {Record<string, any>} info
+ * @property {Map<number, Token>} tokens
+ * @property {Step[]} steps
+ * @property {number[]} rowsSeen rows of the matrix that hold candidates after each step
+ * @property {number} reach columns that its trees have needed so far, those of their bonus included
+ * @property {number} emitted tokens so far
+ * @property {number} milliseconds of all steps
+ * @property {boolean} running
+ * @property {End | null} end
+ */
+
+/** Node of the bonus, where a node is meant: it is none of the tree's. */
+export const BONUS_NODE = -1;
+
+/** @type {Record<string, "root" | "accepted" | "rejected" | "unseen">} */
+export const STATUS_OF = { r: "root", a: "accepted", x: "rejected", u: "unseen" };
+
+/** @type {Record<string, "fresh" | "moved" | "kept">} */
+export const CHANGE_OF = { f: "fresh", m: "moved", k: "kept" };
+
+/**
+ * A run with no step yet.
+ * @param {string} id
+ * @param {Record<string, any>} start
+ * @returns {Run}
+ */
+export function openRun(id, start) {
+  const run = { id, info: start, tokens: new Map(), steps: [], rowsSeen: [], reach: 0, emitted: 0, milliseconds: 0, running: true, end: null };
+  learnTokens(run, start.tokens);
+  return run;
+}
+
+/**
+ * Add a step; one that is already there is left alone, so that a repeated record changes nothing.
+ * @param {Run} run
+ * @param {any} record
+ * @returns {boolean} whether it was new
+ */
+export function addStep(run, record) {
+  learnTokens(run, record.tokens);
+  const last = run.steps.at(-1);
+  if (last && record.index <= last.index) return false;
+  run.steps.push(record);
+  run.rowsSeen.push((run.rowsSeen.at(-1) ?? run.info.rows_seen) + record.new_rows);
+  run.reach = Math.max(run.reach, record.counts.length, 1 + (record.at?.[0] ?? 0));
+  run.emitted += record.emitted.length;
+  run.milliseconds += record.ms.reduce((/** @type {number} */ a, /** @type {number} */ b) => a + b, 0);
+  run.running = record.running ?? true;
+  if (record.stop !== null) {
+    run.running = false;
+    run.end = { stop: record.stop, identical: null };
+  }
+  return true;
+}
+
+/** @param {Run} run @param {any} record */
+export function endRun(run, record) {
+  run.running = false;
+  run.end = { stop: record.stop ?? run.end?.stop ?? null, identical: record.identical };
+}
+
+/** @param {Run} run @param {Record<string, string[]> | undefined} table */
+function learnTokens(run, table) {
+  for (const [id, [label, text = label, full = label, hex = ""]] of Object.entries(table ?? {})) {
+    run.tokens.set(Number(id), { label, text, full, hex });
+  }
+}
+
+/** @param {Run} run @param {number} id @returns {Token} */
+export function tokenOf(run, id) {
+  const known = run.tokens.get(id);
+  if (known) return known;
+  const name = `‹id ${id}›`;
+  return { label: name, text: name, full: name, hex: "" };
+}
+
+/** Candidates of a row since this step. @param {Step} step @param {Row} row */
+export function rowAfter(step, row) {
+  return row.a ?? step.top[row.n];
+}
+
+/** The node that the bonus stands after. @param {Step} step */
+export function pathEnd(step) {
+  return step.path.at(-1) ?? 0;
+}
+
+/** Nodes from the root to this one. @param {Step} step @param {number} node */
+export function lineage(step, node) {
+  const nodes = [];
+  for (let n = node; n >= 0; n = step.parents[n]) nodes.unshift(n);
+  return nodes;
+}
