@@ -9,6 +9,7 @@ import pytest
 import tiny_models
 
 from tr_core import RunTrace, cli, reference
+from tr_core.__main__ import load_html
 from tr_core.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,6 +69,22 @@ def test_a_matrix_is_saved_and_makes_a_hot_start(capsys, folder, tmp_path):
     assert list(saved.output_ids) == hot["output_ids"]
     assert saved.reference_identical is True
     assert folder not in trace.read_text()  # the name of the folder, not where it lies
+
+
+def test_a_run_becomes_a_web_page(capsys, folder, tmp_path):
+    page = tmp_path / "run.html"
+    common = ["run", "--model", folder, "--prompt", "the then", "--max-new-tokens", "5", "--ignore-eos"]
+    assert cli.main([*common, "--html", str(page)], load_html) == 0
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert "“the then”" in page.read_text(encoding="utf-8")
+    capsys.readouterr()
+    assert "cannot be written" in refusal(capsys, *common, "--html", str(tmp_path / "no" / "run.html"))
+    assert "from the command line only" in refusal(capsys, *common, "--html", str(page))
+    page.unlink()
+    page.symlink_to("/dev/full")
+    assert cli.main([*common, "--html", str(page), "--json"], load_html) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
 
 
 def test_a_prompt_file_and_a_tree_file(capsys, folder, tmp_path):

@@ -1,7 +1,32 @@
-"""``python -m tr_core``: the command line's door."""
+"""``python -m tr_core``: the command line's door.
+
+A door opens to two rooms: of all the engine's files this one alone knows the pictures, and hands the command line the
+one function it needs of them. So the engine stays without pictures, and can be installed without them.
+"""
 
 import sys
+from collections.abc import Callable
 
 from tr_core.cli import main
+from tr_core.errors import SettingsError
+from tr_core.trace import RunTrace
 
-sys.exit(main(sys.argv[1:]))
+
+def load_html() -> Callable[[RunTrace], str]:
+    """Import what ``--html`` needs, only when it is asked for.
+
+    Raises:
+        SettingsError: the package ``viz``, or one that it needs, is not there.
+    """
+    try:
+        from viz.export import to_html
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"--html needs the package {error.name}, which is not installed: run it in a checkout of Token Recycling "
+            "Explorer, with its requirements.txt installed; or save the run with --trace."
+        ) from error
+    return to_html
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], load_html=load_html))

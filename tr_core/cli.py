@@ -8,15 +8,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from tr_core import catalog, templates
 from tr_core.errors import SettingsError, TokenRecyclingError
 from tr_core.settings import Settings
+from tr_core.trace import RunTrace
 
 BAD_INPUT, FAILURE = 2, 1
+LoadHtml = Callable[[], Callable[[RunTrace], str]]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -26,10 +28,14 @@ class _Parser(argparse.ArgumentParser):
         raise SettingsError(f"{message} (see {self.prog} --help)")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit status."""
+def main(arguments: Sequence[str], load_html: LoadHtml | None = None) -> int:
+    """Run one command and return its exit status.
+
+    ``load_html`` gives the function that makes a web page of a run. It comes from outside, because pictures are no
+    business of the engine; ``__main__`` hands it in.
+    """
     try:
-        args = _parser().parse_args(arguments)
+        args = _parser().parse_args(arguments, argparse.Namespace(load_html=load_html))
         return args.command(args) or 0
     except TokenRecyclingError as error:
         return _fail(error, BAD_INPUT)
@@ -61,6 +67,7 @@ def _parser() -> _Parser:
     start.add_argument("--matrix-in", metavar="F", help="start with a saved matrix")
     run.add_argument("--matrix-out", metavar="F", help="save the matrix at the end (safetensors)")
     run.add_argument("--trace", metavar="F", help="save the run's trace (JSON)")
+    run.add_argument("--html", metavar="F", help="save the run as one web page that works offline")
     run.add_argument("--check", action="store_true", help="compare with transformers' own generate at the end")
     run.add_argument("--json", action="store_true", help="the last line of stdout is one JSON object")
 
@@ -137,12 +144,14 @@ def _run(args: argparse.Namespace) -> int | None:
 
     text = prompts.read_text(args.prompt_file) if args.prompt is None else args.prompt
     settings = _settings(args, drafter=args.drafter)
-    for path in (args.trace, args.matrix_out):
+    for path in (args.trace, args.html, args.matrix_out):
         _check_writable(path)
+    to_html = _load_html(args)
     target = _load(args)
     result = commands.run(
         target, text, settings, chat=args.chat, matrix_in=args.matrix_in, matrix_out=args.matrix_out,
-        trace_out=args.trace, check=args.check, echo=None if args.json else sys.stdout,
+        trace_out=args.trace, html_out=args.html, to_html=to_html, check=args.check,
+        echo=None if args.json else sys.stdout,
     )  # fmt: skip
     if args.json:
         print(json.dumps(result | {"model": args.model}))
@@ -176,6 +185,14 @@ def _compare(args: argparse.Namespace) -> int | None:
                 f"{row['speedup']:>10.2f}{row['worst_speedup']:>8.2f}  {row['identical']}"
             )
     return None
+
+
+def _load_html(args: argparse.Namespace) -> Callable[[RunTrace], str] | None:
+    if args.html is None:
+        return None
+    if args.load_html is None:
+        raise SettingsError("--html works from the command line only: python -m tr_core run …")
+    return args.load_html()
 
 
 def _check_writable(path: str | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,6 +20,7 @@ from tr_core.recording import Recording
 from tr_core.session import Session
 from tr_core.settings import Settings
 from tr_core.text_stream import TextStream
+from tr_core.trace import RunTrace
 
 
 def run(
@@ -31,10 +32,14 @@ def run(
     matrix_in: str | None = None,
     matrix_out: str | None = None,
     trace_out: str | None = None,
+    html_out: str | None = None,
+    to_html: Callable[[RunTrace], str] | None = None,
     check: bool = False,
     echo: TextIO | None = None,
 ) -> dict[str, Any]:
     """Decode one prompt; returns the fields of design.md §6, and ``identical`` if ``check`` was asked for.
+
+    ``html_out`` is written by ``to_html``, which makes a web page of a trace.
 
     Raises:
         TokenRecyclingError: the prompt, the settings or a file do not fit the model.
@@ -71,8 +76,11 @@ def run(
         result["identical"] = reference.plain_ids(target, session.prompt_ids, settings) == session.output_ids
     if matrix_out:
         session.drafter.matrix.save(matrix_out, target.vocabulary.fingerprint)
+    trace = recording.trace(reference_identical=result.get("identical"))
     if trace_out:
-        Path(trace_out).write_text(recording.trace(reference_identical=result.get("identical")).to_json())
+        Path(trace_out).write_text(trace.to_json(), encoding="utf-8")
+    if html_out and to_html:
+        Path(html_out).write_text(to_html(trace), encoding="utf-8")
     return result
 
 

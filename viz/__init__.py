@@ -14,6 +14,7 @@ from viz.explorer import (
     token_ids,
     view_record,
 )
+from viz.export import to_html
 from viz.figures import accepted_per_step
 from viz.labels import full_label, label
 
@@ -32,6 +33,7 @@ __all__ = [
     "run_record",
     "start_record",
     "step_record",
+    "to_html",
     "token_ids",
     "view_record",
 ]

@@ -1,0 +1,135 @@
+"""One self-contained web page of a run: opens from ``file://``, asks the network for nothing, sends nothing.
+
+The page is the explorer itself: the modules of ``static/`` in one script, the style sheet, and the run's records as
+data. A browser fetches no module from ``file://``, so the modules are put into one script here: each becomes a
+function that returns its exports, which keeps their names apart without a bundler.
+
+Nothing that a model or a user wrote can become markup: outside the data block it is escaped, and inside it every
+``<`` is written as ``\\u003c``, so no text can end the block. Should anything get in all the same, the page's content
+security policy lets only this script run, by its hash, and no connection be made.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import re
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+from tr_core.trace import RunTrace
+from viz.explorer import batch, run_record, view_record
+
+STATIC = Path(__file__).with_name("static")
+ENTRY = "saved.js"
+EXCERPT = 160
+
+_IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([\w-]+\.js)";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let) (\w+))", re.MULTILINE)
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>{title}</title>
+<link rel="icon" href="data:,">
+<style id="tr-explorer-style">{style}</style>
+</head>
+<body>
+<header class="tr-saved-head"><h1>Token Recycling Explorer</h1><p dir="auto">{summary}</p></header>
+<main id="tr-saved-explorer"></main>
+<noscript><p>This page draws a recorded run in your browser: allow it to run its script. Nothing is fetched or
+sent.</p></noscript>
+<script type="application/json" id="tr-saved-record">{record}</script>
+<script type="module">{script}</script>
+</body>
+</html>
+"""
+
+
+def to_html(trace: RunTrace) -> str:
+    """A whole run as one page, opened at its first step."""
+    script = bundle()
+    style = "".join((STATIC / name).read_text(encoding="utf-8") for name in ("explorer.css", "saved.css"))
+    title, summary = _title(trace), _summary(trace)
+    return _PAGE.format(
+        policy=_policy(script, style),
+        title=html.escape(title),
+        style=style,
+        summary=html.escape(summary),
+        record=_as_data(batch([run_record(trace), view_record(1)])),
+        script=script,
+    )
+
+
+def bundle(entry: str = ENTRY, folder: Path = STATIC) -> str:
+    """A module and all that it imports, as one script.
+
+    Imports must be of the form ``import { a, b } from "./x.js";``, exports stand before a declaration, and no module
+    may import itself in a circle: see ``tests/test_export.py``.
+    """
+    sources: dict[str, str] = {}
+    needs: dict[str, list[str]] = {}
+    waiting = [entry]
+    while waiting:
+        name = waiting.pop()
+        if name not in sources:
+            sources[name] = (folder / name).read_text(encoding="utf-8")
+            needs[name] = [found[2] for found in _IMPORT.finditer(sources[name])]
+            waiting.extend(needs[name])
+    modules = (_module(name, sources[name]) for name in TopologicalSorter(needs).static_order())
+    return "\n" + "\n".join(modules)
+
+
+def _module(name: str, source: str) -> str:
+    """A module as a function, called once, whose result is the module's exports."""
+    exports = ", ".join(found[1] for found in _EXPORT.finditer(source))
+    body = _IMPORT.sub(lambda found: f"const {{{found[1]}}} = {_variable(found[2])};\n", source)
+    body = _EXPORT.sub("", body).removeprefix("// @ts-check\n")
+    return f"const {_variable(name)} = (() => {{\n{body}return {{ {exports} }};\n}})();\n"
+
+
+def _variable(name: str) -> str:
+    return "module_" + re.sub(r"\W", "_", name.removesuffix(".js"))
+
+
+def _policy(script: str, style: str) -> str:
+    """Only this script and this style, pictures that the page makes itself, and no connection of any kind."""
+    return (
+        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _as_data(record: str) -> str:
+    """JSON that no reader of HTML or of JavaScript can take for anything else; ``<`` only occurs inside strings."""
+    return record.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _title(trace: RunTrace) -> str:
+    return _line(f"{_prompt(trace)[:60]} · {trace.info.model} · Token Recycling Explorer")
+
+
+def _summary(trace: RunTrace) -> str:
+    return _line(f"A recorded run of {trace.info.model}: “{_prompt(trace)}”")
+
+
+def _prompt(trace: RunTrace) -> str:
+    """The beginning of the prompt, on one line."""
+    # A prompt can be long; what is cut away need not be joined.
+    start = _line("".join(trace.pieces.get(t, "") for t in trace.info.prompt_ids[: 2 * EXCERPT]))
+    return start if len(start) <= EXCERPT else start[:EXCERPT] + "…"
+
+
+def _line(text: str) -> str:
+    """Text as one line that can be encoded and has no control or direction marks."""
+    shown = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(shown.split())

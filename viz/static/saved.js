@@ -1,0 +1,8 @@
+// @ts-check
+/** The page that viz/export.py writes: the explorer, fed with the record that lies in the page itself. */
+
+import { mount } from "./explorer.js";
+
+const host = /** @type {HTMLElement} */ (document.getElementById("tr-saved-explorer"));
+const record = /** @type {HTMLElement} */ (document.getElementById("tr-saved-record"));
+mount(host).receive(record.textContent ?? "");
