@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from app_page import tabs  # noqa: F401 - the fixture
 from browser import browser  # noqa: F401 - the fixture, one Chromium for all tests
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -15,28 +15,18 @@ from tr_core import catalog, templates
 from tr_core.drafters.registry import DRAFTERS
 from tr_core.errors import SettingsError, TokenRecyclingError
 from tr_core.settings import Settings
+from ui import examples, links
 from ui.limits import Limits
+from ui.scripts import COPY_LINK, DOWNLOAD, MOUNT_EXPLORER
 from ui.shelf import Shelf
 from ui.workspace import Request, Workspace
 
+# The controls by the keys that a link has for them; files do not travel in a link.
+LINKED = (
+    "prompt", "model", "drafter", "tree", "tree file", "k", "tokens", "temperature", "top_p", "top_k", "seed", "stop",
+    "ignore_eos", "prompt_rows", "chat", "start", "matrix file",
+)  # fmt: skip
 PRESETS = Path(__file__).resolve().parent.parent / "assets" / "presets.json"
-
-# The explorer is loaded once from its own files; each new value is one record, or a list of records, as JSON text.
-# Values that arrive before the module has loaded wait in `early`.
-MOUNT_EXPLORER = """
-const root = (window.gradio_config && window.gradio_config.root) || location.href;
-const early = [];
-let explorer = null;
-const receive = () => { if (props.value) { explorer ? explorer.receive(props.value) : early.push(props.value); } };
-watch("value", receive);
-receive();
-import(new URL("tr/explorer.js", root.replace(/[?#].*$/, "").replace(/\\/?$/, "/"))).then((module) => {
-  explorer = module.mount(element.querySelector("#tr-explorer-host"), {});
-  early.forEach((value) => explorer.receive(value));
-});
-"""
-
-DOWNLOAD = "() => document.querySelector('#tr-download').click()"
 
 
 class Visitors:
@@ -70,6 +60,7 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
     visitors = Visitors(shelf, limits)
     presets = {p["name"]: p for p in json.loads(PRESETS.read_text(encoding="utf-8"))}
     first = next(iter(presets.values()))
+    recordings = examples.recorded(list(presets))
 
     with (
         # Files that visitors upload or download are deleted after a day.
@@ -115,11 +106,25 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
             with gr.Accordion("Save and open", open=False):
                 saved = gr.UploadButton("Open a saved run", size="sm", file_types=[".json"])
                 save_run = gr.Button("Save this run", size="sm")
+                save_page = gr.Button("Save as a web page", size="sm")
                 save_matrix = gr.Button("Save its matrix", size="sm")
+                copy_link = gr.Button("Copy link", size="sm")
+                link = gr.Textbox(
+                    label="Link",
+                    visible=False,
+                    interactive=False,
+                    lines=2,
+                    max_lines=4,
+                    elem_id="tr-link",
+                    info="to this prompt and these settings, copied where the browser allows",
+                )
                 file = gr.DownloadButton(visible="hidden", elem_id="tr-download")
+            with gr.Column(visible="hidden", elem_id="tr-drop"):
+                dropped = gr.UploadButton("Drop a saved run")
         with gr.Column(scale=1, min_width=320, elem_id="tr-main"):
+            offer = viz.offer_record([(e.name, e.word, e.title) for e in recordings.values()])
             explorer = gr.HTML(
-                value="", html_template='<div id="tr-explorer-host"></div>', js_on_load=MOUNT_EXPLORER,
+                value=offer, html_template='<div id="tr-explorer-host"></div>', js_on_load=MOUNT_EXPLORER,
                 elem_id="tr-explorer-component", apply_default_css=False,
             )  # fmt: skip
             with gr.Accordion("Summary chart", open=False):
@@ -151,8 +156,29 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
         def on_open(file: str | None, request: gr.Request) -> Any:
             return next(visitors.workspace(request).open(Path(file))) if file else gr.skip()
 
+        def on_example(event: gr.EventData, request: gr.Request) -> Any:
+            example = recordings.get(str(event.example))
+            return next(visitors.workspace(request).open_example(example)) if example else gr.skip()
+
+        def on_link(*values: Any) -> Any:
+            try:
+                _request(*values)
+                query = links.to_query(dict(zip(LINKED, values, strict=True)))
+            except TokenRecyclingError as error:
+                raise gr.Error(str(error), print_exception=False) from error
+            return gr.Textbox(query, visible=True)
+
+        def on_load(request: gr.Request) -> Any:
+            values, sentence = links.from_query(request.query_params.multi_items(), limits)
+            filled = [values.get(key, gr.skip()) for key in LINKED]
+            chosen = None if "prompt" in values else gr.skip()  # the prompt is no preset's any more
+            return [*filled, chosen, viz.error_record(sentence) if sentence else gr.skip()]
+
         def on_save(request: gr.Request) -> str:
             return visitors.save(request, Workspace.save_trace)
+
+        def on_save_page(request: gr.Request) -> str:
+            return visitors.save(request, Workspace.save_page)
 
         def on_save_matrix(request: gr.Request) -> str:
             return visitors.save(request, Workspace.save_matrix)
@@ -174,8 +200,14 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
         run.click(on_run, controls, explorer, **private).then(**ended).then(on_chart, None, chart, **private)
         stop.click(on_stop, None, None, queue=False, **private)
         reset.click(on_reset, None, explorer, queue=False, **private).then(on_chart, None, chart, **private)
-        saved.upload(on_open, saved, explorer, **private)
-        for button, save in ((save_run, on_save), (save_matrix, on_save_matrix)):
+        for source in (saved, dropped):
+            source.upload(on_open, source, explorer, **private).then(on_chart, None, chart, **private)
+        explorer.input(on_example, None, explorer, queue=False, **private).then(on_chart, None, chart, **private)
+        copy_link.click(on_link, controls, link, queue=False, **private).success(
+            None, link, link, js=COPY_LINK, **private
+        )
+        page.load(on_load, None, [*controls, preset, explorer], queue=False, **private)
+        for button, save in ((save_run, on_save), (save_page, on_save_page), (save_matrix, on_save_matrix)):
             # A download button sends the file it had before the click; so the file is made first.
             button.click(save, None, file, **private).success(None, None, None, js=DOWNLOAD, **private)
         gr.on([page.load, model.change], on_model, model, chat, queue=False, **private)

@@ -23,6 +23,7 @@ from tr_core.recording import Recording
 from tr_core.session import Session
 from tr_core.settings import Settings
 from tr_core.trace import SCHEMA, RunTrace, read_trace
+from ui.examples import Example, telling_step
 from ui.limits import Limits
 from ui.shelf import Shelf
 
@@ -64,6 +65,7 @@ class Workspace:
         self._shelf = shelf
         self._limits = limits
         self._run: _Run | None = None
+        self._opened: RunTrace | None = None
         self._learned: tuple[tuple[str, str, int], Drafter] | None = None
         self._runs = 0
         self._stop = False
@@ -71,9 +73,9 @@ class Workspace:
 
     @property
     def trace(self) -> RunTrace | None:
-        """The run so far, or None before the first."""
+        """The run on the screen: the one opened from a file, or the visitor's own so far; None before the first."""
         if self._run is None:
-            return None
+            return self._opened
         return self._run.recording.trace(reference_identical=self._run.reference_identical)
 
     def step(self, request: Request) -> Iterator[str]:
@@ -90,15 +92,29 @@ class Workspace:
 
     def reset(self) -> Iterator[str]:
         """Forget the run and what was learned."""
-        self._stop, self._run, self._learned = True, None, None
+        self._stop, self._run, self._learned, self._opened = True, None, None, None
         yield viz.reset_record()
 
     def open(self, path: Path) -> Iterator[str]:
-        """Show a saved run; the run under way, if any, goes on existing until another begins."""
+        """Show a saved run in place of the run under way. A file that cannot be read changes nothing."""
         try:
-            yield viz.run_record(read_trace(path))
+            yield viz.run_record(self._show(read_trace(path)))
         except TokenRecyclingError as error:
             yield viz.error_record(str(error))
+
+    def open_example(self, example: Example) -> Iterator[str]:
+        """Show a recorded example at its most telling step, verdict included."""
+        try:
+            trace = self._show(example.read())
+            step = viz.view_record(telling_step(trace), "accept")
+            yield viz.batch([viz.run_record(trace, name=example.title), step])
+        except TokenRecyclingError as error:
+            yield viz.error_record(str(error))
+
+    def _show(self, trace: RunTrace) -> RunTrace:
+        # The next Step begins a run: a run that is no longer shown could not be gone on with.
+        self._stop, self._run, self._opened = True, None, trace
+        return trace
 
     def save_trace(self, folder: Path) -> str:
         """Write the run so far below ``folder`` and return the file.
@@ -109,8 +125,21 @@ class Workspace:
         trace = self.trace
         if trace is None:
             raise TraceError("There is no run to save yet: press Step or Run first.")
-        path = folder / f"run-{trace.info.model.split('/')[-1]}-{trace.info.drafter}.json"
+        path = folder / f"{_file_name(trace)}.json"
         path.write_text(trace.to_json(), encoding="utf-8")
+        return str(path)
+
+    def save_page(self, folder: Path) -> str:
+        """Write the run so far as one web page below ``folder`` and return the file.
+
+        Raises:
+            TraceError: there is no run yet.
+        """
+        trace = self.trace
+        if trace is None:
+            raise TraceError("There is no run to save yet: press Step or Run first.")
+        path = folder / f"{_file_name(trace)}.html"
+        path.write_text(viz.to_html(trace), encoding="utf-8")
         return str(path)
 
     def save_matrix(self, folder: Path) -> str:
@@ -209,8 +238,15 @@ class Workspace:
             session.start(ids)
         self._runs += 1
         self._learned = (key, session.drafter)
+        self._opened = None
         self._run = _Run(request, session, Recording(session), str(self._runs))
         return self._run
+
+
+def _file_name(trace: RunTrace) -> str:
+    """What a saved run is called. An opened trace is somebody else's, so of its words only what is harmless is used."""
+    words = f"run-{trace.info.model.split('/')[-1]}-{trace.info.drafter}"
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in words)[:80]
 
 
 def _end(run: _Run) -> str:

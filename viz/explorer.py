@@ -1,8 +1,8 @@
 """Trace → the records that the browser draws, each one JSON string.
 
 Everything that needs thought is done here (labels, places, verdicts, changes of cells), so the browser only draws.
-Every record has a ``type``; all but ``error``, ``view`` and ``reset`` have the ``run`` they belong to, and a record
-of a run that is no longer shown is ignored there. Short keys, because a step has hundreds of cells:
+Every record has a ``type``; all but ``error``, ``view``, ``offer`` and ``reset`` have the ``run`` they belong to, and
+a record of a run that is no longer shown is ignored there. Short keys, because a step has hundreds of cells:
 
     start  run, model, family, device, dtype, drafter, tree, nodes, k, sampling, vocab, rows_seen, prefill_ms,
            limit: new tokens at most, prompt: [id], tokens
@@ -15,7 +15,8 @@ of a run that is no longer shown is ignored there. Short keys, because a step ha
                    u: a letter per cell before (d drafted, a accepted, - neither), e: [id evicted]}]
            ``a`` is left out where it equals ``top`` of the node; ``u`` and ``e`` are left out where empty.
     end    run, stop: words or null, text, identical: true, false or null
-    run    run, start, steps, end, without their type and run
+    run    run, start, steps, end, without their type and run; name of a recorded example, left out if it has none
+    offer  examples: [[name, word, title]] that may be asked for, largest: bytes of a file that may be dropped
     error  sentence
     view   step, phase
     reset
@@ -33,7 +34,7 @@ from typing import Any
 
 import msgspec
 
-from tr_core.trace import STOP_REASONS, RowChange, RunInfo, RunTrace, StepTrace
+from tr_core.trace import MAX_FILE_BYTES, STOP_REASONS, RowChange, RunInfo, RunTrace, StepTrace
 from viz.labels import full_label, label
 from viz.layout import bonus_place, tidy
 
@@ -83,8 +84,14 @@ def end_record(run: str, *, stop_reason: str | None, text: str, reference_identi
     return _encode({"type": "end", "run": run} | _end(stop_reason, text, reference_identical))
 
 
-def run_record(trace: RunTrace, run: str | None = None) -> str:
-    """A whole run at once, for saved runs and recorded examples; ``run`` defaults to a name made of its content."""
+def run_record(trace: RunTrace, run: str | None = None, *, name: str = "") -> str:
+    """A whole run at once, for saved runs and recorded examples.
+
+    Args:
+        trace: the run.
+        run: as in ``start_record``; defaults to a name made of its content.
+        name: what the reader knows the recording by.
+    """
     content = {
         "start": _start(trace.info) | _tokens(trace.pieces, trace.partial_bytes),
         "steps": [_step(step) for step in trace.steps],
@@ -92,7 +99,12 @@ def run_record(trace: RunTrace, run: str | None = None) -> str:
     }
     if run is None:
         run = f"saved-{zlib.crc32(msgspec.json.encode(content)):08x}"
-    return _encode({"type": "run", "run": run} | content)
+    return _encode({"type": "run", "run": run} | ({"name": name} if name else {}) | content)
+
+
+def offer_record(examples: Iterable[tuple[str, str, str]]) -> str:
+    """Recorded examples that the reader may ask for before the first run: name, word on the button, and title."""
+    return _encode({"type": "offer", "examples": list(examples), "largest": MAX_FILE_BYTES})
 
 
 def error_record(sentence: str) -> str:

@@ -5,6 +5,7 @@
  */
 
 import { make } from "./dom.js";
+import { listenToDrops } from "./drop.js";
 import { createBanner, createHeader } from "./header.js";
 import { createEmpty, createHelp } from "./help.js";
 import { createInspector } from "./inspector.js";
@@ -22,8 +23,10 @@ const ROOT_ID = "tr-explorer";
 
 /**
  * @param {HTMLElement} element where the explorer goes
- * @param {{onRequest?: (request: {type: "view", run: string, step: number, phase: string}) => void}} [options]
- *   `onRequest` is told where the reader is, whenever that changes
+ * @param {{onRequest?: (request: Request) => void}} [options]
+ *   `onRequest` is told where the reader is, whenever that changes; and the wish to see a recorded example, or a run
+ *   in a file. Without it there is nobody to ask: examples and files are not offered.
+ * @typedef {{type: "view", run: string, step: number, phase: string} | {type: "example", name: string} | {type: "file", file: File}} Request
  */
 export function mount(element, { onRequest } = {}) {
   addStyle();
@@ -39,17 +42,17 @@ export function mount(element, { onRequest } = {}) {
     frame ||= requestAnimationFrame(draw);
   });
   const help = createHelp();
-  const header = createHeader(state, help.open);
+  const header = createHeader(state, help.open, Boolean(onRequest));
   const banner = createBanner(state, () => player.setError(null));
   const steps = createStepsPanel(state, player);
   const tree = createTreePanel(state, player);
   const text = createTextPanel(state, player);
   const panels = [header, banner, text, tree, createMatrixPanel(state, player), createInspector(state), steps];
-  const empty = createEmpty();
+  const empty = createEmpty((name) => onRequest?.({ type: "example", name }));
   const live = make("div", "tr-only-heard");
   live.setAttribute("aria-live", "polite");
   const frameBox = make("div", "tr-frame");
-  frameBox.append(...panels.filter((panel) => panel !== banner).map((panel) => panel.element), empty);
+  frameBox.append(...panels.filter((panel) => panel !== banner).map((panel) => panel.element), empty.element);
   root.append(frameBox, banner.element, live, help.element);
   element.replaceChildren(root);
 
@@ -121,6 +124,7 @@ export function mount(element, { onRequest } = {}) {
         player.setError(null);
         if (known && current.steps.length >= record.steps.length && current.end) break;
         const run = openRun(record.run, record.start);
+        run.recorded = record.name ?? "";
         for (const step of record.steps) addStep(run, step);
         endRun(run, record.end);
         player.open(run);
@@ -128,6 +132,10 @@ export function mount(element, { onRequest } = {}) {
       }
       case "view":
         player.goTo(record.step, record.phase ?? undefined);
+        break;
+      case "offer":
+        empty.offer(record.examples);
+        largestFile = record.largest;
         break;
       case "error":
         player.setError(record.sentence);
@@ -139,6 +147,12 @@ export function mount(element, { onRequest } = {}) {
     }
   }
 
+  let largestFile = Infinity;
+  const stopDrops = onRequest && listenToDrops(root, {
+    take: (file) => onRequest({ type: "file", file }),
+    refuse: (sentence) => player.setError(sentence),
+    largest: () => largestFile,
+  });
   const stopKeys = listenToKeys({
     player,
     steps: () => state.run?.steps.length ?? 0,
@@ -162,6 +176,7 @@ export function mount(element, { onRequest } = {}) {
       cancelAnimationFrame(frame);
       player.destroy();
       stopKeys();
+      stopDrops?.();
       tree.destroy();
       steps.destroy();
       root.remove();

@@ -9,8 +9,12 @@ import { WORDS } from "./strings.js";
  * @typedef {import("./records.js").Run} Run
  */
 
-/** @param {State} state @param {() => void} openHelp */
-export function createHeader(state, openHelp) {
+/**
+ * @param {State} state
+ * @param {() => void} openHelp
+ * @param {boolean} canRun whether the reader can make runs here, or only look at one
+ */
+export function createHeader(state, openHelp, canRun) {
   const head = make("header", "tr-header");
   const headline = make("span", "tr-headline");
   headline.title = WORDS.perPassHint;
@@ -20,6 +24,9 @@ export function createHeader(state, openHelp) {
   const speed = make("span", "tr-figure");
   speed.title = WORDS.perSecondHint;
   const check = make("span", "tr-chip-word tr-check");
+  const recorded = make("span", "tr-chip-word tr-recorded");
+  recorded.title = WORDS.recordedHint;
+  const more = make("span", "tr-figure tr-recorded-more", canRun ? WORDS.recordedMore : "");
   const model = make("span", "tr-chip-word");
   const drafter = make("span", "tr-chip-word");
   const status = make("span", "tr-state");
@@ -30,7 +37,7 @@ export function createHeader(state, openHelp) {
   help.setAttribute("aria-label", WORDS.help);
   help.title = WORDS.help;
   help.addEventListener("click", openHelp);
-  head.append(headline, counted, speed, check, make("span", "tr-space-between"), model, drafter, status, progress, help);
+  head.append(headline, counted, speed, check, recorded, more, make("span", "tr-space-between"), model, drafter, status, progress, help);
 
   return {
     element: head,
@@ -53,6 +60,9 @@ export function createHeader(state, openHelp) {
         progress.value = emitted;
         progress.title = WORDS.progressOf(emitted, info.limit);
       }
+      setText(recorded, WORDS.recorded(run.recorded ?? ""));
+      recorded.hidden = run.recorded === null;
+      more.hidden = run.recorded === null;
       head.dataset.state = run.running ? "running" : run.end ? "over" : "waiting";
       drawCheck(run);
     },

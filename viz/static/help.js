@@ -34,8 +34,12 @@ export function createHelp() {
   };
 }
 
-/** The screen before the first run: one sentence, and a small tree that says what kind of picture will come. */
-export function createEmpty() {
+/**
+ * The screen before the first run: one sentence, a small tree that says what kind of picture will come, and recorded
+ * runs, which can be seen while the model still loads.
+ * @param {(name: string) => void} openExample
+ */
+export function createEmpty(openExample) {
   const empty = make("div", "tr-empty");
   const picture = makeSvg("svg", { viewBox: "0 0 320 130", width: 320, height: 130, "aria-hidden": "true" });
   /** Column, row, and whether it is on the path. @type {[number, number, boolean][]} */
@@ -55,5 +59,21 @@ export function createEmpty() {
     picture.append(chip);
   });
   empty.append(picture, make("p", "tr-empty-words", WORDS.empty), make("p", "tr-empty-more", WORDS.emptyMore));
-  return empty;
+  const examples = make("div", "tr-examples");
+  examples.hidden = true;
+  empty.append(examples);
+  return {
+    element: empty,
+    /** @param {[string, string, string][]} offered name, word on the button, and title of each */
+    offer(offered) {
+      examples.hidden = !offered.length;
+      examples.replaceChildren(make("span", "", WORDS.lookAt));
+      for (const [name, word, title] of offered) {
+        const button = makeButton("tr-example", word);
+        button.title = title;
+        button.addEventListener("click", () => openExample(name));
+        examples.append(button);
+      }
+    },
+  };
 }

@@ -39,6 +39,7 @@
  * @property {number} milliseconds of all steps
  * @property {boolean} running
  * @property {End | null} end
+ * @property {string | null} recorded name of a run that came whole, which may be empty; null if it came step by step
  */
 
 /** Node of the bonus, where a node is meant: it is none of the tree's. */
@@ -57,7 +58,7 @@ export const CHANGE_OF = { f: "fresh", m: "moved", k: "kept" };
  * @returns {Run}
  */
 export function openRun(id, start) {
-  const run = { id, info: start, tokens: new Map(), steps: [], rowsSeen: [], reach: 0, emitted: 0, milliseconds: 0, running: true, end: null };
+  const run = { id, info: start, tokens: new Map(), steps: [], rowsSeen: [], reach: 0, emitted: 0, milliseconds: 0, running: true, end: null, recorded: null };
   learnTokens(run, start.tokens);
   return run;
 }

@@ -14,6 +14,14 @@ function quoted(labels) {
 export const WORDS = {
   title: "Token Recycling Explorer",
   empty: "Type a prompt and press Step: you will see what the model drafts, what it keeps, and what it learns from the rest.",
+  lookAt: "Or look at a recorded run first:",
+  recorded: (/** @type {string} */ name) => (name ? `recording · ${name}` : "recording"),
+  recordedHint: "A run that was recorded earlier; nothing is computed.",
+  recordedMore: "press Step for a run of your own",
+  dropHere: "Drop a saved run here to open it",
+  dropOne: "Drop one file at a time: a run that was saved here as JSON.",
+  dropTooLarge: (/** @type {string} */ name, /** @type {number} */ size, /** @type {number} */ largest) =>
+    `“${name}” has ${size} MB, over the ${largest} MB that can be opened: record a shorter run.`,
   emptyMore: "Step decodes one pass and waits; Run goes on to the end. Every step stays here, so you can walk back at any time.",
   reading: "The prompt is read. The first pass is on its way …",
   tokensPerPass: "tokens per pass",
@@ -59,6 +67,9 @@ export const WORDS = {
   fit: "fit",
   fitHint: "Fit the whole tree",
   zoomHint: "Drag to move, Ctrl + wheel to zoom",
+  saveAs: (/** @type {string} */ format) => `Save ${format}`,
+  saveHint: (/** @type {string} */ format) => `Save the tree as you see it, as ${format}`,
+  saveFailed: "This browser could not draw the picture: save it as SVG instead.",
   phaseGroup: "Phase of the step",
   phases: { draft: "draft", verify: "verify", accept: "accept", recycle: "recycle" },
   phaseHints: {

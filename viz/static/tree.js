@@ -2,6 +2,7 @@
 /** The tree panel: what it says and how it is pointed at. Its shapes are drawn in treeshapes.js. */
 
 import { clip, make, makeButton, makePanel, makeSvg, setText } from "./dom.js";
+import { asPng, asSvgText, download } from "./picture.js";
 import { PHASES, isJudged } from "./player.js";
 import { BONUS_NODE, STATUS_OF, pathEnd, tokenOf } from "./records.js";
 import { WORDS } from "./strings.js";
@@ -50,7 +51,7 @@ export function createTreePanel(state, player) {
   const fit = makeButton("tr-tool tr-fit", WORDS.fit);
   fit.title = WORDS.fitHint;
   const tools = make("div", "tr-tools");
-  tools.append(zoomOut, zoomIn, fit);
+  tools.append(...["SVG", "PNG"].map(makeSave), zoomOut, zoomIn, fit);
   tools.title = WORDS.zoomHint;
   foot.append(tools);
   panel.append(scroller, foot);
@@ -93,6 +94,24 @@ export function createTreePanel(state, player) {
         child.style.width = `${(column - 18) * scale}px`;
       }
     });
+  }
+
+  /** @param {string} format SVG or PNG */
+  function makeSave(format) {
+    const button = makeButton("tr-tool", format);
+    button.setAttribute("aria-label", WORDS.saveAs(format));
+    button.title = WORDS.saveHint(format);
+    button.addEventListener("click", () => save(format).catch(() => player.setError(WORDS.saveFailed)));
+    return button;
+  }
+
+  /** @param {string} format */
+  async function save(format) {
+    if (!step) return;
+    const svg = asSvgText(shapes.element, getComputedStyle(panel).backgroundColor, note.textContent ?? "");
+    const { width, height } = shapes.element.getBoundingClientRect();
+    const blob = format === "SVG" ? new Blob([svg], { type: "image/svg+xml" }) : await asPng(svg, width, height);
+    download(blob, `tree-step-${step.index}-${state.phase}.${format.toLowerCase()}`);
   }
 
   /** @param {Step} next */

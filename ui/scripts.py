@@ -1,0 +1,35 @@
+"""Lines of JavaScript that tie Gradio's components to the explorer in viz/static. Constants: no text goes in."""
+
+# The explorer is loaded once from its own files; each new value is one record, or a list of records, as JSON text.
+# Values that arrive before the module has loaded wait in `early`.
+MOUNT_EXPLORER = """
+const root = (window.gradio_config && window.gradio_config.root) || location.href;
+const early = [];
+let explorer = null;
+const receive = () => { if (props.value) { explorer ? explorer.receive(props.value) : early.push(props.value); } };
+watch("value", receive);
+receive();
+import(new URL("tr/explorer.js", root.replace(/[?#].*$/, "").replace(/\\/?$/, "/"))).then((module) => {
+  explorer = module.mount(element.querySelector("#tr-explorer-host"), { onRequest: ask });
+  early.forEach((value) => explorer.receive(value));
+});
+function ask(request) {
+  if (request.type === "example") trigger("input", { example: request.name });
+  if (request.type !== "file") return;
+  // A dropped file goes the way of a chosen one, so that Gradio's own upload takes and checks it.
+  const input = document.querySelector("#tr-drop input[type=file]");
+  const content = new DataTransfer();
+  content.items.add(request.file);
+  input.files = content.files;
+  input.dispatchEvent(new Event("change", { bubbles: true }));
+}
+"""
+
+# Without the right to write the clipboard, which plain http does not give, the link can still be copied from its box.
+COPY_LINK = """async (query) => {
+  const link = location.origin + location.pathname + "?" + query;
+  try { await navigator.clipboard.writeText(link); } catch {}
+  return link;
+}"""
+
+DOWNLOAD = "() => document.querySelector('#tr-download').click()"
