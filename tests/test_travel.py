@@ -116,9 +116,9 @@ def test_an_example_is_shown_at_once_and_step_begins_a_run(tabs, tmp_path):
     click(page, "Maths")
     trace = examples.recorded(TITLES)["maths"].read()
     at(page, step=examples.telling_step(trace), steps=len(trace.steps), phase="accept")
-    header = page.locator("#tr-explorer header").inner_text()
-    assert "recording · Maths: pencils" in header
-    assert "press Step for a run of your own" in header
+    label = page.get_by_text("recording · press Step for your own")
+    assert label.get_attribute("title").startswith("Maths: pencils.")
+    assert page.get_by_label("Prompt", exact=True).input_value().startswith("Question: Mia")
     page.get_by_role("button", name="Save and open").click()
     with page.expect_download(timeout=SOON_MS) as download:
         click(page, "Save as a web page")
@@ -130,7 +130,10 @@ def test_an_example_is_shown_at_once_and_step_begins_a_run(tabs, tmp_path):
     assert "recording" not in page.locator("#tr-explorer header").inner_text()
     click(page, "Reset")
     at(page, step=0, steps=0)
-    assert page.get_by_role("button", name="Copy", exact=True).is_visible()
+    page.get_by_label("Prompt", exact=True).fill("my own words")
+    click(page, "Copy")
+    page.wait_for_selector("#tr-explorer [data-node='80']")
+    assert page.get_by_label("Prompt", exact=True).input_value() == "my own words"
 
 
 @pytest.mark.browser
@@ -144,6 +147,7 @@ def test_a_dropped_run_opens_and_a_bad_one_is_told(tabs):
     at(page, step=5, steps=5)
     for name, content, words in [
         ("half.json", trace.to_json()[:3000], "not a complete trace"),
+        ("half.json", trace.to_json()[:3000], "not a complete trace"),  # told again, though it is the same
         ("picture.png", "\x89PNG", "not a complete trace"),
         ("new.json", '{"schema": 99}', "newer than schema"),
     ]:

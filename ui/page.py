@@ -119,7 +119,7 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
                     info="to this prompt and these settings, copied where the browser allows",
                 )
                 file = gr.DownloadButton(visible="hidden", elem_id="tr-download")
-            with gr.Column(visible="hidden", elem_id="tr-drop"):
+            with gr.Column(elem_id="tr-drop"):  # never seen: a way in for files dropped onto the explorer
                 dropped = gr.UploadButton("Drop a saved run")
         with gr.Column(scale=1, min_width=320, elem_id="tr-main"):
             offer = viz.offer_record([(e.name, e.word, e.title) for e in recordings.values()])
@@ -156,9 +156,15 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
         def on_open(file: str | None, request: gr.Request) -> Any:
             return next(visitors.workspace(request).open(Path(file))) if file else gr.skip()
 
-        def on_example(event: gr.EventData, request: gr.Request) -> Any:
+        def on_example(prompt: str, event: gr.EventData, request: gr.Request) -> list[Any]:
             example = recordings.get(str(event.example))
-            return next(visitors.workspace(request).open_example(example)) if example else gr.skip()
+            if example is None:
+                return [gr.skip()] * 4
+            shown = next(visitors.workspace(request).open_example(example))
+            # Step then decodes what was just seen; but what a visitor has typed stays.
+            typed = prompt not in {p["prompt"] for p in presets.values()}
+            filled = [gr.skip()] * 3 if typed else [example.title, *on_preset(example.title)]
+            return [shown, *filled]
 
         def on_link(*values: Any) -> Any:
             try:
@@ -202,7 +208,9 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
         reset.click(on_reset, None, explorer, queue=False, **private).then(on_chart, None, chart, **private)
         for source in (saved, dropped):
             source.upload(on_open, source, explorer, **private).then(on_chart, None, chart, **private)
-        explorer.input(on_example, None, explorer, queue=False, **private).then(on_chart, None, chart, **private)
+        explorer.input(on_example, prompt, [explorer, preset, prompt, max_new_tokens], queue=False, **private).then(
+            on_chart, None, chart, **private
+        )
         copy_link.click(on_link, controls, link, queue=False, **private).success(
             None, link, link, js=COPY_LINK, **private
         )

@@ -74,8 +74,10 @@ class Workspace:
     @property
     def trace(self) -> RunTrace | None:
         """The run on the screen: the one opened from a file, or the visitor's own so far; None before the first."""
-        if self._run is None:
+        if self._opened is not None:
             return self._opened
+        if self._run is None:
+            return None
         return self._run.recording.trace(reference_identical=self._run.reference_identical)
 
     def step(self, request: Request) -> Iterator[str]:
@@ -112,8 +114,7 @@ class Workspace:
             yield viz.error_record(str(error))
 
     def _show(self, trace: RunTrace) -> RunTrace:
-        # The next Step begins a run: a run that is no longer shown could not be gone on with.
-        self._stop, self._run, self._opened = True, None, trace
+        self._stop, self._opened = True, trace
         return trace
 
     def save_trace(self, folder: Path) -> str:
@@ -194,9 +195,11 @@ class Workspace:
         self._stop = False
         run = self._run
         ended = run is not None and run.session.stop_reason is not None
-        if run is not None and run.request == request and ended and steps == 1:
+        # A run that is no longer on the screen could not be gone on with.
+        hidden = self._opened is not None
+        if run is not None and run.request == request and ended and steps == 1 and not hidden:
             raise SettingsError("This run has ended: press Run to start it again, or change the prompt or a setting.")
-        if run is None or run.request != request or ended:
+        if run is None or run.request != request or ended or hidden:
             run = self._begin(request)
             yield viz.start_record(run.number, run.recording.info, run.recording.pieces, run.recording.partial_bytes)
         made = 0

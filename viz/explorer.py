@@ -17,7 +17,7 @@ a record of a run that is no longer shown is ignored there. Short keys, because 
     end    run, stop: words or null, text, identical: true, false or null
     run    run, start, steps, end, without their type and run; name of a recorded example, left out if it has none
     offer  examples: [[name, word, title]] that may be asked for, largest: bytes of a file that may be dropped
-    error  sentence
+    error  sentence, at: a number that no other error has
     view   step, phase
     reset
 
@@ -27,6 +27,7 @@ that equal the label (or are no bytes) are left out.
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -109,7 +110,8 @@ def offer_record(examples: Iterable[tuple[str, str, str]]) -> str:
 
 def error_record(sentence: str) -> str:
     """Something went wrong: one sentence for the reader, shown over what is on screen."""
-    return _encode({"type": "error", "sentence": sentence})
+    # A page that passes on changes only, as Gradio's does, would keep the same sentence to itself when it comes again.
+    return _encode({"type": "error", "sentence": sentence, "at": time.monotonic_ns()})
 
 
 def view_record(step: int, phase: str | None = None) -> str:

@@ -25,8 +25,7 @@ export function createHeader(state, openHelp, canRun) {
   speed.title = WORDS.perSecondHint;
   const check = make("span", "tr-chip-word tr-check");
   const recorded = make("span", "tr-chip-word tr-recorded");
-  recorded.title = WORDS.recordedHint;
-  const more = make("span", "tr-figure tr-recorded-more", canRun ? WORDS.recordedMore : "");
+  setText(recorded, canRun ? WORDS.recordedHere : WORDS.recorded);
   const model = make("span", "tr-chip-word");
   const drafter = make("span", "tr-chip-word");
   const status = make("span", "tr-state");
@@ -37,7 +36,7 @@ export function createHeader(state, openHelp, canRun) {
   help.setAttribute("aria-label", WORDS.help);
   help.title = WORDS.help;
   help.addEventListener("click", openHelp);
-  head.append(headline, counted, speed, check, recorded, more, make("span", "tr-space-between"), model, drafter, status, progress, help);
+  head.append(headline, counted, speed, check, recorded, make("span", "tr-space-between"), model, drafter, status, progress, help);
 
   return {
     element: head,
@@ -60,9 +59,8 @@ export function createHeader(state, openHelp, canRun) {
         progress.value = emitted;
         progress.title = WORDS.progressOf(emitted, info.limit);
       }
-      setText(recorded, WORDS.recorded(run.recorded ?? ""));
       recorded.hidden = run.recorded === null;
-      more.hidden = run.recorded === null;
+      recorded.title = WORDS.recordedHint(run.recorded ?? "");
       head.dataset.state = run.running ? "running" : run.end ? "over" : "waiting";
       drawCheck(run);
     },
