@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test lint bench model clean
+.PHONY: run test lint bench model examples clean
 
 run: $(VENV)/run  ## the page on http://127.0.0.1:7860
 	$(VENV)/bin/python app.py
@@ -19,6 +19,9 @@ bench: $(VENV)/run  ## a table of speeds on this machine; the last line is JSON
 model: $(VENV)/run  ## train the bundled model again; DATA is the folder of its texts
 	$(VENV)/bin/python scripts/train_bundled_model.py --data $(DATA)
 	$(VENV)/bin/python scripts/evaluate_bundled_model.py --data $(DATA)
+
+examples: $(VENV)/run  ## record the runs that the page shows before a model has loaded
+	$(VENV)/bin/python scripts/record_examples.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -112,6 +112,14 @@ def _add_decoding(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-prompt-rows", action="store_true", help="fill no matrix rows from the prompt")
 
 
+def _load_html(args: argparse.Namespace) -> Callable[[RunTrace], str] | None:
+    if args.html is None:
+        return None
+    if args.load_html is None:
+        raise SettingsError("--html works from the command line only: python -m tr_core run …")
+    return args.load_html()
+
+
 def _settings(args: argparse.Namespace, **more: Any) -> Settings:
     return Settings(
         tree=args.tree,
@@ -185,14 +193,6 @@ def _compare(args: argparse.Namespace) -> int | None:
                 f"{row['speedup']:>10.2f}{row['worst_speedup']:>8.2f}  {row['identical']}"
             )
     return None
-
-
-def _load_html(args: argparse.Namespace) -> Callable[[RunTrace], str] | None:
-    if args.html is None:
-        return None
-    if args.load_html is None:
-        raise SettingsError("--html works from the command line only: python -m tr_core run …")
-    return args.load_html()
 
 
 def _check_writable(path: str | None) -> None:
