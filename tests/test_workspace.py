@@ -8,6 +8,7 @@ import tiny_models
 
 from tr_core import Settings
 from tr_core.errors import MatrixError, TraceError
+from ui import examples
 from ui.limits import Limits
 from ui.workspace import Request, Workspace
 
@@ -98,6 +99,28 @@ def test_hot_keeps_what_was_learned_and_reset_forgets_it(workspace):
     assert workspace.trace is None
     list(workspace.run(request(hot=True)))
     assert len(workspace.trace.steps) == cold
+
+
+def test_an_example_needs_no_model_and_step_begins_a_run_of_its_own(workspace):
+    story = examples.named("Story: a lost kite")
+    for shelf in (None, OneModel()):
+        shown = Workspace(shelf, Limits())
+        run, view = json.loads(next(shown.open_example(story)))
+        assert (run["type"], run["name"]) == ("run", "Story: a lost kite")
+        assert (view["type"], view["phase"]) == ("view", "accept")
+        assert shown.trace == story.read()
+    list(workspace.step(request()))
+    next(workspace.open_example(story))
+    assert types(workspace.step(request())) == ["start", "step"]
+    assert len(workspace.trace.steps) == 1
+
+
+def test_a_run_under_way_ends_when_another_is_opened(workspace):
+    records = workspace.run(request())
+    assert types([next(records), next(records)]) == ["start", "step"]
+    next(workspace.open_example(examples.named("Story: a lost kite")))
+    assert types(records) == ["end"]
+    assert types(workspace.step(request())) == ["start", "step"]
 
 
 def test_runs_and_matrices_are_saved_and_opened(workspace, tmp_path):
