@@ -95,6 +95,7 @@ def test_compare_reads_both_file_formats(capsys, folder, tmp_path):
     )["results"]  # fmt: skip
     assert [r["drafter"] for r in results] == ["token_recycling", "none"]
     assert all(r["identical"] for r in results)
+    assert all((r["tokens_to_first_divergence"], r["divergences"]) == (None, []) for r in results)
     assert results[1]["mean_accepted_tokens"] == 1.0
     assert all(0 < r["worst_speedup"] <= r["speedup"] for r in results)
 

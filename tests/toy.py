@@ -76,6 +76,10 @@ class ToyTarget:
         self.cache += [self._pending[n] for n in nodes]
         self._pending = None
 
+    def rewind(self, length: int) -> None:
+        assert length <= len(self.cache)
+        self.cache, self._pending = self.cache[:length], None
+
     def stopper(self, strings: Sequence[str]) -> Callable[[Sequence[int]], bool]:
         return lambda ids: any(self.vocabulary.decode(ids).endswith(s) for s in strings)
 

@@ -102,6 +102,9 @@ def _add_decoding(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end the output at this text")
     parser.add_argument("--ignore-eos", action="store_true", help="go on after an end token")
+    parser.add_argument(
+        "--strict", action="store_true", help="settle near-ties: plain decoding's ids in half precision"
+    )
     parser.add_argument("--no-prompt-rows", action="store_true", help="fill no matrix rows from the prompt")
 
 
@@ -116,6 +119,7 @@ def _settings(args: argparse.Namespace, **more: Any) -> Settings:
         seed=args.seed,
         stop=tuple(args.stop),
         ignore_eos=args.ignore_eos,
+        strict=args.strict,
         prompt_rows=not args.no_prompt_rows,
         **more,
     )
@@ -148,7 +152,7 @@ def _run(args: argparse.Namespace) -> int | None:
         print(json.dumps(result | {"model": args.model}))
     else:
         print(
-            f"\n{result['new_tokens']} tokens in {result['steps']} passes: "
+            f"\n{result['new_tokens']} tokens in {result['passes']} passes: "
             f"{result['mean_accepted_tokens']:.2f} a pass, {result['tokens_per_second']:.1f} tokens/s, "
             f"{result['stop_reason']}" + (f", equal to plain decoding: {result['identical']}" if args.check else "")
         )
@@ -175,7 +179,17 @@ def _compare(args: argparse.Namespace) -> int | None:
                 f"{row['drafter']:<20}{row['mean_accepted_tokens']:>7.2f}{row['tokens_per_second']:>11.1f}"
                 f"{row['speedup']:>10.2f}{row['worst_speedup']:>8.2f}  {row['identical']}"
             )
+        for row in results:
+            for d in row["divergences"]:
+                print(f"{row['drafter']}, prompt {d['prompt']}: {_divergence_line(d)}")
     return None
+
+
+def _divergence_line(d: dict[str, Any]) -> str:
+    return (
+        f"leaves plain decoding after {d['index']} tokens, {d['class']}: "
+        f"its two best logits are {d['margin']:g} apart there, rounding can turn up to {d['tolerance']:g}"
+    )
 
 
 def _check_writable(path: str | None) -> None:

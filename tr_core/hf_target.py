@@ -137,6 +137,18 @@ class HFTarget:
         self._length += len(nodes)
         self._scored = 0
 
+    def rewind(self, length: int) -> None:
+        """Forget all cached tokens but the first ``length``; a ``score`` without its ``keep`` is forgotten too.
+
+        Raises:
+            RuntimeError: the cache does not hold as many.
+        """
+        if length > self._length:
+            raise RuntimeError(f"the cache holds {self._length} tokens, so it cannot go back to {length}")
+        with torch.inference_mode():
+            self._cache.keep(length, (), self.device)
+        self._length, self._scored = length, 0
+
     def stopper(self, strings: Sequence[str]) -> Callable[[Sequence[int]], bool]:
         """Whether the ids so far, prompt included, end with one of ``strings``, told as ``generate`` tells it.
 

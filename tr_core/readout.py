@@ -16,7 +16,8 @@ class Readout:
     Args:
         draft: N nodes below the root.
         choices: (N + 1,) the model's pick after each node.
-        candidates: (N + 1, k) its best tokens there.
+        near: (N + 1,) bool, which of these are near-ties, or None if nobody asks.
+        candidates: (N + 1, k) its best tokens there; None only if the probabilities are.
         probabilities: (N + 1, k) float32 of those, or None to bring only what decoding itself needs.
         updates: the rows about to change, or None.
     """
@@ -25,12 +26,15 @@ class Readout:
         self,
         draft: Draft,
         choices: torch.Tensor,
-        candidates: torch.Tensor,
+        near: torch.Tensor | None,
+        candidates: torch.Tensor | None,
         probabilities: torch.Tensor | None,
         updates: RowUpdates | None,
     ) -> None:
         everything = probabilities is not None
         parts = [draft.tokens, draft.seen, choices]
+        if near is not None:
+            parts.append(near)
         if everything:
             parts += [candidates, probabilities.view(torch.int32)]
             if updates is not None:
@@ -43,6 +47,7 @@ class Readout:
         self.tokens = tuple(arrays[0].tolist())
         self.seen = arrays[1].astype(bool)
         self.choices = tuple(arrays[2].tolist())
+        self.near = tuple(arrays.pop(3).astype(bool).tolist()) if near is not None else ()
         self.candidates: tuple[tuple[int, ...], ...] = ()
         self.probabilities: tuple[tuple[float, ...], ...] = ()
         self.rows: tuple[RowChange, ...] = ()

@@ -11,13 +11,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from tr_core import templates
+from tr_core import numerics, templates
 from tr_core.choice import Greedy, Sampled
 from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter
 from tr_core.errors import PromptError, SettingsError
 from tr_core.readout import Readout
 from tr_core.settings import Settings
+from tr_core.strict import Settled, Strict
 from tr_core.target import Target
 from tr_core.trace import StepTrace, Timing
 from tr_core.tree import DraftTree, TreeTemplate
@@ -53,11 +54,13 @@ class Session:
             )
         self.template = _template(settings, target.device.type)
         self._choose = Greedy()
+        self._learns = registry.entry(settings.drafter).has_matrix
+        self._strict: Strict | None = None
         self._stopped_by_string = target.stopper(settings.stop) if settings.stop else None
         self.stop_reason: str | None = None
         self.prefill_ms = 0.0
         self.rows_seen = 0
-        self.steps = 0
+        self.steps = self.passes = 0
         self._context: list[int] = []
         self._prompt_length = 0
 
@@ -88,7 +91,7 @@ class Session:
         if not 0 <= min(prompt) <= max(prompt) < target.vocab_size:
             raise PromptError(f"The prompt has token ids outside the model's vocabulary of {target.vocab_size:,}.")
         self._context, self._prompt_length = prompt, len(prompt)
-        self.stop_reason, self.steps = None, 0
+        self.stop_reason, self.steps, self.passes = None, 0, 0
         if settings.temperature > 0:
             self._choose = Sampled(
                 settings.temperature, settings.top_p, settings.top_k, settings.seed, target.device
@@ -96,14 +99,16 @@ class Session:
         began = time.perf_counter()
         self.drafter.begin()
         target.reset()
-        learn = settings.prompt_rows and registry.entry(settings.drafter).has_matrix
-        target.prefill(prompt[:-1], self._observe_prompt if learn else None)
+        target.prefill(prompt[:-1], self._observe_prompt if settings.prompt_rows and self._learns else None)
         self.rows_seen = self.drafter.rows_seen
         self.prefill_ms = (time.perf_counter() - began) * 1e3
+        if settings.strict:
+            difference = numerics.logit_difference(target, prompt, self.template)
+            self._strict = Strict(target, numerics.tolerance(difference))
         return self
 
     def step(self) -> StepTrace:
-        """One forward pass and all around it. Emits at least one token.
+        """One forward pass and all around it; if strict, one-token passes for a near-tie. Emits at least one token.
 
         Raises:
             RuntimeError: the session has not started, or has already stopped.
@@ -118,25 +123,35 @@ class Session:
         logits = self.target.score(draft)
         forward_ms = watch.lap()
         choices = self._choose(logits, draft.template, emitted_before)
-        candidates = logits.topk(self.settings.k, dim=-1).indices
-        probabilities = None
+        candidates = probabilities = updates = None
+        if self._learns or self.settings.trace:
+            candidates = logits.topk(self.settings.k, dim=-1).indices
         if self.settings.trace:
             probabilities = (logits.gather(-1, candidates) - logits.logsumexp(-1, keepdim=True)).exp()
         verify_ms = watch.lap()
-        updates = self.drafter.observe(draft, candidates)
+        if candidates is not None:
+            updates = self.drafter.observe(draft, candidates)
         update_ms = watch.lap()
-        host = Readout(draft, choices, candidates, probabilities, updates)
+        near = self._strict.near(logits) if self._strict else None
+        host = Readout(draft, choices, near, candidates, probabilities, updates)
 
         tree = DraftTree(draft.template, host.tokens, frozenset(np.flatnonzero(~host.seen).tolist()))
-        verdict = walk(tree, host.choices)
+        settled = Settled(walk(tree, host.choices), host.choices, 0)
+        if self._strict:
+            settled = self._strict.settle(self._context, tree, settled.verdict, host.choices, host.near)
+        verdict = settled.verdict
         emitted = self._clip([*(tree.tokens[n] for n in verdict.path), verdict.bonus])
         path = verdict.path[: len(emitted)]
         bonus = verdict.bonus if len(emitted) > len(path) else None
         # The last emitted token is the next root: its keys and values are not kept, the next pass computes them.
-        self.target.keep((0, *path)[: len(emitted)])
+        if settled.passes:
+            self.target.rewind(len(self._context) - 1)
+        else:
+            self.target.keep((0, *path)[: len(emitted)])
         verify_ms += watch.lap()
 
         self.steps += 1
+        self.passes += 1 + settled.passes
         if self.target.length != len(self._context) - 1:
             raise RuntimeError(f"cache holds {self.target.length} tokens, must hold {len(self._context) - 1}")
         return StepTrace(
@@ -146,7 +161,7 @@ class Session:
             parents=tree.template.parents,
             ranks=tree.template.ranks,
             unseen=tuple(sorted(tree.unseen)),
-            choices=host.choices,
+            choices=settled.choices,
             candidates=host.candidates,
             probabilities=host.probabilities,
             path=path,
@@ -156,6 +171,7 @@ class Session:
             rows=host.rows,
             timing=Timing(draft_ms, forward_ms, verify_ms, update_ms),
             cached=self.target.length,
+            passes=1 + settled.passes,
         )
 
     def run(self) -> Iterator[StepTrace]:

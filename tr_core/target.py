@@ -98,6 +98,10 @@ class Target(Protocol):
         """Append the keys and values of ``nodes`` (the root, then the accepted path) and drop all others."""
         ...
 
+    def rewind(self, length: int) -> None:
+        """Forget all cached tokens but the first ``length``; a ``score`` without its ``keep`` is forgotten too."""
+        ...
+
     def stopper(self, strings: Sequence[str]) -> Callable[[Sequence[int]], bool]:
         """A test of whether the ids so far, prompt included, end with one of ``strings`` as plain decoding tells it."""
         ...

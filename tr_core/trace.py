@@ -81,6 +81,8 @@ class StepTrace(msgspec.Struct, frozen=True):
         rows: matrix rows overwritten, in the order of the nodes that wrote them.
         timing: milliseconds of each part.
         cached: tokens whose keys and values are in the cache after this step; always committed − 1 of the next.
+        passes: forward passes of this step. In strict runs above 1 where the path ended at a near-tie, which was
+            settled by that many one-token passes more.
     """
 
     index: int
@@ -99,6 +101,7 @@ class StepTrace(msgspec.Struct, frozen=True):
     rows: tuple[RowChange, ...]
     timing: Timing
     cached: int
+    passes: int = 1
 
     @property
     def tree(self) -> DraftTree:
@@ -236,6 +239,6 @@ def _check(step: StepTrace) -> None:
     lengths = {len(x) for x in (step.parents, step.ranks, step.choices, step.candidates, step.probabilities)}
     emitted = tuple(step.tokens[n] for n in step.path if 0 < n < size) + (() if step.bonus is None else (step.bonus,))
     nodes = {*step.path, *step.unseen, *(r.node for r in step.rows)}
-    if lengths != {size} or emitted != step.emitted or not nodes <= set(range(size)):
+    if lengths != {size} or emitted != step.emitted or not nodes <= set(range(size)) or step.passes < 1:
         raise TraceError(f"This trace file is damaged: the parts of step {step.index} do not fit each other.")
     TreeTemplate("traced", step.parents, step.ranks)
