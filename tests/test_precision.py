@@ -7,7 +7,7 @@ import tiny_models
 import torch
 from toy import ToyTarget
 
-from tr_core import RunTrace, Session, Settings, metrics, numerics, templates
+from tr_core import RunTrace, Session, Settings, load_target, metrics, numerics, speed, templates
 from tr_core.commands import divergences
 from tr_core.errors import SettingsError
 from tr_core.prompts import Prompt
@@ -201,6 +201,22 @@ def test_a_trace_from_before_there_were_strict_runs_is_read():
     for step in old["steps"]:
         del step["passes"]
     assert RunTrace.from_json(json.dumps(old)) == trace
+
+
+@pytest.mark.parametrize(("seconds", "chosen"), [(0.5, torch.bfloat16), (0.95, torch.float32), (2.0, torch.float32)])
+def test_fast_takes_bfloat16_only_where_it_is_clearly_faster(monkeypatch, tmp_path, seconds, chosen):
+    tiny_models.model("llama").save_pretrained(tmp_path)
+    tiny_models.byte_tokenizer().save_pretrained(tmp_path)
+    monkeypatch.setattr(speed, "pass_seconds", lambda models: [[1.0, 1.0], [seconds, seconds]])
+    assert load_target(str(tmp_path), dtype="fast", device="cpu").dtype == chosen
+    assert load_target(str(tmp_path), device="cpu").dtype == torch.float32, "auto stays exact"
+
+
+def test_passes_of_both_dtypes_are_timed():
+    models = [tiny_models.model("llama"), tiny_models.model("llama").to(torch.bfloat16)]
+    times = speed.pass_seconds(models)
+    assert [len(t) for t in times] == [len(speed.WIDTHS)] * 2
+    assert all(0 < t < float("inf") for row in times for t in row)
 
 
 @pytest.mark.parametrize(("drafter", "nodes"), [("none", 0), ("prompt_lookup", None), ("token_recycling", 8)])

@@ -86,7 +86,7 @@ def _parser() -> _Parser:
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="a bundled name, a local folder, or a Hub id")
-    parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
+    parser.add_argument("--dtype", default="auto", help="auto, fast (measured), float32, bfloat16 or float16")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--attention", default="auto", help="auto, sdpa or eager")
     parser.add_argument("--chat", action="store_true", help="wrap the prompt in the tokenizer's chat template")
