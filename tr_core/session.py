@@ -127,7 +127,7 @@ class Session:
         if self._learns or self.settings.trace:
             candidates = logits.topk(self.settings.k, dim=-1).indices
         if self.settings.trace:
-            probabilities = (logits.gather(-1, candidates) - logits.logsumexp(-1, keepdim=True)).exp()
+            probabilities = logits.softmax(-1).gather(-1, candidates)  # half of logsumexp's time on a CPU
         verify_ms = watch.lap()
         if candidates is not None:
             updates = self.drafter.observe(draft, candidates)
