@@ -1,4 +1,4 @@
-"""The command line: ``python -m tr_core run | compare | models | drafters | trees``. See design.md §6.
+"""The command line: ``python -m tr_core run | compare | diagnose | models | drafters | trees``. See design.md §6.
 
 Results go to stdout, one line of error to stderr. Exit status 2 is bad input, 1 a failure.
 """
@@ -46,7 +46,7 @@ def _fail(error: object, status: int) -> int:
 
 def _parser() -> _Parser:
     parser = _Parser(prog="python -m tr_core", description="Token Recycling: lossless speculative decoding.")
-    commands = parser.add_subparsers(required=True, metavar="run | compare | models | drafters | trees")
+    commands = parser.add_subparsers(required=True, metavar="run | compare | diagnose | models | drafters | trees")
 
     run = commands.add_parser("run", help="decode one prompt")
     run.set_defaults(command=_run)
@@ -72,6 +72,14 @@ def _parser() -> _Parser:
     _add_model(compare)
     _add_decoding(compare)
     compare.add_argument("--json", action="store_true", help="the last line of stdout is one JSON object")
+
+    diagnose = commands.add_parser("diagnose", help="why so little of a recorded run was accepted")
+    diagnose.set_defaults(command=_diagnose)
+    diagnose.add_argument("trace", metavar="TRACE.json", help="a file that run --trace wrote")
+    diagnose.add_argument("--steps", action="store_true", help="two sentences on every step")
+    diagnose.add_argument("--csv", metavar="F", help="save a table with one line a step")
+    diagnose.add_argument("--nodes-csv", metavar="F", help="save a table with one line a node")
+    diagnose.add_argument("--json", action="store_true", help="the last line of stdout is one JSON object")
 
     for name, command, summary in (
         ("models", _models, "models that come along or are known to work"),
@@ -175,6 +183,26 @@ def _compare(args: argparse.Namespace) -> int | None:
                 f"{row['drafter']:<20}{row['mean_accepted_tokens']:>7.2f}{row['tokens_per_second']:>11.1f}"
                 f"{row['speedup']:>10.2f}{row['worst_speedup']:>8.2f}  {row['identical']}"
             )
+    return None
+
+
+def _diagnose(args: argparse.Namespace) -> int | None:
+    from tr_core import report, tables
+    from tr_core.diagnosis import diagnose
+    from tr_core.trace import read_trace
+
+    for path in (args.csv, args.nodes_csv):
+        _check_writable(path)
+    trace = read_trace(Path(args.trace))
+    found = diagnose(trace)
+    if args.csv:
+        Path(args.csv).write_text(tables.steps_csv(trace, found), encoding="utf-8", newline="")
+    if args.nodes_csv:
+        Path(args.nodes_csv).write_text(tables.nodes_csv(trace), encoding="utf-8", newline="")
+    if args.json:
+        print(json.dumps(report.as_json(trace, found)))
+    else:
+        print(report.as_text(trace, found, each_step=args.steps))
     return None
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, StopStringCriteria
 
-from tr_core import loading, model_files
+from tr_core import footprint, loading, model_files
 from tr_core.cache import GrowingCache
 from tr_core.errors import SettingsError
 from tr_core.families import Family, family_of, max_length_of, window_of
@@ -76,6 +76,16 @@ class HFTarget:
     def length(self) -> int:
         """Tokens whose keys and values are in the cache."""
         return self._length
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of weights that every pass reads."""
+        return footprint.weight_bytes(self._loaded.model)
+
+    @property
+    def cache_bytes_per_token(self) -> int:
+        """Bytes of keys and values of one token, over all layers; 0 before the first token is in the cache."""
+        return footprint.cache_bytes_per_token(self._cache)
 
     def fork(self) -> HFTarget:
         """The same weights with an empty cache of its own."""

@@ -136,6 +136,8 @@ class RunInfo(msgspec.Struct, frozen=True):
         prompt_ids: the prompt's token ids.
         prefill_ms: milliseconds of the prefill.
         rows_seen: rows of the matrix that held candidates after the prefill; 0 for drafters without one.
+        weight_bytes: bytes of weights that every pass reads; 0 if not known.
+        cache_bytes_per_token: bytes of keys and values of one token, over all layers; 0 if not known.
     """
 
     model: str
@@ -154,6 +156,8 @@ class RunInfo(msgspec.Struct, frozen=True):
     prompt_ids: tuple[int, ...]
     prefill_ms: float
     rows_seen: int
+    weight_bytes: int = 0
+    cache_bytes_per_token: int = 0
 
 
 class RunTrace(msgspec.Struct, frozen=True):
