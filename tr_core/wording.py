@@ -135,8 +135,8 @@ def _rank_cut(d: StepDiagnosis, name: Name) -> tuple[str, str]:
 
 
 def _depth_limit(d: StepDiagnosis, name: Name) -> tuple[str, str]:
-    levels = "level" if d.accepted == 1 else "levels"
-    first = f"The path went through all {d.accepted} {levels} of its draft, down to {name(d.after)}."
+    levels = "the one level" if d.accepted == 1 else f"all {d.accepted} levels"
+    first = f"The path went through {levels} of its draft, down to {name(d.after)}."
     if d.rank is not None:
         return (
             first,
