@@ -14,6 +14,7 @@ from tr_core import Session, Settings, TreeTemplate
 from tr_core.diagnosis import REASONS, diagnose
 from tr_core.drafters.registry import DRAFTERS
 from tr_core.recording import record
+from tr_core.replay import Replay
 from tr_core.rows import RowHistory, Write
 from tr_core.trace import RunTrace
 from tr_core.wording import REASON_WORDS, explain, explain_addition, explain_what_if, namer
@@ -206,6 +207,20 @@ def test_a_trace_without_the_rows_still_tells_unseen_from_wrong():
     unseen = step([(0, 0, A), (1, 0, A)], [B, A, A], root=A, unseen=[1, 2])
     leaf = step([(0, 0, C), (0, 1, D), (2, 0, E)], [C, A, A, A], root=B)
     assert [d.reason for d in diagnose(run([A], unseen, leaf)).steps] == ["row_never_seen", "depth_limit"]
+
+
+def test_the_latest_eviction_counts():
+    first = step([], [A], {A: ((B, C), (C, D))}, root=A)
+    back = step([], [A], {A: ((C, D), (B, C))}, root=A)
+    history = RowHistory(run([A], first, back, first, back))
+    assert [e and e.step for e in (history.eviction(A, B, n) for n in range(4))] == [None, 1, 1, 3]
+
+
+def test_within_a_step_the_later_writing_of_a_row_counts():
+    # a ── a ── b, all accepted: a's row holds what the model gave after the second a.
+    trace = run([A], step([(0, 0, A), (1, 0, B)], [A, B, C], {A: ((A, B), (B, C)), B: ((), (C,))}, root=A))
+    replay = Replay(trace, RowHistory(trace))
+    assert [replay._row(A, 0, root) for root in range(3)] == [(A, B), (A, 9), (B, 9)]
 
 
 def test_runs_of_no_steps_and_without_a_prompt_are_no_fault():

@@ -5,7 +5,9 @@ at each place a what-if tree is filled from the recorded rows, the agreeing path
 counted. With the recorded tree this gives the recorded passes exactly (the tests hold it to that). With another tree
 the passes fall elsewhere and would have scored, and so overwritten, other rows than the record has; a replay that
 starts between two recorded passes takes the rows of the earlier one, and those of the text since. So it is an
-estimate. What the record does not hold is said, not guessed: rows have k places, so a larger k cannot be replayed.
+estimate that leans to the recorded tree, since a larger one also writes more rows; docs/decisions.md has figures.
+
+What the record does not hold is said, not guessed: rows have k places, so a larger k cannot be replayed.
 """
 
 from __future__ import annotations

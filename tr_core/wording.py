@@ -29,7 +29,7 @@ REASON_WORDS: Mapping[Reason, str] = {
 CERTAINTY_WORDS: Mapping[Certainty, str] = {
     "exact": "as recorded",
     "estimate": "estimate",
-    "bound": "at most",
+    "bound": "at most, with these rows",
     "not_recorded": "not in the record",
 }
 
@@ -81,7 +81,8 @@ def caveats(trace: RunTrace, what_ifs: bool) -> tuple[str, ...]:
     ]
     if what_ifs:
         listed += [
-            "What-ifs replay the recorded rows along the recorded text; another tree would also have written others.",
+            "What-ifs replay the recorded rows along the recorded text. Another tree would also have written other "
+            "rows, a larger one more of them: so it gains rather more than shown, and a smaller one rather less.",
             f"The record holds k = {trace.info.k} candidates a node and not what stood behind them, so a larger k "
             "cannot be replayed.",
         ]

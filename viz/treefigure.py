@@ -62,12 +62,13 @@ def draft_tree(trace: RunTrace, step: int = 1) -> go.Figure:
                 text=["" if status == "unseen" else _label(trace, tokens[n]) for n in chosen],
                 # Above the line that goes on to the right, which would run through the text.
                 textposition="top right",
+                textfont={"size": 10},
                 hovertext=[hovers[n] for n in chosen],
                 hoverinfo="text",
                 marker={"color": colour, "symbol": symbol, "size": 9, "line": {"width": 1.5, "color": colour}},
             )
     figure = calm(figure)
-    figure.update_layout(height=max(280, 90 + 20 * height))
+    figure.update_layout(height=max(280, 90 + 22 * height))
     figure.update_xaxes(title_text="depth", dtick=1, range=[-0.3, max(c for c, _ in places) + 0.9])
     figure.update_yaxes(visible=False, autorange="reversed")
     return figure
