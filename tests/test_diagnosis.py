@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import ToyTarget
 
-from tr_core import Session, Settings, TreeTemplate
+from tr_core import Session, Settings, TreeTemplate, report
 from tr_core.diagnosis import REASONS, diagnose
 from tr_core.drafters.registry import DRAFTERS
 from tr_core.recording import record
 from tr_core.replay import Replay
 from tr_core.rows import RowHistory, Write
+from tr_core.tables import nodes_csv, steps_csv
 from tr_core.trace import RunTrace
 from tr_core.wording import REASON_WORDS, explain, explain_addition, explain_what_if, namer
 
@@ -351,3 +352,29 @@ def _ranks(tree: TreeTemplate, node: int) -> tuple[int, ...]:
         ranks.insert(0, tree.ranks[node])
         node = tree.parents[node]
     return tuple(ranks)
+
+
+def _without(trace, **parts):
+    return msgspec.structs.replace(trace, steps=tuple(msgspec.structs.replace(s, **parts) for s in trace.steps))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda t: msgspec.structs.replace(t, steps=t.steps[7:]),
+        lambda t: msgspec.structs.replace(t, steps=t.steps[::3]),
+        lambda t: msgspec.structs.replace(t, pieces={}),
+        lambda t: _without(t, rows=()),
+        lambda t: _without(t, candidates=((),) * 81, probabilities=((),) * 81),
+        lambda t: msgspec.structs.replace(t, info=msgspec.structs.replace(t.info, k=32, prompt_ids=())),
+    ],
+    ids=["no-beginning", "gaps", "no-texts", "no-rows", "no-candidates", "wider-k"],
+)
+def test_records_with_parts_missing_are_explained_as_far_as_they_go(spoil):
+    trace = RunTrace.from_json(spoil(viz_runs.toy_run(20)).to_json())
+    found = diagnose(trace)
+    assert sum(found.reasons.values()) == len(trace.steps)
+    assert report.as_text(trace, found, each_step=True)
+    assert report.as_json(trace, found)["steps"] == len(trace.steps)
+    assert steps_csv(trace, found)
+    assert nodes_csv(trace)
