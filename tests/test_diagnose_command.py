@@ -15,7 +15,7 @@ import pytest
 import viz_runs
 from hand_runs import A, B, C, D, E, run, step
 
-from tr_core import acceptance, cli, cost
+from tr_core import acceptance, cli, traffic
 from tr_core.diagnosis import REASONS, diagnose
 from tr_core.rows import RowHistory
 from tr_core.tables import NODE_COLUMNS, STEP_COLUMNS, nodes_csv, steps_csv
@@ -196,9 +196,9 @@ def test_rows_are_known_before_their_first_mention_and_not_if_never_mentioned():
 
 
 def test_bytes_read_by_a_step():
-    assert cost.readings(SMALL) == []
+    assert traffic.readings(SMALL) == []
     info = msgspec.structs.replace(SMALL.info, weight_bytes=1000, cache_bytes_per_token=10)
-    first, second, _ = cost.readings(msgspec.structs.replace(SMALL, info=info))
+    first, second, _ = traffic.readings(msgspec.structs.replace(SMALL, info=info))
     # One token is committed: the root. The tree has three nodes more. Two plain passes see one, then two tokens.
     assert (first.plain, first.tree, first.emitted, first.plain_for_all) == (1010, 1040, 2, 1010 + 1020)
     assert (second.plain, second.tree, second.plain_for_all) == (1030, 1060, 1030)

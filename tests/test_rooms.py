@@ -14,7 +14,7 @@ VIZ = sorted((ROOT / "viz").rglob("*.py"))
 UI = sorted((ROOT / "ui").rglob("*.py"))
 TORCH_FREE = [
     "tree", "templates", "trace", "metrics", "errors", "settings", "prompts", "catalog", "verify", "labels",
-    "acceptance", "cost", "diagnosis", "replay", "report", "rows", "tables", "wording",
+    "acceptance", "diagnosis", "replay", "report", "rows", "tables", "traffic", "wording",
 ]  # fmt: skip
 # What a picture may read: records, and what is thought about them.
 READABLE = {f"tr_core.{name}" for name in TORCH_FREE} - {"tr_core.settings", "tr_core.prompts", "tr_core.catalog"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from tr_core import acceptance, cost, metrics
+from tr_core import acceptance, metrics, traffic
 from tr_core.diagnosis import Diagnosis
 from tr_core.rows import RowHistory
 from tr_core.trace import RunTrace
@@ -48,7 +48,7 @@ def as_json(trace: RunTrace, d: Diagnosis) -> dict[str, Any]:
         "what_ifs": [msgspec.to_builtins(w) | {"words": explain_what_if(w)} for w in d.what_ifs],
         "matrix": msgspec.to_builtins(history.over_time()),
         "most_rewritten_rows": texts(msgspec.to_builtins(history.lives()[:ROWS]), "token"),
-        "bytes": msgspec.to_builtins(cost.readings(trace)),
+        "bytes": msgspec.to_builtins(traffic.readings(trace)),
         "notes": list(caveats(trace, bool(d.what_ifs))),
         "details": [msgspec.to_builtins(s) | {"sentences": explain(s, name)} for s in d.steps],
     }

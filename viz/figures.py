@@ -9,7 +9,7 @@ from collections import Counter
 
 import plotly.graph_objects as go
 
-from tr_core import acceptance, cost
+from tr_core import acceptance, traffic
 from tr_core.diagnosis import diagnose
 from tr_core.rows import RowHistory
 from tr_core.trace import RunTrace
@@ -202,7 +202,7 @@ def why_paths_ended(trace: RunTrace) -> go.Figure:
 
 def bytes_per_token(trace: RunTrace) -> go.Figure:
     """Megabytes read for each token written, by this run and by plain decoding; empty if the record does not tell."""
-    lines = [line for line in cost.readings(trace) if line.emitted]
+    lines = [line for line in traffic.readings(trace) if line.emitted]
     steps = [line.step for line in lines]
     figure = go.Figure(
         [
