@@ -55,6 +55,8 @@ class ToyTarget:
         self.costs = costs
         self.cache: list[int] = []
         self.passes = 0
+        self.last_nodes = 0
+        self.last_fork: ToyTarget | None = None
         self._pending: list[int] | None = None
 
     @property
@@ -62,9 +64,10 @@ class ToyTarget:
         return len(self.cache)
 
     def fork(self) -> ToyTarget:
-        return ToyTarget(
+        self.last_fork = ToyTarget(
             self.table, self.vocab_size, eos=tuple(self.eos_ids), max_length=self.max_length, costs=self.costs
         )
+        return self.last_fork
 
     def reset(self) -> None:
         self.cache = []
@@ -77,6 +80,7 @@ class ToyTarget:
     def score(self, draft: Draft) -> torch.Tensor:
         assert self._pending is None, "keep() must follow each score()"
         self.passes += 1
+        self.last_nodes = draft.template.nodes
         self._pending = draft.tokens.tolist()
         return torch.stack([self.logits(t) for t in self._pending])
 
