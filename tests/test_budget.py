@@ -6,7 +6,7 @@ import pytest
 from toy import FLAT, ToyTarget
 
 from tr_core import Session, Settings, TreeTemplate
-from tr_core.budget import EVERY, SIZES, Acceptance, Budget, CostCurve
+from tr_core.budget import EVERY, LONGEST_SPINE, SIZES, Acceptance, Budget, CostCurve
 from tr_core.cost import MEASURED, CostBook, measure
 from tr_core.recording import record
 
@@ -23,10 +23,12 @@ def paths(template):
     return sorted(found.values())[1:]
 
 
-def told(budget, ranks, steps):
-    for _ in range(steps):
-        budget.observe(ranks)
-    return budget.next()
+def told(budget, ranks, steps, root=A):
+    """The choice for ``root`` after that many steps of roots of which nothing else was known."""
+    for fresh in range(100, 100 + steps):
+        budget.next(fresh)
+        budget.observe([fresh] * len(ranks), ranks)
+    return budget.next(root)
 
 
 # -- what a step costs
@@ -101,51 +103,49 @@ def test_all_forks_share_one_measurement_for_each_kind_of_step():
 
 def test_chances_start_at_the_prior_and_follow_what_is_seen():
     seen = Acceptance([0.5, 0.25])
-    assert seen.chances(0) == [0.5, 0.25]
+    assert seen.chances() == [0.5, 0.25]
     for _ in range(400):
-        seen.observe(0, 1)
-        seen.observe(7, None)
-    first, second = seen.chances(0)
+        seen.observe(1)
+    first, second = seen.chances()
     assert first == pytest.approx(0.5 * 6 / 70, abs=0.01)  # 64 remembered observations against a prior worth 6
     assert second == pytest.approx((64 + 1.5) / 70, abs=0.01)
-    assert seen.chances(1) == [0.5, 0.25]
-    assert seen.chances(3) == seen.chances(30) < [0.05, 0.03]
+    for _ in range(400):
+        seen.observe(None)
+    assert max(seen.chances()) < 0.05
 
 
 # -- what is chosen
 
 
 def test_the_choice_is_the_size_with_most_tokens_per_millisecond():
-    budget = Budget(CostCurve((0, 80), (10.0, 50.0)), [0.5, 0.25])
-    template, why = budget.next()
-    # E = 1, 1.75 (½ + ¼), 2.25 (… + ¼ + ¼ … ), at 10, 11, 12 … ms: computed by hand for the first sizes.
-    assert why.sizes == SIZES
-    assert why.expected[:3] == (1, 1.75, 2.125)
-    assert why.ms[:3] == (10, 11, 12)
-    rates = [e / t for e, t in zip(why.expected, why.ms, strict=True)]
-    assert (why.chosen, why.reason) == (SIZES[rates.index(max(rates))], "best")
-    assert template.nodes == why.chosen
+    template, why = Budget(CostCurve((0, 80), (10.0, 50.0)), [0.5, 0.25]).next(A)
+    # ½, ¼ beside and below it, ⅛ three times, then 1/16; what lies beyond 8 nodes could not pay and is not weighed.
+    assert (why.sizes, why.ms) == ((0, 2, 4, 6, 8), (10, 11, 12, 13, 14))
+    assert why.expected == (1, 1.75, 2.125, 2.375, 2.5)
+    # 0.1, 0.159, 0.177, 0.183 and 0.179 a millisecond.
+    assert (why.chosen, why.reason) == (6, "best")
+    assert template.nodes == 6
 
 
 def test_the_tree_has_the_most_probable_nodes():
     budget = Budget(CostCurve((0, 4, 5, 80), (10.0, 10.0, 100.0, 1000.0)), [0.5, 0.1, 0.3])
-    template, _ = budget.next()
+    template, _ = budget.next(A)
     # ½, then ½·½ below it, then 0.3 beside it: rank 2 comes before rank 1, and depth before width.
     assert paths(template) == [(0,), (0, 0), (0, 2), (2,)]
 
 
 def test_nothing_is_drafted_where_nothing_pays():
-    template, why = Budget(STEEP, [0.5, 0.1]).next()
+    template, why = Budget(STEEP, [0.5, 0.1]).next(A)
     assert (template.nodes, why.chosen, why.reason) == (0, 0, "plain")
 
 
 def test_free_nodes_are_all_taken():
-    assert Budget(FREE, [0.5, 0.1]).next()[0].nodes == SIZES[-1]
+    assert Budget(FREE, [0.5, 0.1]).next(A)[0].nodes == SIZES[-1]
 
 
 def test_it_gives_up_drafting_and_comes_back_without_having_drafted():
     budget = Budget(FLAT, [0.4, 0.1])
-    assert budget.next()[1].chosen > 0
+    assert budget.next(A)[1].chosen > 0
     template, why = told(budget, [None], 400)
     assert (template.nodes, why.reason) == (0, "plain")
     # Plain decoding still tells where the choice stood in the root's row.
@@ -162,20 +162,55 @@ def test_what_is_right_all_the_way_down_gives_a_deep_tree():
 
 def test_a_shape_nearly_as_good_is_kept():
     budget = Budget(FLAT, [0.5, 0.2])
-    first = budget.next()[0]
-    budget.observe([0])
-    template, why = budget.next()
+    first = budget.next(A)[0]
+    budget.observe([B], [0])
+    template, why = budget.next(A)
     assert why.reason == "kept"
     assert template is first
 
 
 def test_an_unseen_root_gets_no_nodes_and_says_nothing_about_the_others():
     budget = Budget(FREE, [0.5, 0.2])
-    template, why = budget.next(root_seen=False)
+    template, why = budget.next(A, seen=False)
     assert (template.nodes, why.chosen, why.reason) == (0, 0, "unseen")
     for _ in range(EVERY):
-        budget.observe([None], root_seen=False)
-    assert budget.acceptance.chances(0) == pytest.approx([0.5, 0.2])
+        budget.observe([A], [None], seen=False)
+    assert budget.next(A) == Budget(FREE, [0.5, 0.2]).next(A)
+
+
+def test_a_row_that_was_right_the_last_time_gets_a_tree_of_its_own():
+    budget = Budget(FLAT, [0.4, 0.1])
+    for _ in range(50):  # after a its row is right, after b it never is
+        for root, rank in ((A, 0), (B, None)):
+            budget.next(root)
+            budget.observe([root], [rank])
+    assert (budget.next(A)[1].spine, budget.next(B)[1].spine) == (1, 0)
+    assert budget.next(A)[1].expected[1] > 2
+    assert budget.next(B)[1].expected[1] < 1.2
+    budget.observe([A], [1])
+    assert budget.next(A)[1].spine == 0
+
+
+def test_the_spine_follows_first_candidates_as_far_as_they_were_right():
+    budget = Budget(FLAT, [0.4, 0.1])
+    budget.observe([A, B, C], [0, 0, 1], rows=[(A, B), (B, C), (C, A)])
+    assert [budget.next(root)[1].spine for root in (A, B, C)] == [2, 1, 0]
+    budget.observe([C], [0], rows=[(C, C)])
+    assert budget.next(A)[1].spine == LONGEST_SPINE
+    # The first candidates lead where they were last written to lead.
+    budget.observe([B], [None], rows=[(A, 7)])
+    assert budget.next(A)[1].spine == 1
+
+
+def test_a_long_spine_is_drafted_as_a_chain():
+    budget = Budget(FLAT, [0.4, 0.1])
+    for _ in range(9):
+        budget.next(A)
+        budget.observe([A, B, C], [0, 0, 0], rows=[(A, B), (B, C), (C, A)])
+    template, why = budget.next(A)
+    assert why.spine == LONGEST_SPINE
+    assert template.depth >= 6
+    assert template.ranks[1:7] == (0,) * 6
 
 
 # -- in a run

@@ -16,8 +16,8 @@ class Readout:
     Args:
         draft: N nodes below the root.
         choices: (N + 1,) the model's pick after each node.
-        candidates: (N + 1, k) its best tokens there, or None to bring only what decoding itself needs.
-        probabilities: (N + 1, k) float32 of those, or None as well.
+        candidates: (N + 1, k) its best tokens there, or None if nobody asked.
+        probabilities: (N + 1, k) float32 of those, or None to bring only what decoding itself needs.
         updates: the rows about to change, or None.
         known: (N + 1,) whether the row of each choice is written after this step, or None if no budget asks.
     """
@@ -32,12 +32,12 @@ class Readout:
         known: torch.Tensor | None,
     ) -> None:
         parts = {"tokens": draft.tokens, "seen": draft.seen, "choices": choices}
-        if candidates is not None:
+        if probabilities is not None:
             parts |= {"candidates": candidates, "probabilities": probabilities.view(torch.int32)}
         if updates is not None:
             parts |= {"writers": updates.writers, "before": updates.before}
         if known is not None:
-            parts["known"] = known
+            parts |= {"known": known, "firsts": candidates[:, 0]}
         flat = torch.cat([p.to(torch.int32).flatten() for p in parts.values()]).cpu().numpy()
         arrays, start = {}, 0
         for name, part in parts.items():
@@ -51,7 +51,8 @@ class Readout:
         self.rows: tuple[RowChange, ...] = ()
         self.known = arrays.get("known")
         self._before = arrays.get("before")
-        if candidates is not None:
+        self._firsts = arrays["firsts"].tolist() if known is not None else []
+        if probabilities is not None:
             self.candidates = tuple(map(tuple, arrays["candidates"].tolist()))
             rounded = arrays["probabilities"].view(np.float32).astype(np.float64).round(5)
             self.probabilities = tuple(map(tuple, rounded.tolist()))
@@ -62,6 +63,11 @@ class Readout:
         """Where the node's choice stood in the row that the draft was made from; None if nowhere in it."""
         places = np.flatnonzero(self._before[node] == self.choices[node])
         return int(places[0]) if len(places) else None
+
+    def written(self) -> list[tuple[int, int]]:
+        """(token, its best candidate) of all rows just overwritten, in the order of writing."""
+        seen = self.seen.tolist()
+        return [(t, first) for t, first, real in zip(self.tokens, self._firsts, seen, strict=True) if real]
 
     def _changes(self, writers: np.ndarray) -> tuple[RowChange, ...]:
         old = self._before.tolist()

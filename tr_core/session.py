@@ -57,7 +57,7 @@ class Session:
             )
         self._entry = registry.entry(settings.drafter)
         self.budget = self._new_budget()
-        self.template = self.budget.next()[0] if self.budget else self._fixed_template()
+        self.template = templates.chain(0) if self.budget else self._fixed_template()
         self._choose = Greedy()
         self._stopped_by_string = target.stopper(settings.stop) if settings.stop else None
         self.stop_reason: str | None = None
@@ -125,7 +125,7 @@ class Session:
 
         why = None
         if self.budget is not None:
-            self.template, why = self.budget.next(self._root_known)
+            self.template, why = self.budget.next(self._context[-1], self._root_known)
         draft = self.drafter.propose(self._context, self.template)
         draft_ms = watch.lap()
         logits = self.target.score(draft)
@@ -143,7 +143,7 @@ class Session:
         if self.budget is not None and self._entry.has_matrix:
             known = self.drafter.matrix.known(choices)
         rows = updates if self.settings.trace or known is not None else None
-        host = Readout(draft, choices, candidates if self.settings.trace else None, probabilities, rows, known)
+        host = Readout(draft, choices, candidates, probabilities, rows, known)
 
         tree = DraftTree(draft.template, host.tokens, frozenset(np.flatnonzero(~host.seen).tolist()))
         verdict = walk(tree, host.choices)
@@ -204,13 +204,15 @@ class Session:
     def _inform(self, tree: DraftTree, verdict: Verdict, host: Readout) -> None:
         """Tell the budget where each choice on the path stood, and note whether the next root's row is known."""
         nodes = (0, *verdict.path)
+        tokens = [tree.tokens[n] for n in nodes]
         if host.known is not None:
-            self.budget.observe([host.rank_of_choice(n) for n in nodes], self._root_known)
+            ranks = [host.rank_of_choice(n) for n in nodes]
+            self.budget.observe(tokens, ranks, host.written(), self._root_known)
             self._root_known = bool(host.known[nodes[-1]])
         else:
             # No rows: only what was drafted is known, and what stood behind the last node of a chain is not.
             missed = [None] if nodes[-1] < tree.template.nodes else []
-            self.budget.observe([0] * len(verdict.path) + missed)
+            self.budget.observe(tokens, [0] * len(verdict.path) + missed)
 
     def _observe_prompt(self, offset: int, logits: torch.Tensor) -> None:
         tokens = torch.tensor(self._context[offset : offset + len(logits)], device=logits.device)

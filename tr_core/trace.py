@@ -72,13 +72,15 @@ class BudgetChoice(msgspec.Struct, frozen=True):
         reason: ``best`` of the sizes; ``plain``, drafting promised too little more than it cost; ``kept``, the shape
             in use was nearly as good as the best; ``unseen``, the root's row was never written, so that nothing
             could be drafted.
-        sizes: (s,) numbers of nodes to choose from, the first 0.
+        spine: how many rows, from the root's down the first candidates, were right at rank 0 when last asked.
+        sizes: (s,) numbers of nodes weighed, the first 0, the last where no further node could pay.
         expected: (s,) tokens that a step over the best tree of each size was expected to emit; 1.0 for plain decoding.
         ms: (s,) milliseconds that such a step costs.
     """
 
     chosen: int
     reason: BudgetReason
+    spine: int
     sizes: tuple[int, ...]
     expected: tuple[float, ...]
     ms: tuple[float, ...]
