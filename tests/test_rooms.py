@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ENGINE = sorted((ROOT / "tr_core").rglob("*.py"))
 VIZ = sorted((ROOT / "viz").rglob("*.py"))
 UI = sorted((ROOT / "ui").rglob("*.py"))
-TORCH_FREE = ["tree", "templates", "trace", "metrics", "errors", "settings", "prompts", "catalog"]
+TORCH_FREE = ["tree", "templates", "trace", "metrics", "errors", "settings", "budget", "prompts", "catalog"]
 
 
 def imports(path):
