@@ -223,7 +223,14 @@ def _drafters(args: argparse.Namespace) -> None:
 
 
 def _trees(args: argparse.Namespace) -> None:
-    rows = [{"name": "auto", "nodes": None, "depth": None, "summary": "paper on a GPU, small-16 on a CPU"}]
+    rows = [
+        {
+            "name": "auto",
+            "nodes": None,
+            "depth": None,
+            "summary": "as many nodes as pay on this machine, measured; none if none do",
+        }
+    ]
     for name, (make, summary) in templates.NAMED.items():
         rows.append({"name": name, "nodes": make().nodes, "depth": make().depth, "summary": summary})
     _list(args, "trees", rows)

@@ -19,11 +19,14 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, StopStringCriteria
 
 from tr_core import footprint, loading, model_files
+from tr_core.budget import CostCurve
 from tr_core.cache import GrowingCache
+from tr_core.cost import CostBook
 from tr_core.errors import SettingsError
 from tr_core.families import Family, family_of, max_length_of, window_of
 from tr_core.masks import Geometry, MaskMaker
 from tr_core.probe import probe
+from tr_core.settings import Settings
 from tr_core.target import Draft
 from tr_core.tree import TreeTemplate
 from tr_core.vocabulary import TokenizerVocabulary
@@ -36,7 +39,7 @@ _GEOMETRIES = 32
 
 @dataclass(frozen=True)
 class _Loaded:
-    """What all forks of a target share; nothing in it changes."""
+    """What all forks of a target share; nothing in it changes but the book of costs, which has a lock."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -48,6 +51,7 @@ class _Loaded:
     eos_ids: frozenset[int]
     masks: MaskMaker
     slices_logits: bool
+    costs: CostBook
 
 
 class HFTarget:
@@ -146,6 +150,10 @@ class HFTarget:
             self._cache.keep(self._length, nodes, self.device)
         self._length += len(nodes)
         self._scored = 0
+
+    def cost_curve(self, settings: Settings) -> CostCurve:
+        """What a step costs under ``settings`` by its draft nodes; measured at the first call for all forks."""
+        return self._loaded.costs.curve(self, settings)
 
     def stopper(self, strings: Sequence[str]) -> Callable[[Sequence[int]], bool]:
         """Whether the ids so far, prompt included, end with one of ``strings``, told as ``generate`` tells it.
@@ -308,6 +316,7 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) 
         max_length=max_length_of(config),
         eos_ids=frozenset(token for token in ends if 0 <= token < vocab_size),
         masks=MaskMaker(family, window_of(config, family), model.dtype, model.device),
+        costs=CostBook(),
         slices_logits="logits_to_keep" in inspect.signature(model.forward).parameters,
     )
     target = HFTarget(loaded)

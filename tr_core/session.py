@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from tr_core import templates
+from tr_core.budget import Budget
 from tr_core.choice import Greedy, Sampled
 from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter
@@ -21,7 +22,10 @@ from tr_core.settings import Settings
 from tr_core.target import Target
 from tr_core.trace import StepTrace, Timing
 from tr_core.tree import DraftTree, TreeTemplate
-from tr_core.verify import walk
+from tr_core.verify import Verdict, walk
+
+# Chance that a copied token is right, given that those before it were: what a look-up in the text believes at first.
+_COPY_ACCEPTANCE = 0.5
 
 
 class Session:
@@ -51,7 +55,9 @@ class Session:
             raise SettingsError(
                 f"The matrix has k = {matrix.k}, the settings ask for k = {settings.k}: choose the same."
             )
-        self.template = _template(settings, target.device.type)
+        self._entry = registry.entry(settings.drafter)
+        self.budget = self._new_budget()
+        self.template = templates.chain(0) if self.budget else self._fixed_template()
         self._choose = Greedy()
         self._stopped_by_string = target.stopper(settings.stop) if settings.stop else None
         self.stop_reason: str | None = None
@@ -96,9 +102,13 @@ class Session:
         began = time.perf_counter()
         self.drafter.begin()
         target.reset()
-        learn = settings.prompt_rows and registry.entry(settings.drafter).has_matrix
+        learn = settings.prompt_rows and self._entry.has_matrix
         target.prefill(prompt[:-1], self._observe_prompt if learn else None)
         self.rows_seen = self.drafter.rows_seen
+        self.budget, self._root_known = self._new_budget(), True
+        if self.budget is not None and self._entry.has_matrix:
+            root = torch.tensor(prompt[-1:], device=target.device)
+            self._root_known = bool(self.drafter.matrix.known(root))
         self.prefill_ms = (time.perf_counter() - began) * 1e3
         return self
 
@@ -113,19 +123,27 @@ class Session:
         committed, emitted_before = len(self._context), len(self.output_ids)
         watch = _Watch(self.target.device, self.settings.trace)
 
+        why = None
+        if self.budget is not None:
+            self.template, why = self.budget.next(self._context[-1], self._root_known)
         draft = self.drafter.propose(self._context, self.template)
         draft_ms = watch.lap()
         logits = self.target.score(draft)
         forward_ms = watch.lap()
         choices = self._choose(logits, draft.template, emitted_before)
-        candidates = logits.topk(self.settings.k, dim=-1).indices
-        probabilities = None
+        candidates = probabilities = None
+        if self.settings.trace or self._entry.has_matrix:
+            best, candidates = logits.topk(self.settings.k, dim=-1)
         if self.settings.trace:
-            probabilities = (logits.gather(-1, candidates) - logits.logsumexp(-1, keepdim=True)).exp()
+            probabilities = (best - logits.logsumexp(-1, keepdim=True)).exp()
         verify_ms = watch.lap()
         updates = self.drafter.observe(draft, candidates)
         update_ms = watch.lap()
-        host = Readout(draft, choices, candidates, probabilities, updates)
+        known = None
+        if self.budget is not None and self._entry.has_matrix:
+            known = self.drafter.matrix.known(choices)
+        rows = updates if self.settings.trace or known is not None else None
+        host = Readout(draft, choices, candidates, probabilities, rows, known)
 
         tree = DraftTree(draft.template, host.tokens, frozenset(np.flatnonzero(~host.seen).tolist()))
         verdict = walk(tree, host.choices)
@@ -136,6 +154,8 @@ class Session:
         self.target.keep((0, *path)[: len(emitted)])
         verify_ms += watch.lap()
 
+        if self.budget is not None:
+            self._inform(tree, verdict, host)
         self.steps += 1
         if self.target.length != len(self._context) - 1:
             raise RuntimeError(f"cache holds {self.target.length} tokens, must hold {len(self._context) - 1}")
@@ -156,12 +176,43 @@ class Session:
             rows=host.rows,
             timing=Timing(draft_ms, forward_ms, verify_ms, update_ms),
             cached=self.target.length,
+            budget=why,
         )
 
     def run(self) -> Iterator[StepTrace]:
         """Step until the session stops. Leave the loop to interrupt it; ``run()`` again goes on."""
         while self.stop_reason is None:
             yield self.step()
+
+    def _new_budget(self) -> Budget | None:
+        """One that knows only what steps cost here; None where the settings name a tree or nothing is drafted."""
+        tree, entry = self.settings.tree, self._entry
+        if isinstance(tree, TreeTemplate) or tree.strip() != "auto" or not entry.drafts:
+            return None
+        curve = self.target.cost_curve(self.settings)
+        if entry.uses_tree:
+            return Budget(curve, templates.rank_acceptance(self.settings.k))
+        return Budget(curve, [_COPY_ACCEPTANCE], least=2)
+
+    def _fixed_template(self) -> TreeTemplate:
+        tree, k = self.settings.tree, self.settings.k
+        if isinstance(tree, TreeTemplate):
+            tree.check_k(k)
+            return tree
+        return templates.resolve(tree, k) if self._entry.drafts else templates.chain(0)
+
+    def _inform(self, tree: DraftTree, verdict: Verdict, host: Readout) -> None:
+        """Tell the budget where each choice on the path stood, and note whether the next root's row is known."""
+        nodes = (0, *verdict.path)
+        tokens = [tree.tokens[n] for n in nodes]
+        if host.known is not None:
+            ranks = [host.rank_of_choice(n) for n in nodes]
+            self.budget.observe(tokens, ranks, host.written(), self._root_known)
+            self._root_known = bool(host.known[nodes[-1]])
+        else:
+            # No rows: only what was drafted is known, and what stood behind the last node of a chain is not.
+            missed = [None] if nodes[-1] < tree.template.nodes else []
+            self.budget.observe(tokens, [0] * len(verdict.path) + missed)
 
     def _observe_prompt(self, offset: int, logits: torch.Tensor) -> None:
         tokens = torch.tensor(self._context[offset : offset + len(logits)], device=logits.device)
@@ -186,13 +237,6 @@ class Session:
         if len(self._context) >= self.target.max_length:
             return "model_length"
         return None
-
-
-def _template(settings: Settings, device: str) -> TreeTemplate:
-    if isinstance(settings.tree, TreeTemplate):
-        settings.tree.check_k(settings.k)
-        return settings.tree
-    return templates.resolve(settings.tree, device=device, k=settings.k)
 
 
 class _Watch:
