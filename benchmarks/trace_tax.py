@@ -21,7 +21,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, PreTrainedTokenizerBase
 
 from tr_core import Session, Settings, catalog, load_target
-from tr_core.hf_target import HFTarget, wrap
+from tr_core.hf_target import HFTarget
+from tr_core.loading import wrap
 
 TREES = ("small-8", "small-16", "paper")
 PROMPT = "once upon a time, there was a little girl named lily. one day, lily took her red kite to the park."

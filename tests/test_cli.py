@@ -58,7 +58,19 @@ def test_run_writes_what_generate_writes(capsys, folder, drafter, extra):
 
 def test_a_matrix_is_saved_and_makes_a_hot_start(capsys, folder, tmp_path):
     matrix, trace = str(tmp_path / "m.safetensors"), tmp_path / "t.json"
-    common = ["run", "--model", folder, "--prompt", "the", "--max-new-tokens", "20", "--ignore-eos"]
+    # A named tree: what auto chooses depends on the machine's clock.
+    common = [
+        "run",
+        "--model",
+        folder,
+        "--prompt",
+        "the",
+        "--max-new-tokens",
+        "20",
+        "--ignore-eos",
+        "--tree",
+        "small-8",
+    ]
     cold = run_json(capsys, *common, "--matrix-out", matrix)
     hot = run_json(capsys, *common, "--matrix-in", matrix, "--trace", str(trace), "--check")
     assert hot["output_ids"] == cold["output_ids"]

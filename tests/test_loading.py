@@ -13,8 +13,7 @@ import tiny_models as tiny
 import torch
 
 from tr_core.errors import ModelError, SettingsError, TokenRecyclingError, UnsupportedModelError
-from tr_core.hf_target import load_target
-from tr_core.loading import quiet
+from tr_core.loading import load_target, quiet
 
 
 @pytest.fixture(scope="session")

@@ -73,11 +73,11 @@ def toy_output(**settings):
 
 def test_the_difference_is_measured_and_bounds_the_margin_that_can_turn():
     found = numerics.logit_difference(
-        RoundingToy(TABLE), [0, 1, 2, 3, 4, 5, 6], templates.resolve("small-8", device="cpu", k=8), cuts=7
+        RoundingToy(TABLE), [0, 1, 2, 3, 4, 5, 6], templates.resolve("small-8", k=8), cuts=7
     )
     assert found == pytest.approx(ROUNDING)
     assert numerics.tolerance(found) == pytest.approx(2 * ROUNDING)
-    exact = numerics.logit_difference(ToyTarget(TABLE), [0, 1, 2, 3], templates.resolve("small-8", device="cpu", k=8))
+    exact = numerics.logit_difference(ToyTarget(TABLE), [0, 1, 2, 3], templates.resolve("small-8", k=8))
     assert exact == numerics.step_at(10.0, torch.float32) == 2.0**-20  # 10 lies in 8 … 16, where float32 steps by 2⁻²⁰
     assert numerics.step_at(10.0, torch.bfloat16) == 2.0**-4
 
@@ -168,7 +168,7 @@ def test_a_divergence_is_a_near_tie_within_the_tolerance_and_a_bug_above_it():
     plain = [winner if t in (twin, output[index]) else t for t in output]
     plain = plain[: index + 1]  # behind it the twin's embedding would tell another story
     loser = twin + output[index] - winner
-    template = templates.resolve("small-8", device="cpu", k=8)
+    template = templates.resolve("small-8", k=8)
 
     def found(drafted):
         return divergences(target, [ids], [Prompt("the then", "p1")], [plain], [drafted], template)

@@ -1,4 +1,4 @@
-"""The command line: ``python -m tr_core run | compare | models | drafters | trees``. See design.md §6.
+"""The command line: ``python -m tr_core run | compare | diagnose | models | drafters | trees``. See design.md §6.
 
 Results go to stdout, one line of error to stderr. Exit status 2 is bad input, 1 a failure.
 """
@@ -46,7 +46,7 @@ def _fail(error: object, status: int) -> int:
 
 def _parser() -> _Parser:
     parser = _Parser(prog="python -m tr_core", description="Token Recycling: lossless speculative decoding.")
-    commands = parser.add_subparsers(required=True, metavar="run | compare | models | drafters | trees")
+    commands = parser.add_subparsers(required=True, metavar="run | compare | diagnose | models | drafters | trees")
 
     run = commands.add_parser("run", help="decode one prompt")
     run.set_defaults(command=_run)
@@ -72,6 +72,14 @@ def _parser() -> _Parser:
     _add_model(compare)
     _add_decoding(compare)
     compare.add_argument("--json", action="store_true", help="the last line of stdout is one JSON object")
+
+    diagnose = commands.add_parser("diagnose", help="why so little of a recorded run was accepted")
+    diagnose.set_defaults(command=_diagnose)
+    diagnose.add_argument("trace", metavar="TRACE.json", help="a file that run --trace wrote")
+    diagnose.add_argument("--steps", action="store_true", help="two sentences on every step")
+    diagnose.add_argument("--csv", metavar="F", help="save a table with one line a step")
+    diagnose.add_argument("--nodes-csv", metavar="F", help="save a table with one line a node")
+    diagnose.add_argument("--json", action="store_true", help="the last line of stdout is one JSON object")
 
     for name, command, summary in (
         ("models", _models, "models that come along or are known to work"),
@@ -129,7 +137,7 @@ def _load(args: argparse.Namespace):
     # Loading libraries takes seconds: settings are checked before, so that bad input is told at once.
     from transformers.utils import logging
 
-    from tr_core.hf_target import load_target
+    from tr_core.loading import load_target
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -192,6 +200,26 @@ def _divergence_line(d: dict[str, Any]) -> str:
     )
 
 
+def _diagnose(args: argparse.Namespace) -> int | None:
+    from tr_core import report, tables
+    from tr_core.diagnosis import diagnose
+    from tr_core.trace import read_trace
+
+    for path in (args.csv, args.nodes_csv):
+        _check_writable(path)
+    trace = read_trace(Path(args.trace))
+    found = diagnose(trace)
+    if args.csv:
+        Path(args.csv).write_text(tables.steps_csv(trace, found), encoding="utf-8", newline="")
+    if args.nodes_csv:
+        Path(args.nodes_csv).write_text(tables.nodes_csv(trace), encoding="utf-8", newline="")
+    if args.json:
+        print(json.dumps(report.as_json(trace, found)))
+    else:
+        print(report.as_text(trace, found, each_step=args.steps))
+    return None
+
+
 def _check_writable(path: str | None) -> None:
     """Tell of a folder that is not there before minutes of decoding, not after."""
     if path is not None and (Path(path).is_dir() or not Path(path).resolve().parent.is_dir()):
@@ -209,7 +237,14 @@ def _drafters(args: argparse.Namespace) -> None:
 
 
 def _trees(args: argparse.Namespace) -> None:
-    rows = [{"name": "auto", "nodes": None, "depth": None, "summary": "paper on a GPU, small-16 on a CPU"}]
+    rows = [
+        {
+            "name": "auto",
+            "nodes": None,
+            "depth": None,
+            "summary": "as many nodes as pay on this machine, measured; none if none do",
+        }
+    ]
     for name, (make, summary) in templates.NAMED.items():
         rows.append({"name": name, "nodes": make().nodes, "depth": make().depth, "summary": summary})
     _list(args, "trees", rows)

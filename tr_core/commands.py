@@ -64,7 +64,7 @@ def run(
         "tokens_per_second": round(len(session.output_ids) / seconds, 2),
         "stop_reason": session.stop_reason,
         "drafter": settings.drafter,
-        "tree": session.template.name,
+        "tree": recording.info.tree,
         "model": target.name,
         "dtype": recording.info.dtype,
         "device": recording.info.device,

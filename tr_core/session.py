@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from tr_core import numerics, templates
+from tr_core.budget import Budget
 from tr_core.choice import Greedy, Sampled
 from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter
@@ -22,7 +23,10 @@ from tr_core.strict import Settled, Strict
 from tr_core.target import Target
 from tr_core.trace import StepTrace, Timing
 from tr_core.tree import DraftTree, TreeTemplate
-from tr_core.verify import walk
+from tr_core.verify import Verdict, walk
+
+# Chance that a copied token is right, given that those before it were: what a look-up in the text believes at first.
+_COPY_ACCEPTANCE = 0.5
 
 
 class Session:
@@ -52,9 +56,10 @@ class Session:
             raise SettingsError(
                 f"The matrix has k = {matrix.k}, the settings ask for k = {settings.k}: choose the same."
             )
-        self.template = _template(settings, target.device.type)
+        self._entry = registry.entry(settings.drafter)
+        self.budget = self._new_budget()
+        self.template = templates.chain(0) if self.budget else self._fixed_template()
         self._choose = Greedy()
-        self._learns = registry.entry(settings.drafter).has_matrix
         self._strict: Strict | None = None
         self._stopped_by_string = target.stopper(settings.stop) if settings.stop else None
         self.stop_reason: str | None = None
@@ -99,11 +104,17 @@ class Session:
         began = time.perf_counter()
         self.drafter.begin()
         target.reset()
-        target.prefill(prompt[:-1], self._observe_prompt if settings.prompt_rows and self._learns else None)
+        learn = settings.prompt_rows and self._entry.has_matrix
+        target.prefill(prompt[:-1], self._observe_prompt if learn else None)
         self.rows_seen = self.drafter.rows_seen
+        self.budget, self._root_known = self._new_budget(), True
+        if self.budget is not None and self._entry.has_matrix:
+            root = torch.tensor(prompt[-1:], device=target.device)
+            self._root_known = bool(self.drafter.matrix.known(root))
         self.prefill_ms = (time.perf_counter() - began) * 1e3
         if settings.strict:
-            difference = numerics.logit_difference(target, prompt, self.template)
+            shape = self.template if self.template.nodes else templates.paper()  # auto may draft any
+            difference = numerics.logit_difference(target, prompt, shape)
             self._strict = Strict(target, numerics.tolerance(difference))
         return self
 
@@ -118,13 +129,16 @@ class Session:
         committed, emitted_before = len(self._context), len(self.output_ids)
         watch = _Watch(self.target.device, self.settings.trace)
 
+        why = None
+        if self.budget is not None:
+            self.template, why = self.budget.next(self._context[-1], self._root_known)
         draft = self.drafter.propose(self._context, self.template)
         draft_ms = watch.lap()
         logits = self.target.score(draft)
         forward_ms = watch.lap()
         choices = self._choose(logits, draft.template, emitted_before)
-        candidates = probabilities = updates = None
-        if self._learns or self.settings.trace:
+        candidates = probabilities = updates = known = None
+        if self.settings.trace or self._entry.has_matrix:
             candidates = logits.topk(self.settings.k, dim=-1).indices
         if self.settings.trace:
             probabilities = logits.softmax(-1).gather(-1, candidates)  # half of logsumexp's time on a CPU
@@ -132,8 +146,11 @@ class Session:
         if candidates is not None:
             updates = self.drafter.observe(draft, candidates)
         update_ms = watch.lap()
+        if self.budget is not None and self._entry.has_matrix:
+            known = self.drafter.matrix.known(choices)
         near = self._strict.near(logits) if self._strict else None
-        host = Readout(draft, choices, near, candidates, probabilities, updates)
+        rows = updates if self.settings.trace or known is not None else None
+        host = Readout(draft, choices, near, candidates, probabilities, rows, known)
 
         tree = DraftTree(draft.template, host.tokens, frozenset(np.flatnonzero(~host.seen).tolist()))
         settled = Settled(walk(tree, host.choices), host.choices, 0)
@@ -150,6 +167,8 @@ class Session:
             self.target.keep((0, *path)[: len(emitted)])
         verify_ms += watch.lap()
 
+        if self.budget is not None:
+            self._inform(tree, verdict, host)
         self.steps += 1
         self.passes += 1 + settled.passes
         if self.target.length != len(self._context) - 1:
@@ -172,12 +191,43 @@ class Session:
             timing=Timing(draft_ms, forward_ms, verify_ms, update_ms),
             cached=self.target.length,
             passes=1 + settled.passes,
+            budget=why,
         )
 
     def run(self) -> Iterator[StepTrace]:
         """Step until the session stops. Leave the loop to interrupt it; ``run()`` again goes on."""
         while self.stop_reason is None:
             yield self.step()
+
+    def _new_budget(self) -> Budget | None:
+        """One that knows only what steps cost here; None where the settings name a tree or nothing is drafted."""
+        tree, entry = self.settings.tree, self._entry
+        if isinstance(tree, TreeTemplate) or tree.strip() != "auto" or not entry.drafts:
+            return None
+        curve = self.target.cost_curve(self.settings)
+        if entry.uses_tree:
+            return Budget(curve, templates.rank_acceptance(self.settings.k))
+        return Budget(curve, [_COPY_ACCEPTANCE], least=2)
+
+    def _fixed_template(self) -> TreeTemplate:
+        tree, k = self.settings.tree, self.settings.k
+        if isinstance(tree, TreeTemplate):
+            tree.check_k(k)
+            return tree
+        return templates.resolve(tree, k) if self._entry.drafts else templates.chain(0)
+
+    def _inform(self, tree: DraftTree, verdict: Verdict, host: Readout) -> None:
+        """Tell the budget where each choice on the path stood, and note whether the next root's row is known."""
+        nodes = (0, *verdict.path)
+        tokens = [tree.tokens[n] for n in nodes]
+        if host.known is not None:
+            ranks = [host.rank_of_choice(n) for n in nodes]
+            self.budget.observe(tokens, ranks, host.written(), self._root_known)
+            self._root_known = bool(host.known[nodes[-1]])
+        else:
+            # No rows: only what was drafted is known, and what stood behind the last node of a chain is not.
+            missed = [None] if nodes[-1] < tree.template.nodes else []
+            self.budget.observe(tokens, [0] * len(verdict.path) + missed)
 
     def _observe_prompt(self, offset: int, logits: torch.Tensor) -> None:
         tokens = torch.tensor(self._context[offset : offset + len(logits)], device=logits.device)
@@ -202,13 +252,6 @@ class Session:
         if len(self._context) >= self.target.max_length:
             return "model_length"
         return None
-
-
-def _template(settings: Settings, device: str) -> TreeTemplate:
-    if isinstance(settings.tree, TreeTemplate):
-        settings.tree.check_k(settings.k)
-        return settings.tree
-    return templates.resolve(settings.tree, device=device, k=settings.k)
 
 
 class _Watch:

@@ -5,7 +5,7 @@ Every record has a ``type``; all but ``error``, ``view`` and ``reset`` have the 
 of a run that is no longer shown is ignored there. Short keys, because a step has hundreds of cells:
 
     start  run, model, family, device, dtype, drafter, tree, nodes, k, sampling, vocab, rows_seen, prefill_ms,
-           prompt: [id], tokens
+           limit: new tokens at most, prompt: [id], tokens
     step   run, index, committed, running, stop: words or null, ms: [draft, forward, verify, update], cached, tokens,
            ids, parents, ranks, choices: [id per node], status: a letter per node (r a x u),
            why: a letter per node (see ``verdicts``), top: [[id × k] per node], p: [[1/10000 × k] per node],
@@ -185,6 +185,7 @@ def _start(info: RunInfo) -> dict[str, Any]:
         "vocab": info.vocab_size,
         "rows_seen": info.rows_seen,
         "prefill_ms": round(info.prefill_ms, 2),
+        "limit": info.settings.get("max_new_tokens"),
         "prompt": info.prompt_ids,
     }
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+import networkx as nx
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -36,22 +38,15 @@ def tidy(parents: tuple[int, ...], ranks: tuple[int, ...]) -> Layout:
         parents: (N + 1,) node indices, −1 for the root; every parent stands before its children.
         ranks: (N + 1,) order of siblings, best first.
     """
-    children: list[list[int]] = [[] for _ in parents]
-    columns = [0] * len(parents)
-    for node in range(1, len(parents)):
-        children[parents[node]].append(node)
-        columns[node] = columns[parents[node]] + 1
-    rows = [0] * len(parents)
-    height = 0
-    # A stack instead of recursion: a chain of 512 nodes is deeper than Python likes.
-    stack = [0]
-    while stack:
-        node = stack.pop()
+    tree = nx.DiGraph()
+    tree.add_node(0)
+    # Edges are walked in the order in which they were added: best siblings first.
+    tree.add_edges_from((parents[n], n) for n in sorted(range(1, len(parents)), key=lambda n: ranks[n]))
+    columns, rows, height = [0] * len(parents), [0] * len(parents), 0
+    for node in nx.dfs_preorder_nodes(tree, 0):
+        columns[node] = columns[parents[node]] + 1 if node else 0
         rows[node] = height
-        if children[node]:
-            stack.extend(sorted(children[node], key=lambda n: ranks[n], reverse=True))
-        else:
-            height += 1
+        height += tree.out_degree(node) == 0
     counts = tuple(columns.count(depth) for depth in range(max(columns) + 1))
     return Layout(tuple(columns), tuple(rows), counts, height)
 

@@ -24,11 +24,13 @@ export function createHeader(state, openHelp) {
   const drafter = make("span", "tr-chip-word");
   const status = make("span", "tr-state");
   status.setAttribute("role", "status");
+  const progress = /** @type {HTMLProgressElement} */ (make("progress", "tr-progress"));
+  progress.setAttribute("aria-label", WORDS.progress);
   const help = makeButton("tr-help-button", "?");
   help.setAttribute("aria-label", WORDS.help);
   help.title = WORDS.help;
   help.addEventListener("click", openHelp);
-  head.append(headline, counted, speed, check, make("span", "tr-space-between"), model, drafter, status, help);
+  head.append(headline, counted, speed, check, make("span", "tr-space-between"), model, drafter, status, progress, help);
 
   return {
     element: head,
@@ -45,6 +47,12 @@ export function createHeader(state, openHelp) {
       for (const chip of [model, drafter]) chip.title = chip.textContent ?? "";
       setText(status, stateOf(run));
       status.title = run.end?.stop ?? "";
+      progress.hidden = !run.running || !info.limit;
+      if (!progress.hidden) {
+        progress.max = info.limit;
+        progress.value = emitted;
+        progress.title = WORDS.progressOf(emitted, info.limit);
+      }
       head.dataset.state = run.running ? "running" : run.end ? "over" : "waiting";
       drawCheck(run);
     },

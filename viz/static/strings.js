@@ -30,6 +30,8 @@ export const WORDS = {
   unchecked: "not checked",
   uncheckedHint: "This run was not compared with plain decoding.",
   running: "running",
+  progress: "tokens written",
+  progressOf: (/** @type {number} */ tokens, /** @type {number} */ limit) => `${tokens} of at most ${limit} tokens`,
   waiting: "waiting for the next step",
   interrupted: "stopped",
   finished: "finished",
