@@ -69,7 +69,7 @@ def main() -> None:
             for _ in session.run():
                 pass
             seconds.append(time.perf_counter() - began)
-            steps += session.steps
+            steps += session.passes
             identical &= session.output_ids == wanted
             known = session.drafter if args.hot else None
         base = base or seconds

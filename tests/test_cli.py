@@ -59,7 +59,19 @@ def test_run_writes_what_generate_writes(capsys, folder, drafter, extra):
 
 def test_a_matrix_is_saved_and_makes_a_hot_start(capsys, folder, tmp_path):
     matrix, trace = str(tmp_path / "m.safetensors"), tmp_path / "t.json"
-    common = ["run", "--model", folder, "--prompt", "the", "--max-new-tokens", "20", "--ignore-eos"]
+    # A named tree: what auto chooses depends on the machine's clock.
+    common = [
+        "run",
+        "--model",
+        folder,
+        "--prompt",
+        "the",
+        "--max-new-tokens",
+        "20",
+        "--ignore-eos",
+        "--tree",
+        "small-8",
+    ]
     cold = run_json(capsys, *common, "--matrix-out", matrix)
     hot = run_json(capsys, *common, "--matrix-in", matrix, "--trace", str(trace), "--check")
     assert hot["output_ids"] == cold["output_ids"]
@@ -112,6 +124,7 @@ def test_compare_reads_both_file_formats(capsys, folder, tmp_path):
     )["results"]  # fmt: skip
     assert [r["drafter"] for r in results] == ["token_recycling", "none"]
     assert all(r["identical"] for r in results)
+    assert all((r["tokens_to_first_divergence"], r["divergences"]) == (None, []) for r in results)
     assert results[1]["mean_accepted_tokens"] == 1.0
     assert all(0 < r["worst_speedup"] <= r["speedup"] for r in results)
 

@@ -9,7 +9,8 @@ import torch
 from tr_core.cache import FIRST_CAPACITY, GrowingCache
 from tr_core.errors import ModelError, SettingsError, UnsupportedModelError
 from tr_core.families import FAMILIES, Family, family_of, max_length_of
-from tr_core.hf_target import HFTarget, wrap
+from tr_core.hf_target import HFTarget
+from tr_core.loading import wrap
 from tr_core.masks import MaskMaker
 from tr_core.target import Draft
 from tr_core.templates import chain, paper

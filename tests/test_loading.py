@@ -13,8 +13,7 @@ import tiny_models as tiny
 import torch
 
 from tr_core.errors import ModelError, SettingsError, TokenRecyclingError, UnsupportedModelError
-from tr_core.hf_target import load_target
-from tr_core.loading import quiet
+from tr_core.loading import load_target, quiet
 
 
 @pytest.fixture(scope="session")
@@ -186,7 +185,7 @@ def test_without_a_network_a_hub_id_fails_at_once_and_says_why() -> None:
         ({"device": "warp"}, ModelError, "“warp” is no device"),
         ({"device": "meta"}, ModelError, "There is no device “meta” that torch can use on this computer"),
         ({"device": "cuda:99"}, ModelError, "There is no device “cuda:99”"),
-        ({"dtype": "int4"}, SettingsError, "“int4” is no dtype for a model: use auto, float32, bfloat16, float16"),
+        ({"dtype": "int4"}, SettingsError, "“int4” is no dtype for a model: use auto, fast, float32"),
         ({"attention": "flash_attention_2"}, ModelError, "takes no tree mask: use auto or sdpa or eager"),
         ({"attention": "flex_attention"}, ModelError, "takes no tree mask"),
     ],

@@ -1,11 +1,14 @@
 """A run told step by step on a bigram table, where every draft and verdict can be checked by hand."""
 
+from itertools import accumulate
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import ToyTarget
 
 from tr_core import Session, Settings, TreeTemplate
+from tr_core.budget import CostCurve
 from tr_core.drafters.registry import DRAFTERS
 from tr_core.drafters.token_recycling import TokenRecycling
 from tr_core.errors import PromptError, SettingsError, TemplateError
@@ -183,6 +186,12 @@ def test_one_forward_pass_a_step():
 
 
 @st.composite
+def costs(draw):
+    more = draw(st.lists(st.floats(0, 30), min_size=1, max_size=4))
+    return CostCurve(tuple(8 * n for n in range(len(more) + 1)), tuple(accumulate(more, initial=10.0)))
+
+
+@st.composite
 def runs(draw):
     size = draw(st.integers(4, 9))
     follower = st.lists(st.integers(0, size - 1), min_size=1, max_size=4, unique=True)
@@ -192,20 +201,23 @@ def runs(draw):
         paths.add((*draw(st.sampled_from(sorted(paths))), draw(st.integers(0, 2))))
     closed = {p[:n] for p in paths for n in range(1, len(p) + 1)}
     return (
-        size, table, TreeTemplate.from_paths("any", closed), draw(st.sampled_from(sorted(DRAFTERS))),
+        size, table, draw(st.sampled_from([TreeTemplate.from_paths("any", closed), "auto"])),
+        draw(st.sampled_from(sorted(DRAFTERS))),
         draw(st.lists(st.integers(0, size - 1), min_size=1, max_size=12)), draw(st.integers(1, 25)),
-        draw(st.sampled_from([0.0, 0.7, 2.0])), draw(st.sets(st.integers(0, size - 1), max_size=1)),
+        draw(st.sampled_from([0.0, 0.7, 2.0])), draw(st.sets(st.integers(0, size - 1), max_size=1)), draw(costs()),
     )  # fmt: skip
 
 
 @settings(max_examples=150, deadline=None)
 @given(runs())
 def test_any_tree_and_drafter_writes_what_plain_decoding_writes(run):
-    size, table, tree, drafter, prompt, limit, temperature, eos = run
+    size, table, tree, drafter, prompt, limit, temperature, eos, curve = run
     common = {"k": 3, "tree": tree, "max_new_tokens": limit, "temperature": temperature, "seed": 7}
 
     def trace_of(name):
-        return record(Session(ToyTarget(table, size, eos=eos), Settings(drafter=name, **common)).start(prompt))
+        return record(
+            Session(ToyTarget(table, size, eos=eos, costs=curve), Settings(drafter=name, **common)).start(prompt)
+        )
 
     plain, trace = trace_of("none"), trace_of(drafter)
     assert trace.output_ids == plain.output_ids

@@ -13,7 +13,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from tr_core.families import FAMILIES
-from tr_core.hf_target import HFTarget, wrap
+from tr_core.hf_target import HFTarget
+from tr_core.loading import wrap
 
 # On busy cores two threads wait for each other longer than such small matrices take: 160 s instead of 8.
 torch.set_num_threads(1)

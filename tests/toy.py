@@ -6,7 +6,12 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from tr_core.budget import CostCurve
+from tr_core.settings import Settings
 from tr_core.target import Draft
+
+# A step over 80 nodes costs twice a plain one.
+FLAT = CostCurve((0, 80), (10.0, 20.0))
 
 
 class ToyVocabulary:
@@ -41,13 +46,17 @@ class ToyTarget:
         *,
         eos: Sequence[int] = (),
         max_length: int = 1000,
+        costs: CostCurve = FLAT,
     ) -> None:
         self.table = table
         self.vocab_size = vocab_size
         self.eos_ids = frozenset(eos)
         self.max_length = max_length
+        self.costs = costs
         self.cache: list[int] = []
         self.passes = 0
+        self.last_nodes = 0
+        self.last_fork: ToyTarget | None = None
         self._pending: list[int] | None = None
 
     @property
@@ -55,7 +64,10 @@ class ToyTarget:
         return len(self.cache)
 
     def fork(self) -> ToyTarget:
-        return ToyTarget(self.table, self.vocab_size, eos=tuple(self.eos_ids), max_length=self.max_length)
+        self.last_fork = ToyTarget(
+            self.table, self.vocab_size, eos=tuple(self.eos_ids), max_length=self.max_length, costs=self.costs
+        )
+        return self.last_fork
 
     def reset(self) -> None:
         self.cache = []
@@ -68,6 +80,7 @@ class ToyTarget:
     def score(self, draft: Draft) -> torch.Tensor:
         assert self._pending is None, "keep() must follow each score()"
         self.passes += 1
+        self.last_nodes = draft.template.nodes
         self._pending = draft.tokens.tolist()
         return torch.stack([self.logits(t) for t in self._pending])
 
@@ -75,6 +88,13 @@ class ToyTarget:
         assert self._pending is not None
         self.cache += [self._pending[n] for n in nodes]
         self._pending = None
+
+    def rewind(self, length: int) -> None:
+        assert length <= len(self.cache)
+        self.cache, self._pending = self.cache[:length], None
+
+    def cost_curve(self, settings: Settings) -> CostCurve:
+        return self.costs
 
     def stopper(self, strings: Sequence[str]) -> Callable[[Sequence[int]], bool]:
         return lambda ids: any(self.vocabulary.decode(ids).endswith(s) for s in strings)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tr_core.errors import TokenRecyclingError
-    from tr_core.hf_target import load_target
+    from tr_core.loading import load_target
     from tr_core.matrix import CandidateMatrix
     from tr_core.recording import Recording
     from tr_core.session import Session
@@ -34,7 +34,7 @@ _HOMES = {
     "StepTrace": "trace",
     "TokenRecyclingError": "errors",
     "TreeTemplate": "tree",
-    "load_target": "hf_target",
+    "load_target": "loading",
 }
 __all__ = [
     "CandidateMatrix",

@@ -1,4 +1,4 @@
-"""The command line: ``python -m tr_core run | compare | models | drafters | trees``. See design.md §6.
+"""The command line: ``python -m tr_core run | compare | diagnose | models | drafters | trees``. See design.md §6.
 
 Results go to stdout, one line of error to stderr. Exit status 2 is bad input, 1 a failure.
 """
@@ -52,7 +52,7 @@ def _fail(error: object, status: int) -> int:
 
 def _parser() -> _Parser:
     parser = _Parser(prog="python -m tr_core", description="Token Recycling: lossless speculative decoding.")
-    commands = parser.add_subparsers(required=True, metavar="run | compare | models | drafters | trees")
+    commands = parser.add_subparsers(required=True, metavar="run | compare | diagnose | models | drafters | trees")
 
     run = commands.add_parser("run", help="decode one prompt")
     run.set_defaults(command=_run)
@@ -80,6 +80,14 @@ def _parser() -> _Parser:
     _add_decoding(compare)
     compare.add_argument("--json", action="store_true", help="the last line of stdout is one JSON object")
 
+    diagnose = commands.add_parser("diagnose", help="why so little of a recorded run was accepted")
+    diagnose.set_defaults(command=_diagnose)
+    diagnose.add_argument("trace", metavar="TRACE.json", help="a file that run --trace wrote")
+    diagnose.add_argument("--steps", action="store_true", help="two sentences on every step")
+    diagnose.add_argument("--csv", metavar="F", help="save a table with one line a step")
+    diagnose.add_argument("--nodes-csv", metavar="F", help="save a table with one line a node")
+    diagnose.add_argument("--json", action="store_true", help="the last line of stdout is one JSON object")
+
     for name, command, summary in (
         ("models", _models, "models that come along or are known to work"),
         ("drafters", _drafters, "ways to make drafts"),
@@ -93,7 +101,7 @@ def _parser() -> _Parser:
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="a bundled name, a local folder, or a Hub id")
-    parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
+    parser.add_argument("--dtype", default="auto", help="auto, fast (measured), float32, bfloat16 or float16")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--attention", default="auto", help="auto, sdpa or eager")
     parser.add_argument("--chat", action="store_true", help="wrap the prompt in the tokenizer's chat template")
@@ -109,6 +117,9 @@ def _add_decoding(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end the output at this text")
     parser.add_argument("--ignore-eos", action="store_true", help="go on after an end token")
+    parser.add_argument(
+        "--strict", action="store_true", help="settle near-ties: plain decoding's ids in half precision"
+    )
     parser.add_argument("--no-prompt-rows", action="store_true", help="fill no matrix rows from the prompt")
 
 
@@ -131,6 +142,7 @@ def _settings(args: argparse.Namespace, **more: Any) -> Settings:
         seed=args.seed,
         stop=tuple(args.stop),
         ignore_eos=args.ignore_eos,
+        strict=args.strict,
         prompt_rows=not args.no_prompt_rows,
         **more,
     )
@@ -140,7 +152,7 @@ def _load(args: argparse.Namespace):
     # Loading libraries takes seconds: settings are checked before, so that bad input is told at once.
     from transformers.utils import logging
 
-    from tr_core.hf_target import load_target
+    from tr_core.loading import load_target
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -165,7 +177,7 @@ def _run(args: argparse.Namespace) -> int | None:
         print(json.dumps(result | {"model": args.model}))
     else:
         print(
-            f"\n{result['new_tokens']} tokens in {result['steps']} passes: "
+            f"\n{result['new_tokens']} tokens in {result['passes']} passes: "
             f"{result['mean_accepted_tokens']:.2f} a pass, {result['tokens_per_second']:.1f} tokens/s, "
             f"{result['stop_reason']}" + (f", equal to plain decoding: {result['identical']}" if args.check else "")
         )
@@ -192,6 +204,36 @@ def _compare(args: argparse.Namespace) -> int | None:
                 f"{row['drafter']:<20}{row['mean_accepted_tokens']:>7.2f}{row['tokens_per_second']:>11.1f}"
                 f"{row['speedup']:>10.2f}{row['worst_speedup']:>8.2f}  {row['identical']}"
             )
+        for row in results:
+            for d in row["divergences"]:
+                print(f"{row['drafter']}, prompt {d['prompt']}: {_divergence_line(d)}")
+    return None
+
+
+def _divergence_line(d: dict[str, Any]) -> str:
+    return (
+        f"leaves plain decoding after {d['index']} tokens, {d['class']}: "
+        f"its two best logits are {d['margin']:g} apart there, rounding can turn up to {d['tolerance']:g}"
+    )
+
+
+def _diagnose(args: argparse.Namespace) -> int | None:
+    from tr_core import report, tables
+    from tr_core.diagnosis import diagnose
+    from tr_core.trace import read_trace
+
+    for path in (args.csv, args.nodes_csv):
+        _check_writable(path)
+    trace = read_trace(Path(args.trace))
+    found = diagnose(trace)
+    if args.csv:
+        Path(args.csv).write_text(tables.steps_csv(trace, found), encoding="utf-8", newline="")
+    if args.nodes_csv:
+        Path(args.nodes_csv).write_text(tables.nodes_csv(trace), encoding="utf-8", newline="")
+    if args.json:
+        print(json.dumps(report.as_json(trace, found)))
+    else:
+        print(report.as_text(trace, found, each_step=args.steps))
     return None
 
 
@@ -212,7 +254,14 @@ def _drafters(args: argparse.Namespace) -> None:
 
 
 def _trees(args: argparse.Namespace) -> None:
-    rows = [{"name": "auto", "nodes": None, "depth": None, "summary": "paper on a GPU, small-16 on a CPU"}]
+    rows = [
+        {
+            "name": "auto",
+            "nodes": None,
+            "depth": None,
+            "summary": "as many nodes as pay on this machine, measured; none if none do",
+        }
+    ]
     for name, (make, summary) in templates.NAMED.items():
         rows.append({"name": name, "nodes": make().nodes, "depth": make().depth, "summary": summary})
     _list(args, "trees", rows)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from tr_core import metrics, reference
+from tr_core import metrics, numerics, reference
 from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter
 from tr_core.drafters.token_recycling import TokenRecycling
@@ -21,6 +21,7 @@ from tr_core.session import Session
 from tr_core.settings import Settings
 from tr_core.text_stream import TextStream
 from tr_core.trace import RunTrace
+from tr_core.tree import TreeTemplate
 
 
 def run(
@@ -63,11 +64,12 @@ def run(
         "prompt_tokens": len(session.prompt_ids),
         "new_tokens": len(session.output_ids),
         "steps": session.steps,
+        "passes": session.passes,
         "mean_accepted_tokens": round(metrics.mean_accepted_tokens(recording.steps), 4),
         "tokens_per_second": round(len(session.output_ids) / seconds, 2),
         "stop_reason": session.stop_reason,
         "drafter": settings.drafter,
-        "tree": session.template.name,
+        "tree": recording.info.tree,
         "model": target.name,
         "dtype": recording.info.dtype,
         "device": recording.info.device,
@@ -96,13 +98,14 @@ def compare(
     """Run every setting (at least one) on every prompt, plain decoding first, in one process; a line a setting.
 
     Times are of the steps, without prefill. A drafter keeps what it learned from prompt to prompt if ``hot``.
+    ``divergences`` lists each output that leaves plain decoding's, and whether rounding explains it.
 
     Raises:
         TokenRecyclingError: a prompt or a setting does not fit the model.
     """
     encoded = [target.vocabulary.encode(p.text, chat_template=chat) for p in prompts]
     sessions = [Session(target, s) for s in settings]  # all settings are checked before the first long run
-    base = dataclasses.replace(settings[0], drafter="none", tree="auto")
+    base = dataclasses.replace(settings[0], drafter="none", tree="auto", strict=False)
     Session(target, base).start(encoded[0]).step()  # the first pass of a process pays for what the others reuse
     plain = [_timed(Session(target, base), ids) for ids in encoded]
     results = []
@@ -115,6 +118,9 @@ def compare(
                 progress.write(f"\r{setting.drafter}: prompt {number} of {len(encoded)} ")
         tokens = sum(len(o) for o, _, _ in ours)
         seconds = sum(s for _, s, _ in ours)
+        differing = divergences(
+            target, encoded, prompts, [o for o, _, _ in plain], [o for o, _, _ in ours], first.template
+        )
         plain_rate = sum(len(o) for o, _, _ in plain) / sum(s for _, s, _ in plain)
         results.append(
             {
@@ -125,7 +131,9 @@ def compare(
                 "worst_speedup": round(
                     min(len(o) / s / (len(p) / t) for (o, s, _), (p, t, _) in zip(ours, plain, strict=True)), 4
                 ),
-                "identical": all(o == p for (o, _, _), (p, _, _) in zip(ours, plain, strict=True)),
+                "identical": not differing,
+                "tokens_to_first_divergence": min((d["index"] for d in differing), default=None),
+                "divergences": differing,
             }
         )
     if progress is not None:
@@ -133,13 +141,48 @@ def compare(
     return results
 
 
+def divergences(
+    target: HFTarget,
+    encoded: Sequence[Sequence[int]],
+    prompts: Sequence[Prompt],
+    plain: Sequence[list[int]],
+    drafted: Sequence[list[int]],
+    template: TreeTemplate,
+) -> list[dict[str, Any]]:
+    """Where outputs leave plain decoding's, one entry a prompt.
+
+    ``margin`` is plain decoding's own between its two best logits there; ``tolerance`` twice the |Δlogit| measured
+    between tree and one-token passes on this prompt and output. ``class`` is near-tie where the margin is within the
+    tolerance, else bug.
+    """
+    found = []
+    for ids, prompt, ours, theirs in zip(encoded, prompts, plain, drafted, strict=True):
+        index = numerics.first_difference(ours, theirs)
+        if index is None:
+            continue
+        margin = numerics.plain_margin(target, ids, ours, index)
+        allowed = numerics.tolerance(numerics.logit_difference(target, [*ids, *ours], template, cuts=4))
+        found.append(
+            {
+                "prompt": prompt.name,
+                "index": index,
+                "plain": ours[index],
+                "drafted": theirs[index],
+                "margin": round(margin, 6),
+                "tolerance": round(allowed, 6),
+                "class": "near-tie" if margin <= allowed else "bug",
+            }
+        )
+    return found
+
+
 def _timed(session: Session, ids: Sequence[int]) -> tuple[list[int], float, int]:
-    """Output ids, seconds of all steps, number of steps."""
+    """Output ids, seconds of all steps, number of forward passes."""
     session.start(ids)
     began = time.perf_counter()
     for _ in session.run():
         pass
-    return session.output_ids, time.perf_counter() - began, session.steps
+    return session.output_ids, time.perf_counter() - began, session.passes
 
 
 def load_drafter(target: HFTarget, settings: Settings, path: str | Path) -> Drafter:

@@ -1,4 +1,4 @@
-"""A transformers causal language model behind the ``Target`` protocol, and how one is loaded.
+"""A transformers causal language model behind the ``Target`` protocol.
 
 target = load_target("assets/models/pocket")
 target.prefill(ids[:-1])
@@ -8,7 +8,6 @@ target.keep((0, 2, 5))                # the root and the accepted path stay in t
 
 from __future__ import annotations
 
-import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,12 +17,14 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, StopStringCriteria
 
-from tr_core import loading, model_files
+from tr_core import footprint
+from tr_core.budget import CostCurve
 from tr_core.cache import GrowingCache
+from tr_core.cost import CostBook
 from tr_core.errors import SettingsError
-from tr_core.families import Family, family_of, max_length_of, window_of
+from tr_core.families import Family
 from tr_core.masks import Geometry, MaskMaker
-from tr_core.probe import probe
+from tr_core.settings import Settings
 from tr_core.target import Draft
 from tr_core.tree import TreeTemplate
 from tr_core.vocabulary import TokenizerVocabulary
@@ -35,8 +36,8 @@ _GEOMETRIES = 32
 
 
 @dataclass(frozen=True)
-class _Loaded:
-    """What all forks of a target share; nothing in it changes."""
+class Loaded:
+    """What all forks of a target share; nothing in it changes but the book of costs, which has a lock."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -48,15 +49,16 @@ class _Loaded:
     eos_ids: frozenset[int]
     masks: MaskMaker
     slices_logits: bool
+    costs: CostBook
 
 
 class HFTarget:
     """A transformers model with one sequence in its cache; see ``Target`` for the attributes.
 
-    Made by ``load_target`` or ``wrap``. Nothing that forks share is written while they run.
+    Made by ``loading.load_target`` or ``loading.wrap``. Nothing that forks share is written while they run.
     """
 
-    def __init__(self, loaded: _Loaded) -> None:
+    def __init__(self, loaded: Loaded) -> None:
         self._loaded = loaded
         self.name = loaded.name
         self.family = loaded.family.name
@@ -76,6 +78,16 @@ class HFTarget:
     def length(self) -> int:
         """Tokens whose keys and values are in the cache."""
         return self._length
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of weights that every pass reads."""
+        return footprint.weight_bytes(self._loaded.model)
+
+    @property
+    def cache_bytes_per_token(self) -> int:
+        """Bytes of keys and values of one token, over all layers; 0 before the first token is in the cache."""
+        return footprint.cache_bytes_per_token(self._cache)
 
     def fork(self) -> HFTarget:
         """The same weights with an empty cache of its own."""
@@ -136,6 +148,22 @@ class HFTarget:
             self._cache.keep(self._length, nodes, self.device)
         self._length += len(nodes)
         self._scored = 0
+
+    def rewind(self, length: int) -> None:
+        """Forget all cached tokens but the first ``length``; a ``score`` without its ``keep`` is forgotten too.
+
+        Raises:
+            RuntimeError: the cache does not hold as many.
+        """
+        if length > self._length:
+            raise RuntimeError(f"the cache holds {self._length} tokens, so it cannot go back to {length}")
+        with torch.inference_mode():
+            self._cache.keep(length, (), self.device)
+        self._length, self._scored = length, 0
+
+    def cost_curve(self, settings: Settings) -> CostCurve:
+        """What a step costs under ``settings`` by its draft nodes; measured at the first call for all forks."""
+        return self._loaded.costs.curve(self, settings)
 
     def stopper(self, strings: Sequence[str]) -> Callable[[Sequence[int]], bool]:
         """Whether the ids so far, prompt included, end with one of ``strings``, told as ``generate`` tells it.
@@ -233,80 +261,3 @@ class HFTarget:
         )
         # float32 in a copy of its own, as `generate` does before it takes the argmax.
         return output.logits[0].to(copy=True, dtype=torch.float32)
-
-
-def load_target(
-    model: str,
-    *,
-    dtype: str = "auto",
-    device: str = "auto",
-    attention: str = "auto",
-    allow_download: bool = True,
-) -> HFTarget:
-    """Load a model from a folder or the Hub: safetensors only, and never code that comes with the model.
-
-    Args:
-        model: a folder, or a Hub id such as ``HuggingFaceTB/SmolLM2-135M``.
-        dtype: auto, float32, bfloat16 or float16; auto is float32 on a CPU, elsewhere what the weights are stored in.
-        device: auto, or a torch device such as ``cpu``; auto is the accelerator where there is one.
-        attention: auto, sdpa or eager; auto is the quicker one that the family can do.
-        allow_download: whether the Hub may be asked.
-
-    Raises:
-        SettingsError: the dtype is none of these.
-        ModelError: the model, the device or the attention is not there, or the model does not load; its text says
-            which and what to do.
-        UnsupportedModelError: trees would not equal plain decoding on this model.
-    """
-    place = loading.choose_device(device)
-    kind = loading.choose_dtype(dtype, place)
-    folder = model_files.locate(model, allow_download=allow_download)
-    with loading.quiet():
-        config = model_files.read_config(folder, model)
-        implementation = loading.choose_attention(attention, config, family_of(config))
-        model_files.check_weights(folder, model)
-        model_files.check_tokenizer(folder, model)
-        tokenizer = loading.load_tokenizer(folder, model)
-        weights = loading.load_weights(folder, model, config, dtype=kind, device=place, attention=implementation)
-        return wrap(weights, tokenizer, model)
-
-
-def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> HFTarget:
-    """Put a loaded model behind the protocol; the model is set to inference and its generation defaults are cleared.
-
-    Raises:
-        UnsupportedModelError: the family is refused, or it is not listed and fails the probe.
-        ModelError: the model's attention implementation takes no tree mask.
-    """
-    config = model.config
-    family = family_of(config)
-    loading.choose_attention(config._attn_implementation, config, family)
-    ends = _end_ids(model.generation_config, config, tokenizer)
-    model.eval().requires_grad_(False)
-    model.generation_config = GenerationConfig()
-    with torch.inference_mode():
-        one = torch.zeros(1, 1, dtype=torch.int64, device=model.device)
-        vocab_size = model(input_ids=one, attention_mask=torch.ones_like(one), use_cache=False).logits.shape[-1]
-    rows = model.get_input_embeddings().weight.shape[0]
-    loaded = _Loaded(
-        model=model,
-        tokenizer=tokenizer,
-        vocabulary=TokenizerVocabulary(tokenizer, min(rows, vocab_size)),
-        family=family,
-        name=name,
-        vocab_size=vocab_size,
-        max_length=max_length_of(config),
-        eos_ids=frozenset(token for token in ends if 0 <= token < vocab_size),
-        masks=MaskMaker(family, window_of(config, family), model.dtype, model.device),
-        slices_logits="logits_to_keep" in inspect.signature(model.forward).parameters,
-    )
-    target = HFTarget(loaded)
-    if not family.listed:
-        probe(target, model)
-    return target
-
-
-def _end_ids(*owners: Any) -> set[int]:
-    """All ``eos_token_id`` of a generation config, a config and a tokenizer; each has None, one or a list."""
-    ids = [getattr(owner, "eos_token_id", None) for owner in owners]
-    return {token for found in ids if found is not None for token in (found if isinstance(found, list) else [found])}

@@ -1,18 +1,34 @@
-"""What ``load_target`` chooses and loads: device, dtype, attention, tokenizer, weights."""
+"""How a model is loaded: ``load_target``, and what it chooses: device, dtype, attention, tokenizer, weights."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging
 
+from tr_core import model_files
+from tr_core.cost import CostBook
 from tr_core.errors import ModelError, SettingsError, UnsupportedModelError
-from tr_core.families import Family
+from tr_core.families import Family, family_of, max_length_of, window_of
+from tr_core.hf_target import HFTarget, Loaded
+from tr_core.masks import MaskMaker
 from tr_core.model_files import first_line
+from tr_core.probe import probe
+from tr_core.speed import quicker
+from tr_core.vocabulary import TokenizerVocabulary
 
 # Attention that takes a mask of any shape. Flash attention takes none; flex attention crashes on a CPU.
 _TAKES_MASKS = ("sdpa", "eager")
@@ -58,15 +74,17 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype | str:
-    """The dtype that a user's word means; ``auto`` elsewhere than on a CPU leaves it to the weights.
+    """The dtype that a user's word means; ``auto`` elsewhere than on a CPU leaves it to the weights, ``fast`` too.
+
+    ``fast`` on a CPU is float32 here, and measured against bfloat16 once the model is loaded: ``quicker``.
 
     Raises:
         SettingsError: it is no dtype that models run in.
     """
-    if name == "auto":
+    if name in ("auto", "fast"):
         return torch.float32 if device.type == "cpu" else "auto"
     if name not in _DTYPES:
-        raise SettingsError(f"“{name}” is no dtype for a model: use auto, {', '.join(_DTYPES)}.")
+        raise SettingsError(f"“{name}” is no dtype for a model: use auto, fast, {', '.join(_DTYPES)}.")
     return getattr(torch, name)
 
 
@@ -149,3 +167,89 @@ def load_weights(
             "download the model again."
         )
     return model
+
+
+def load_target(
+    model: str,
+    *,
+    dtype: str = "auto",
+    device: str = "auto",
+    attention: str = "auto",
+    allow_download: bool = True,
+) -> HFTarget:
+    """Load a model from a folder or the Hub: safetensors only, and never code that comes with the model.
+
+    Args:
+        model: a folder, or a Hub id such as ``HuggingFaceTB/SmolLM2-135M``.
+        dtype: auto, fast, float32, bfloat16 or float16; auto is float32 on a CPU, where output is exact, elsewhere
+            what the weights are stored in. fast is bfloat16 on a CPU that is clearly faster with it, which is
+            measured with both loaded at the same time; else as auto.
+        device: auto, or a torch device such as ``cpu``; auto is the accelerator where there is one.
+        attention: auto, sdpa or eager; auto is the quicker one that the family can do.
+        allow_download: whether the Hub may be asked.
+
+    Raises:
+        SettingsError: the dtype is none of these.
+        ModelError: the model, the device or the attention is not there, or the model does not load; its text says
+            which and what to do.
+        UnsupportedModelError: trees would not equal plain decoding on this model.
+    """
+    place = choose_device(device)
+    kind = choose_dtype(dtype, place)
+    folder = model_files.locate(model, allow_download=allow_download)
+    with quiet():
+        config = model_files.read_config(folder, model)
+        implementation = choose_attention(attention, config, family_of(config))
+        model_files.check_weights(folder, model)
+        model_files.check_tokenizer(folder, model)
+        tokenizer = load_tokenizer(folder, model)
+
+        def weights_in(kind: torch.dtype | str) -> PreTrainedModel:
+            return load_weights(folder, model, config, dtype=kind, device=place, attention=implementation)
+
+        weights = weights_in(kind)
+        if dtype == "fast" and place.type == "cpu":
+            weights = quicker(weights.eval(), weights_in(torch.bfloat16).eval())
+        return wrap(weights, tokenizer, model)
+
+
+def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> HFTarget:
+    """Put a loaded model behind the protocol; the model is set to inference and its generation defaults are cleared.
+
+    Raises:
+        UnsupportedModelError: the family is refused, or it is not listed and fails the probe.
+        ModelError: the model's attention implementation takes no tree mask.
+    """
+    config = model.config
+    family = family_of(config)
+    choose_attention(config._attn_implementation, config, family)
+    ends = _end_ids(model.generation_config, config, tokenizer)
+    model.eval().requires_grad_(False)
+    model.generation_config = GenerationConfig()
+    with torch.inference_mode():
+        one = torch.zeros(1, 1, dtype=torch.int64, device=model.device)
+        vocab_size = model(input_ids=one, attention_mask=torch.ones_like(one), use_cache=False).logits.shape[-1]
+    rows = model.get_input_embeddings().weight.shape[0]
+    loaded = Loaded(
+        model=model,
+        tokenizer=tokenizer,
+        vocabulary=TokenizerVocabulary(tokenizer, min(rows, vocab_size)),
+        family=family,
+        name=name,
+        vocab_size=vocab_size,
+        max_length=max_length_of(config),
+        eos_ids=frozenset(token for token in ends if 0 <= token < vocab_size),
+        masks=MaskMaker(family, window_of(config, family), model.dtype, model.device),
+        costs=CostBook(),
+        slices_logits="logits_to_keep" in inspect.signature(model.forward).parameters,
+    )
+    target = HFTarget(loaded)
+    if not family.listed:
+        probe(target, model)
+    return target
+
+
+def _end_ids(*owners: Any) -> set[int]:
+    """All ``eos_token_id`` of a generation config, a config and a tokenizer; each has None, one or a list."""
+    ids = [getattr(owner, "eos_token_id", None) for owner in owners]
+    return {token for found in ids if found is not None for token in (found if isinstance(found, list) else [found])}

@@ -66,6 +66,10 @@ class CandidateMatrix:
     def nbytes(self) -> int:
         return self.rows.numel() * self.rows.element_size()
 
+    def known(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(n,) bool: whether the rows of ``tokens`` (n,) hold candidates."""
+        return self._storage[tokens, 0] != UNSEEN
+
     def clear(self) -> None:
         """Forget everything: a cold start."""
         self._storage.fill_(UNSEEN)

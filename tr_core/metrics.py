@@ -13,7 +13,7 @@ def mean_accepted_tokens(steps: Sequence[StepTrace]) -> float:
 
     0.0 if no step was made.
     """
-    return sum(len(s.emitted) for s in steps) / len(steps) if steps else 0.0
+    return sum(len(s.emitted) for s in steps) / sum(s.passes for s in steps) if steps else 0.0
 
 
 def tokens_per_second(steps: Sequence[StepTrace]) -> float:

@@ -16,45 +16,66 @@ class Readout:
     Args:
         draft: N nodes below the root.
         choices: (N + 1,) the model's pick after each node.
-        candidates: (N + 1, k) its best tokens there.
+        near: (N + 1,) bool, which of these are near-ties, or None if nobody asks.
+        candidates: (N + 1, k) its best tokens there, or None if nobody asked.
         probabilities: (N + 1, k) float32 of those, or None to bring only what decoding itself needs.
         updates: the rows about to change, or None.
+        known: (N + 1,) whether the row of each choice is written after this step, or None if no budget asks.
     """
 
     def __init__(
         self,
         draft: Draft,
         choices: torch.Tensor,
-        candidates: torch.Tensor,
+        near: torch.Tensor | None,
+        candidates: torch.Tensor | None,
         probabilities: torch.Tensor | None,
         updates: RowUpdates | None,
+        known: torch.Tensor | None,
     ) -> None:
-        everything = probabilities is not None
-        parts = [draft.tokens, draft.seen, choices]
-        if everything:
-            parts += [candidates, probabilities.view(torch.int32)]
-            if updates is not None:
-                parts += [updates.writers, updates.before]
-        flat = torch.cat([p.to(torch.int32).flatten() for p in parts]).cpu().numpy()
-        arrays, start = [], 0
-        for part in parts:
-            arrays.append(flat[start : start + part.numel()].reshape(part.shape))
+        parts = {"tokens": draft.tokens, "seen": draft.seen, "choices": choices}
+        if near is not None:
+            parts["near"] = near
+        if probabilities is not None:
+            parts |= {"candidates": candidates, "probabilities": probabilities.view(torch.int32)}
+        if updates is not None:
+            parts |= {"writers": updates.writers, "before": updates.before}
+        if known is not None:
+            parts |= {"known": known, "firsts": candidates[:, 0]}
+        flat = torch.cat([p.to(torch.int32).flatten() for p in parts.values()]).cpu().numpy()
+        arrays, start = {}, 0
+        for name, part in parts.items():
+            arrays[name] = flat[start : start + part.numel()].reshape(part.shape)
             start += part.numel()
-        self.tokens = tuple(arrays[0].tolist())
-        self.seen = arrays[1].astype(bool)
-        self.choices = tuple(arrays[2].tolist())
+        self.tokens = tuple(arrays["tokens"].tolist())
+        self.seen = arrays["seen"].astype(bool)
+        self.choices = tuple(arrays["choices"].tolist())
+        self.near = tuple(arrays["near"].astype(bool).tolist()) if near is not None else ()
         self.candidates: tuple[tuple[int, ...], ...] = ()
         self.probabilities: tuple[tuple[float, ...], ...] = ()
         self.rows: tuple[RowChange, ...] = ()
-        if everything:
-            self.candidates = tuple(map(tuple, arrays[3].tolist()))
-            rounded = arrays[4].view(np.float32).astype(np.float64).round(5)
+        self.known = arrays.get("known")
+        self._before = arrays.get("before")
+        self._firsts = arrays["firsts"].tolist() if known is not None else []
+        if probabilities is not None:
+            self.candidates = tuple(map(tuple, arrays["candidates"].tolist()))
+            rounded = arrays["probabilities"].view(np.float32).astype(np.float64).round(5)
             self.probabilities = tuple(map(tuple, rounded.tolist()))
-        if everything and updates is not None:
-            self.rows = self._changes(*arrays[5:])
+            if updates is not None:
+                self.rows = self._changes(arrays["writers"])
 
-    def _changes(self, writers: np.ndarray, before: np.ndarray) -> tuple[RowChange, ...]:
-        old = before.tolist()
+    def rank_of_choice(self, node: int) -> int | None:
+        """Where the node's choice stood in the row that the draft was made from; None if nowhere in it."""
+        places = np.flatnonzero(self._before[node] == self.choices[node])
+        return int(places[0]) if len(places) else None
+
+    def written(self) -> list[tuple[int, int]]:
+        """(token, its best candidate) of all rows just overwritten, in the order of writing."""
+        seen = self.seen.tolist()
+        return [(t, first) for t, first, real in zip(self.tokens, self._firsts, seen, strict=True) if real]
+
+    def _changes(self, writers: np.ndarray) -> tuple[RowChange, ...]:
+        old = self._before.tolist()
         return tuple(
             RowChange(self.tokens[n], n, tuple(old[n]) if old[n][0] >= 0 else (), self.candidates[n])
             for n in np.flatnonzero(writers == np.arange(len(writers))).tolist()

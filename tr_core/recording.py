@@ -75,7 +75,7 @@ def describe(session: Session) -> RunInfo:
         tokenizer=target.vocabulary.fingerprint,
         vocab_size=target.vocab_size,
         drafter=settings.drafter,
-        tree=session.template.name,
+        tree=settings.tree_name if session.budget else session.template.name,
         nodes=session.template.nodes,
         k=settings.k,
         settings=plain | {"tree": settings.tree_name, "stop": list(settings.stop)},
@@ -91,6 +91,10 @@ def describe(session: Session) -> RunInfo:
         prompt_ids=tuple(session.prompt_ids),
         prefill_ms=round(session.prefill_ms, 3),
         rows_seen=session.rows_seen,
+        # A target need not know its bytes.
+        weight_bytes=getattr(target, "weight_bytes", 0),
+        cache_bytes_per_token=getattr(target, "cache_bytes_per_token", 0),
+        cost=session.budget.curve.rounded() if session.budget else {},
     )
 
 

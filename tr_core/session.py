@@ -11,17 +11,22 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from tr_core import templates
+from tr_core import numerics, templates
+from tr_core.budget import Budget
 from tr_core.choice import Greedy, Sampled
 from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter
 from tr_core.errors import PromptError, SettingsError
 from tr_core.readout import Readout
 from tr_core.settings import Settings
+from tr_core.strict import Settled, Strict
 from tr_core.target import Target
 from tr_core.trace import StepTrace, Timing
 from tr_core.tree import DraftTree, TreeTemplate
-from tr_core.verify import walk
+from tr_core.verify import Verdict, walk
+
+# Chance that a copied token is right, given that those before it were: what a look-up in the text believes at first.
+_COPY_ACCEPTANCE = 0.5
 
 
 class Session:
@@ -51,13 +56,16 @@ class Session:
             raise SettingsError(
                 f"The matrix has k = {matrix.k}, the settings ask for k = {settings.k}: choose the same."
             )
-        self.template = _template(settings, target.device.type)
+        self._entry = registry.entry(settings.drafter)
+        self.budget = self._new_budget()
+        self.template = templates.chain(0) if self.budget else self._fixed_template()
         self._choose = Greedy()
+        self._strict: Strict | None = None
         self._stopped_by_string = target.stopper(settings.stop) if settings.stop else None
         self.stop_reason: str | None = None
         self.prefill_ms = 0.0
         self.rows_seen = 0
-        self.steps = 0
+        self.steps = self.passes = 0
         self._context: list[int] = []
         self._prompt_length = 0
 
@@ -88,7 +96,7 @@ class Session:
         if not 0 <= min(prompt) <= max(prompt) < target.vocab_size:
             raise PromptError(f"The prompt has token ids outside the model's vocabulary of {target.vocab_size:,}.")
         self._context, self._prompt_length = prompt, len(prompt)
-        self.stop_reason, self.steps = None, 0
+        self.stop_reason, self.steps, self.passes = None, 0, 0
         if settings.temperature > 0:
             self._choose = Sampled(
                 settings.temperature, settings.top_p, settings.top_k, settings.seed, target.device
@@ -96,14 +104,22 @@ class Session:
         began = time.perf_counter()
         self.drafter.begin()
         target.reset()
-        learn = settings.prompt_rows and registry.entry(settings.drafter).has_matrix
+        learn = settings.prompt_rows and self._entry.has_matrix
         target.prefill(prompt[:-1], self._observe_prompt if learn else None)
         self.rows_seen = self.drafter.rows_seen
+        self.budget, self._root_known = self._new_budget(), True
+        if self.budget is not None and self._entry.has_matrix:
+            root = torch.tensor(prompt[-1:], device=target.device)
+            self._root_known = bool(self.drafter.matrix.known(root))
         self.prefill_ms = (time.perf_counter() - began) * 1e3
+        if settings.strict:
+            shape = self.template if self.template.nodes else templates.paper()  # auto may draft any
+            difference = numerics.logit_difference(target, prompt, shape)
+            self._strict = Strict(target, numerics.tolerance(difference))
         return self
 
     def step(self) -> StepTrace:
-        """One forward pass and all around it. Emits at least one token.
+        """One forward pass and all around it; if strict, one-token passes for a near-tie. Emits at least one token.
 
         Raises:
             RuntimeError: the session has not started, or has already stopped.
@@ -113,30 +129,48 @@ class Session:
         committed, emitted_before = len(self._context), len(self.output_ids)
         watch = _Watch(self.target.device, self.settings.trace)
 
+        why = None
+        if self.budget is not None:
+            self.template, why = self.budget.next(self._context[-1], self._root_known)
         draft = self.drafter.propose(self._context, self.template)
         draft_ms = watch.lap()
         logits = self.target.score(draft)
         forward_ms = watch.lap()
         choices = self._choose(logits, draft.template, emitted_before)
-        candidates = logits.topk(self.settings.k, dim=-1).indices
-        probabilities = None
+        candidates = probabilities = updates = known = None
+        if self.settings.trace or self._entry.has_matrix:
+            candidates = logits.topk(self.settings.k, dim=-1).indices
         if self.settings.trace:
-            probabilities = (logits.gather(-1, candidates) - logits.logsumexp(-1, keepdim=True)).exp()
+            probabilities = logits.softmax(-1).gather(-1, candidates)  # half of logsumexp's time on a CPU
         verify_ms = watch.lap()
-        updates = self.drafter.observe(draft, candidates)
+        if candidates is not None:
+            updates = self.drafter.observe(draft, candidates)
         update_ms = watch.lap()
-        host = Readout(draft, choices, candidates, probabilities, updates)
+        if self.budget is not None and self._entry.has_matrix:
+            known = self.drafter.matrix.known(choices)
+        near = self._strict.near(logits) if self._strict else None
+        rows = updates if self.settings.trace or known is not None else None
+        host = Readout(draft, choices, near, candidates, probabilities, rows, known)
 
         tree = DraftTree(draft.template, host.tokens, frozenset(np.flatnonzero(~host.seen).tolist()))
-        verdict = walk(tree, host.choices)
+        settled = Settled(walk(tree, host.choices), host.choices, 0)
+        if self._strict:
+            settled = self._strict.settle(self._context, tree, settled.verdict, host.choices, host.near)
+        verdict = settled.verdict
         emitted = self._clip([*(tree.tokens[n] for n in verdict.path), verdict.bonus])
         path = verdict.path[: len(emitted)]
         bonus = verdict.bonus if len(emitted) > len(path) else None
         # The last emitted token is the next root: its keys and values are not kept, the next pass computes them.
-        self.target.keep((0, *path)[: len(emitted)])
+        if settled.passes:
+            self.target.rewind(len(self._context) - 1)
+        else:
+            self.target.keep((0, *path)[: len(emitted)])
         verify_ms += watch.lap()
 
+        if self.budget is not None:
+            self._inform(tree, verdict, host)
         self.steps += 1
+        self.passes += 1 + settled.passes
         if self.target.length != len(self._context) - 1:
             raise RuntimeError(f"cache holds {self.target.length} tokens, must hold {len(self._context) - 1}")
         return StepTrace(
@@ -146,7 +180,7 @@ class Session:
             parents=tree.template.parents,
             ranks=tree.template.ranks,
             unseen=tuple(sorted(tree.unseen)),
-            choices=host.choices,
+            choices=settled.choices,
             candidates=host.candidates,
             probabilities=host.probabilities,
             path=path,
@@ -156,12 +190,44 @@ class Session:
             rows=host.rows,
             timing=Timing(draft_ms, forward_ms, verify_ms, update_ms),
             cached=self.target.length,
+            passes=1 + settled.passes,
+            budget=why,
         )
 
     def run(self) -> Iterator[StepTrace]:
         """Step until the session stops. Leave the loop to interrupt it; ``run()`` again goes on."""
         while self.stop_reason is None:
             yield self.step()
+
+    def _new_budget(self) -> Budget | None:
+        """One that knows only what steps cost here; None where the settings name a tree or nothing is drafted."""
+        tree, entry = self.settings.tree, self._entry
+        if isinstance(tree, TreeTemplate) or tree.strip() != "auto" or not entry.drafts:
+            return None
+        curve = self.target.cost_curve(self.settings)
+        if entry.uses_tree:
+            return Budget(curve, templates.rank_acceptance(self.settings.k))
+        return Budget(curve, [_COPY_ACCEPTANCE], least=2)
+
+    def _fixed_template(self) -> TreeTemplate:
+        tree, k = self.settings.tree, self.settings.k
+        if isinstance(tree, TreeTemplate):
+            tree.check_k(k)
+            return tree
+        return templates.resolve(tree, k) if self._entry.drafts else templates.chain(0)
+
+    def _inform(self, tree: DraftTree, verdict: Verdict, host: Readout) -> None:
+        """Tell the budget where each choice on the path stood, and note whether the next root's row is known."""
+        nodes = (0, *verdict.path)
+        tokens = [tree.tokens[n] for n in nodes]
+        if host.known is not None:
+            ranks = [host.rank_of_choice(n) for n in nodes]
+            self.budget.observe(tokens, ranks, host.written(), self._root_known)
+            self._root_known = bool(host.known[nodes[-1]])
+        else:
+            # No rows: only what was drafted is known, and what stood behind the last node of a chain is not.
+            missed = [None] if nodes[-1] < tree.template.nodes else []
+            self.budget.observe(tokens, [0] * len(verdict.path) + missed)
 
     def _observe_prompt(self, offset: int, logits: torch.Tensor) -> None:
         tokens = torch.tensor(self._context[offset : offset + len(logits)], device=logits.device)
@@ -186,13 +252,6 @@ class Session:
         if len(self._context) >= self.target.max_length:
             return "model_length"
         return None
-
-
-def _template(settings: Settings, device: str) -> TreeTemplate:
-    if isinstance(settings.tree, TreeTemplate):
-        settings.tree.check_k(settings.k)
-        return settings.tree
-    return templates.resolve(settings.tree, device=device, k=settings.k)
 
 
 class _Watch:

@@ -28,6 +28,7 @@ class Settings:
         stop: strings that end the output once written.
         ignore_eos: go on after an end token.
         prompt_rows: fill matrix rows from the prompt's positions too.
+        strict: settle near-ties by one-token passes: plain decoding's ids in half precision too; greedy only.
         trace: record trees, candidates and rows; without it only ids leave the device.
 
     Raises:
@@ -45,6 +46,7 @@ class Settings:
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
     prompt_rows: bool = True
+    strict: bool = False
     trace: bool = True
 
     def __post_init__(self) -> None:
@@ -62,6 +64,10 @@ class Settings:
             )
         if 0 < self.temperature < 1e-3:
             raise SettingsError("A temperature below 0.001 overflows: use 0 for greedy decoding.")
+        if self.strict and self.temperature > 0:
+            raise SettingsError(
+                "Strict is for greedy decoding, as rounding can turn a sample anywhere: use temperature 0, or float32."
+            )
         if len(self.stop) > MAX_STOP_STRINGS or not all(isinstance(s, str) and s for s in self.stop):
             raise SettingsError(f"Stop strings must not be empty, and there may be {MAX_STOP_STRINGS} at most.")
 

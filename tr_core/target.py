@@ -11,6 +11,8 @@ from typing import Protocol
 
 import torch
 
+from tr_core.budget import CostCurve
+from tr_core.settings import Settings
 from tr_core.tree import TreeTemplate
 
 
@@ -96,6 +98,14 @@ class Target(Protocol):
 
     def keep(self, nodes: Sequence[int]) -> None:
         """Append the keys and values of ``nodes`` (the root, then the accepted path) and drop all others."""
+        ...
+
+    def rewind(self, length: int) -> None:
+        """Forget all cached tokens but the first ``length``; a ``score`` without its ``keep`` is forgotten too."""
+        ...
+
+    def cost_curve(self, settings: Settings) -> CostCurve:
+        """What a step costs under ``settings``, by its draft nodes; measured once for all forks."""
         ...
 
     def stopper(self, strings: Sequence[str]) -> Callable[[Sequence[int]], bool]:

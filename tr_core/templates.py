@@ -27,6 +27,11 @@ _PAPER = (
 _RANK_ACCEPTANCE = (0.42, 0.14, 0.075, 0.05, 0.035, 0.027, 0.022, 0.018)
 
 
+def rank_acceptance(k: int) -> list[float]:
+    """(k,) chances of each place of a row, before anything is known of the text."""
+    return [_RANK_ACCEPTANCE[min(r, len(_RANK_ACCEPTANCE) - 1)] for r in range(k)]
+
+
 @cache
 def paper() -> TreeTemplate:
     """The published tree: 80 nodes, depth 6, k = 8."""
@@ -48,7 +53,7 @@ def grown(nodes: int, k: int = 8, name: str = "") -> TreeTemplate:
     """
     if not 1 <= nodes <= MAX_NODES:
         raise TemplateError(f"A tree has 1 … {MAX_NODES} nodes, got {nodes}.")
-    chances = [_RANK_ACCEPTANCE[min(r, len(_RANK_ACCEPTANCE) - 1)] for r in range(k)]
+    chances = rank_acceptance(k)
     paths: list[tuple[int, ...]] = []
     heap = [(-chances[0], (0,))]
     while len(paths) < nodes:
@@ -73,20 +78,15 @@ NAMED = {
 }
 
 
-def resolve(choice: str, *, device: str, k: int = 8) -> TreeTemplate:
-    """The template that a user's word means: ``auto``, a name, a number of nodes, or a JSON file.
+def resolve(choice: str, k: int = 8) -> TreeTemplate:
+    """The template that a user's word means: a name, a number of nodes, or a JSON file.
 
-    ``auto`` is the published tree on an accelerator, whose pass costs nearly the same for 81 tokens as for one,
-    and ``small-16`` on a CPU, where it does not (benchmarks/).
+    ``auto`` is none: there a ``Budget`` chooses a template for each step.
 
     Raises:
         TemplateError: none of these, no readable file, no tree, or a rank that ``k`` cannot fill.
     """
     choice = str(choice).strip()
-    if choice == "auto":
-        choice = "small-16" if device == "cpu" else "paper"
-        if NAMED[choice][0]().width > k:
-            return grown(16 if device == "cpu" else 80, k)
     if choice in NAMED:
         template = NAMED[choice][0]()
     elif choice.isascii() and choice.isdigit():

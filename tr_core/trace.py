@@ -19,6 +19,7 @@ MAX_FILE_BYTES = 200_000_000
 
 Status = Literal["root", "accepted", "rejected", "unseen"]
 Change = Literal["fresh", "moved", "kept"]
+BudgetReason = Literal["best", "plain", "kept", "unseen"]
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -63,6 +64,28 @@ class RowChange(msgspec.Struct, frozen=True):
         return tuple(t for t in self.before if t not in self.after)
 
 
+class BudgetChoice(msgspec.Struct, frozen=True):
+    """How many nodes a step was given, and why: the size with most expected tokens per millisecond.
+
+    Attributes:
+        chosen: draft nodes of the step's template.
+        reason: ``best`` of the sizes; ``plain``, drafting promised too little more than it cost; ``kept``, the shape
+            in use was nearly as good as the best; ``unseen``, the root's row was never written, so that nothing
+            could be drafted.
+        spine: how many rows, from the root's down the first candidates, were right at rank 0 when last asked.
+        sizes: (s,) numbers of nodes weighed, the first 0, the last where no further node could pay.
+        expected: (s,) tokens that a step over the best tree of each size was expected to emit; 1.0 for plain decoding.
+        ms: (s,) milliseconds that such a step costs.
+    """
+
+    chosen: int
+    reason: BudgetReason
+    spine: int
+    sizes: tuple[int, ...]
+    expected: tuple[float, ...]
+    ms: tuple[float, ...]
+
+
 class StepTrace(msgspec.Struct, frozen=True):
     """One step: the draft, the model's verdict on every node, what was emitted, and the rows overwritten.
 
@@ -81,6 +104,9 @@ class StepTrace(msgspec.Struct, frozen=True):
         rows: matrix rows overwritten, in the order of the nodes that wrote them.
         timing: milliseconds of each part.
         cached: tokens whose keys and values are in the cache after this step; always committed − 1 of the next.
+        passes: forward passes of this step. In strict runs above 1 where the path ended at a near-tie, which was
+            settled by that many one-token passes more.
+        budget: why the draft has its size, where the tree is ``auto``; None elsewhere.
     """
 
     index: int
@@ -99,6 +125,8 @@ class StepTrace(msgspec.Struct, frozen=True):
     rows: tuple[RowChange, ...]
     timing: Timing
     cached: int
+    passes: int = 1
+    budget: BudgetChoice | None = None
 
     @property
     def tree(self) -> DraftTree:
@@ -129,13 +157,16 @@ class RunInfo(msgspec.Struct, frozen=True):
         family: transformers' ``model_type``.
         tokenizer: fingerprint of the vocabulary, 16 hex digits.
         vocab_size: width of the logits.
-        drafter, tree, nodes, k: how drafts are made; ``nodes`` is the budget.
+        drafter, tree, nodes, k: how drafts are made; ``nodes`` is the budget, with ``auto`` that of the first step.
         settings: all settings by name.
         dtype, device, attention: how the model ran.
         versions: of python, torch, transformers and this package.
         prompt_ids: the prompt's token ids.
         prefill_ms: milliseconds of the prefill.
         rows_seen: rows of the matrix that held candidates after the prefill; 0 for drafters without one.
+        weight_bytes: bytes of weights that every pass reads; 0 if not known.
+        cache_bytes_per_token: bytes of keys and values of one token, over all layers; 0 if not known.
+        cost: milliseconds of a step by its draft nodes, measured on this machine; empty where the tree is not ``auto``.
     """
 
     model: str
@@ -154,6 +185,9 @@ class RunInfo(msgspec.Struct, frozen=True):
     prompt_ids: tuple[int, ...]
     prefill_ms: float
     rows_seen: int
+    weight_bytes: int = 0
+    cache_bytes_per_token: int = 0
+    cost: dict[int, float] = {}
 
 
 class RunTrace(msgspec.Struct, frozen=True):
@@ -236,6 +270,6 @@ def _check(step: StepTrace) -> None:
     lengths = {len(x) for x in (step.parents, step.ranks, step.choices, step.candidates, step.probabilities)}
     emitted = tuple(step.tokens[n] for n in step.path if 0 < n < size) + (() if step.bonus is None else (step.bonus,))
     nodes = {*step.path, *step.unseen, *(r.node for r in step.rows)}
-    if lengths != {size} or emitted != step.emitted or not nodes <= set(range(size)):
+    if lengths != {size} or emitted != step.emitted or not nodes <= set(range(size)) or step.passes < 1:
         raise TraceError(f"This trace file is damaged: the parts of step {step.index} do not fit each other.")
     TreeTemplate("traced", step.parents, step.ranks)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tr_core import catalog
 from tr_core.errors import ModelError
-from tr_core.hf_target import HFTarget, load_target
+from tr_core.hf_target import HFTarget
+from tr_core.loading import load_target
 from ui.limits import Limits
 
 

@@ -16,26 +16,48 @@ from viz.explorer import (
     view_record,
 )
 from viz.export import to_html
-from viz.figures import accepted_per_step
+from viz.figures import (
+    acceptance_by_depth_and_rank,
+    accepted_histogram,
+    accepted_per_step,
+    bytes_per_token,
+    matrix_over_time,
+    most_rewritten_rows,
+    sliding_mat,
+    time_per_phase,
+    tokens_against_passes,
+    why_paths_ended,
+)
 from viz.labels import full_label, label
+from viz.treefigure import draft_tree
 
 STATIC = Path(__file__).with_name("static")
 
 __all__ = [
     "PHASES",
     "STATIC",
+    "acceptance_by_depth_and_rank",
+    "accepted_histogram",
     "accepted_per_step",
     "batch",
+    "bytes_per_token",
+    "draft_tree",
     "end_record",
     "error_record",
     "full_label",
     "label",
+    "matrix_over_time",
+    "most_rewritten_rows",
     "offer_record",
     "reset_record",
     "run_record",
+    "sliding_mat",
     "start_record",
     "step_record",
+    "time_per_phase",
     "to_html",
     "token_ids",
+    "tokens_against_passes",
     "view_record",
+    "why_paths_ended",
 ]

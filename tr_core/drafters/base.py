@@ -51,5 +51,8 @@ class Drafter(Protocol):
         ...
 
     def observe(self, draft: Draft, candidates: torch.Tensor) -> RowUpdates | None:
-        """Learn from a scored draft: the model's best (N + 1, k) after each node. None if no row was overwritten."""
+        """Learn from a scored draft: the model's best (N + 1, k) after each node. None if no row was overwritten.
+
+        Without a trace only drafters with a matrix (see the registry) are called: ranking candidates takes time.
+        """
         ...

@@ -24,12 +24,14 @@ class DrafterEntry:
         summary: one line for the page and the command line.
         has_matrix: whether a candidate matrix can be saved, loaded and kept for a hot start.
         uses_tree: whether the template gives the draft's shape; otherwise only its number of nodes counts.
+        drafts: whether there is anything to give a budget to.
     """
 
     create: Callable[[int, int, torch.device], Drafter]
     summary: str
     has_matrix: bool = False
     uses_tree: bool = False
+    drafts: bool = True
 
 
 DRAFTERS = {
@@ -43,7 +45,7 @@ DRAFTERS = {
         lambda vocab_size, k, device: PromptLookup(device),
         "a chain copied from the latest place where the last three, two or one tokens stood (Saxena 2023)",
     ),
-    "none": DrafterEntry(lambda vocab_size, k, device: Plain(device), "plain decoding: one token a pass"),
+    "none": DrafterEntry(lambda vocab_size, k, device: Plain(device), "plain decoding: one token a pass", drafts=False),
 }
 
 

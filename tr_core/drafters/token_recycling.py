@@ -12,6 +12,7 @@ from tr_core.target import Draft
 from tr_core.tree import TreeTemplate
 
 FILLER = 0
+_PLANS = 256
 
 
 class TokenRecycling:
@@ -52,6 +53,8 @@ class TokenRecycling:
         """Per level: its nodes, their parents and their ranks, as indices on the device."""
         if template not in self._levels:
             template.check_k(self.matrix.k)
+            if len(self._levels) >= _PLANS:
+                self._levels.clear()  # a budget makes many shapes over a long life, and each is cheap to make again
             device = self.matrix.device
             self._levels[template] = [
                 (

@@ -1,0 +1,296 @@
+"""How many nodes a draft may have: as many as pay on this machine, none if none do. No torch here.
+
+A step over N draft nodes costs t(N) milliseconds (``CostCurve``, measured by ``cost.py``) and emits
+E(N) = 1 + Σ P(node) tokens on average, where P(node) is the product of the chances on the way from the root
+(``Acceptance``). ``Budget`` grows the tree of the most probable nodes and cuts it where E(N) / t(N), tokens per
+millisecond, is highest; N = 0 is plain decoding.
+
+The statistics need no exploring: at every node on the accepted path the row that was drafted from and the model's
+choice are both known, so the rank of the choice is counted even where the tree had no child for it, or no child at all.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from statistics import quantiles
+from typing import Generic, TypeVar
+
+from tr_core.templates import chain
+from tr_core.trace import BudgetChoice
+from tr_core.tree import TreeTemplate
+
+# Sizes to choose from: few, so that shapes come again and what is kept per shape is found.
+SIZES = (0, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 80)
+# A new shape must promise this much more than the one in use, and drafting this much more than none.
+MARGIN = 1.03
+# Steps that a choice holds once the statistics have settled; at first it holds as many as there were before it.
+EVERY = 12
+# Observations that the statistics remember, and how many the prior counts for.
+MEMORY = 64
+PRIOR_WEIGHT = 6.0
+# The spine is not followed further.
+LONGEST_SPINE = 16
+# Longer spines are right more often: below 4, below 16 and 16 rows have statistics of their own.
+SPINES = (4, LONGEST_SPINE)
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class CostCurve:
+    """Milliseconds of a whole step over N draft nodes.
+
+    Attributes:
+        nodes: rising sizes, the first 0.
+        ms: milliseconds of each; never falling.
+
+    Raises:
+        ValueError: not of this form.
+    """
+
+    nodes: tuple[int, ...]
+    ms: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        rising = all(a < b for a, b in pairwise(self.nodes))
+        falling = any(a > b for a, b in pairwise(self.ms))
+        if not self.nodes or self.nodes[0] != 0 or not rising or falling or len(self.nodes) != len(self.ms):
+            raise ValueError(f"a cost curve needs sizes rising from 0 and times that do not fall, got {self}")
+        if self.ms[0] <= 0:
+            raise ValueError(f"a step takes some time, got {self.ms[0]} ms")
+
+    @classmethod
+    def fit(cls, samples: Mapping[int, Sequence[float]]) -> CostCurve:
+        """From times measured at some sizes, 0 among them: their lower quartiles, levelled where they fall.
+
+        Whatever else the machine does only ever adds time, and more nodes never cost less: what says so is noise.
+        """
+        nodes = sorted(samples)
+        # Pool adjacent violators: (sum, count) of blocks with rising means.
+        blocks: list[tuple[float, int]] = []
+        for size in nodes:
+            times = samples[size]
+            blocks.append((quantiles(times, n=4, method="inclusive")[0] if len(times) > 1 else times[0], 1))
+            while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
+                (a, m), (b, n) = blocks[-2:]
+                blocks[-2:] = [(a + b, m + n)]
+        return cls(tuple(nodes), tuple(total / count for total, count in blocks for _ in range(count)))
+
+    def least_slope(self, nodes: int) -> float:
+        """Milliseconds that the cheapest further node costs, beyond ``nodes``."""
+        points = list(zip(self.nodes, self.ms, strict=True))
+        slopes = [(t - s) / (b - a) for (a, s), (b, t) in pairwise(points) if b > nodes]
+        return min(slopes, default=(self.at(nodes + 1) - self.at(nodes)))
+
+    def rounded(self) -> dict[int, float]:
+        """Milliseconds by nodes, for the trace."""
+        return {n: round(t, 3) for n, t in zip(self.nodes, self.ms, strict=True)}
+
+    def at(self, nodes: int) -> float:
+        """Milliseconds of a step over ``nodes``: straight between two measured sizes, and on beyond the last."""
+        if len(self.nodes) == 1:
+            return self.ms[0] * (1 + nodes)  # nothing known but plain decoding: believe that a pass saves nothing
+        right = min(max(1, bisect_left(self.nodes, nodes)), len(self.nodes) - 1)
+        (a, b), (low, high) = self.nodes[right - 1 : right + 1], self.ms[right - 1 : right + 1]
+        return low + (high - low) * (nodes - a) / (b - a)
+
+
+class Acceptance:
+    """Chance of each rank of a kind of rows to be the model's choice, the newest observations counting most.
+
+    Args:
+        prior: (k,) chances believed before anything was seen.
+    """
+
+    def __init__(self, prior: Sequence[float]) -> None:
+        self._prior = tuple(prior)
+        self._hits = [0.0] * len(prior)
+        self._tries = 0.0
+
+    def observe(self, rank: int | None) -> None:
+        """The choice stood at ``rank`` of a row, or nowhere in it (None)."""
+        keep = 1 - 1 / MEMORY
+        self._tries = self._tries * keep + 1
+        self._hits = [h * keep for h in self._hits]
+        if rank is not None:
+            self._hits[rank] += 1
+
+    def chances(self) -> list[float]:
+        """(k,) chances of the children of an accepted node."""
+        weight = self._tries + PRIOR_WEIGHT
+        return [(h + PRIOR_WEIGHT * p) / weight for h, p in zip(self._hits, self._prior, strict=True)]
+
+
+class Budget:
+    """Chooses the template of each step of one run.
+
+    A row that had the model's choice at rank 0 when it was last asked is *sure*: on the bundled model such rows are
+    right again nine times of ten, others four times. How far the first candidates below the root lead through sure
+    rows, its *spine*, is known before drafting, and each length of it has a shape of its own.
+
+    Args:
+        curve: what a step costs.
+        prior: (k,) chances of the ranks believed at first; one alone makes chains.
+        least: the smallest size; above 0 for a drafter that can only learn from what it drafts.
+    """
+
+    def __init__(self, curve: CostCurve, prior: Sequence[float], *, least: int = 0) -> None:
+        self.curve = curve
+        self._ms = tuple(round(curve.at(n), 3) for n in SIZES)
+        self._least = SIZES.index(least)
+        # A sure row is a quarter as likely to be wrong at rank 0, and its other ranks are worth a quarter.
+        surer = [1 - (1 - prior[0]) / 4, *(p / 4 for p in prior[1:])]
+        self._sure_rows = [Acceptance(surer) for _ in range(len(SPINES) + 1)]
+        self._unsure_rows, self._unknown_rows = Acceptance(prior), Acceptance(prior)
+        self._sure: dict[int, bool] = {}
+        self._first: dict[int, int] = {}
+        self._plans: dict[int, _Plan] = {}
+        self._steps = 0
+        self._spine = 0
+
+    def next(self, root: int, seen: bool = True) -> tuple[TreeTemplate, BudgetChoice]:
+        """The template of the next step and why; the root alone where its row was never seen, which drafts nothing."""
+        self._spine = 0
+        if not seen:
+            return chain(0), BudgetChoice(0, "unseen", 0, (0,), (1.0,), self._ms[:1])
+        token: int | None = root
+        while self._spine < LONGEST_SPINE and token is not None and self._sure.get(token, False):
+            self._spine += 1
+            token = self._first.get(token)
+        plan = self._plans.get(self._spine)
+        if plan is None or self._steps >= plan.until:
+            plan = self._plans[self._spine] = self._choose(plan.template if plan else chain(0))
+        return plan.template, plan.choice
+
+    def observe(
+        self,
+        tokens: Sequence[int],
+        ranks: Sequence[int | None],
+        rows: Iterable[tuple[int, int]] = (),
+        seen: bool = True,
+    ) -> None:
+        """Learn from the step that ``next`` was asked about last.
+
+        Args:
+            tokens: (n,) the root and the tokens of the path.
+            ranks: (n,) where in the row of each the model's choice stood, None for nowhere in it; the last may be
+                missing if nobody knows.
+            rows: (token, first candidate) of the rows that the step wrote, in that order.
+            seen: whether the root's row was; if not, it says nothing about those that were.
+        """
+        self._steps += 1
+        on_spine = True
+        for depth, (token, rank) in enumerate(zip(tokens, ranks, strict=False)):
+            if seen:
+                self._kinds().below(depth, on_spine).observe(rank)
+            on_spine = on_spine and rank == 0
+            self._sure[token] = rank == 0
+        self._first.update(rows)
+
+    def _kinds(self) -> _Places[Acceptance]:
+        """The statistics that hold at each place of a tree with the spine at hand."""
+        sure = self._sure_rows[bisect_right(SPINES, self._spine)]
+        return _Places(self._spine, sure, self._unsure_rows, self._unknown_rows)
+
+    def _choose(self, in_use: TreeTemplate) -> _Plan:
+        """The best shape for a spine of the length at hand, or the one in use if that is nearly as good."""
+        chances = self._kinds().map(Acceptance.chances)
+        sizes, paths, total, expected, rates = [0], [], 1.0, [1.0], [1 / self.curve.at(0)]
+        growth = _grow(chances)
+        for size in SIZES[1:]:
+            while len(paths) < size:
+                chance, path = next(growth)
+                paths.append(path)
+                total += chance
+            sizes.append(size)
+            expected.append(total)
+            rates.append(total / self.curve.at(size))
+            if chance < max(rates) * self.curve.least_slope(size) and len(sizes) > self._least:
+                break  # no later node can pay for itself
+        # The smallest of those that promise most.
+        best, reason = max(range(self._least, len(sizes)), key=rates.__getitem__), "best"
+        rate_in_use = _expected(in_use, chances) / self.curve.at(in_use.nodes)
+        if rates[best] < MARGIN * rates[0]:
+            best, reason = self._least, "plain"
+        elif in_use.nodes and rates[best] < MARGIN * rate_in_use:
+            reason = "kept"
+        template = in_use if reason == "kept" else _shape(tuple(paths[: sizes[best]]))
+        told = tuple(round(e, 4) for e in expected)
+        choice = BudgetChoice(template.nodes, reason, self._spine, tuple(sizes), told, self._ms[: len(sizes)])
+        return _Plan(template, choice, self._steps + min(EVERY, max(1, self._steps)))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A shape, why it was chosen, and the number of steps after which to choose again."""
+
+    template: TreeTemplate
+    choice: BudgetChoice
+    until: int
+
+
+@dataclass(frozen=True)
+class _Places(Generic[T]):
+    """Something of the row at every place in a tree: such as its chances, given that the place itself is accepted.
+
+    Attributes:
+        spine: its length.
+        sure: of the rows on it. unsure: of the row at its end. unknown: of all others.
+    """
+
+    spine: int
+    sure: T
+    unsure: T
+    unknown: T
+
+    def map(self, function: Callable[[T], S]) -> _Places[S]:
+        return _Places(self.spine, function(self.sure), function(self.unsure), function(self.unknown))
+
+    def below(self, depth: int, on_spine: bool) -> T:
+        """Of a place at ``depth``; ``on_spine`` if only ranks 0 lead there."""
+        if not on_spine or depth > self.spine:
+            return self.unknown
+        return self.sure if depth < self.spine else self.unsure
+
+
+def _grow(chances: _Places[list[float]]) -> Iterator[tuple[float, tuple[int, ...]]]:
+    """The places of a tree, most probable first: (chance, ranks on the way from the root). Endless."""
+    order = {
+        id(row): sorted(range(len(row)), key=lambda r, row=row: -row[r])
+        for row in (chances.sure, chances.unsure, chances.unknown)
+    }
+    # (−chance, path, its parent's chance, its place among its siblings, their chances)
+    row = chances.below(0, True)
+    first = order[id(row)][0]
+    heap = [(-row[first], (first,), 1.0, 0, row)]
+    while True:
+        negative, path, above, place, row = heapq.heappop(heap)
+        yield -negative, path
+        ranked = order[id(row)]
+        if place + 1 < len(ranked):
+            rank = ranked[place + 1]
+            heapq.heappush(heap, (-above * row[rank], (*path[:-1], rank), above, place + 1, row))
+        row = chances.below(len(path), not any(path))
+        rank = order[id(row)][0]
+        heapq.heappush(heap, (negative * row[rank], (*path, rank), -negative, 0, row))
+
+
+def _expected(template: TreeTemplate, chances: _Places[list[float]]) -> float:
+    """Tokens a step emits on average with this shape."""
+    reached, on_spine = [1.0], [True]
+    for node in range(1, template.nodes + 1):
+        parent, rank = template.parents[node], template.ranks[node]
+        reached.append(reached[parent] * chances.below(template.depths[parent], on_spine[parent])[rank])
+        on_spine.append(on_spine[parent] and rank == 0)
+    return sum(reached)
+
+
+@lru_cache(maxsize=256)
+def _shape(paths: tuple[tuple[int, ...], ...]) -> TreeTemplate:
+    return TreeTemplate.from_paths(f"auto-{len(paths)}", paths) if paths else chain(0)
