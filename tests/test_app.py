@@ -115,7 +115,7 @@ def test_stop_keeps_the_record_and_run_goes_on(tabs):
     click(page, "Run")
     at_least(page, 5)
     click(page, "Stop")
-    page.wait_for_selector("button:has-text('Stop'):disabled", timeout=SOON_MS)
+    page.locator("#tr-explorer").get_by_text("stopped", exact=True).wait_for(timeout=SOON_MS)
     steps = int(page.locator("#tr-explorer").get_attribute("data-steps"))
     assert 5 <= steps < 1000
     click(page, "Step")

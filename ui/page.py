@@ -76,7 +76,7 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
             with gr.Row(elem_classes="tr-buttons"):
                 step = gr.Button("Step", variant="primary", min_width=50)
                 run = gr.Button("Run", min_width=50)
-                stop = gr.Button("Stop", min_width=50, interactive=False)
+                stop = gr.Button("Stop", min_width=50)  # never greyed: it must work at once when the machine is busy
                 reset = gr.Button("Reset", min_width=50)
             model = gr.Dropdown(
                 [(e.name, e.name) for e in catalog.entries()], value=limits.model, label="Model",
@@ -197,13 +197,10 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
             return chosen["prompt"], chosen["max_new_tokens"]
 
         private = {"api_visibility": "private", "show_progress": "hidden"}
-        started = {"fn": lambda: gr.Button(interactive=True), "outputs": stop, "queue": False, **private}
-        ended = {"fn": lambda: gr.Button(interactive=False), "outputs": stop, "queue": False, **private}
         step.click(on_step, controls, explorer, concurrency_limit=None, **private).then(
             on_chart, None, chart, **private
         )
-        run.click(**started)
-        run.click(on_run, controls, explorer, **private).then(**ended).then(on_chart, None, chart, **private)
+        run.click(on_run, controls, explorer, **private).then(on_chart, None, chart, **private)
         stop.click(on_stop, None, None, queue=False, **private)
         reset.click(on_reset, None, explorer, queue=False, **private).then(on_chart, None, chart, **private)
         for source in (saved, dropped):
