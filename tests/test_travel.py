@@ -116,7 +116,7 @@ def test_an_example_is_shown_at_once_and_step_begins_a_run(tabs, tmp_path):
     click(page, "Maths")
     trace = examples.recorded(TITLES)["maths"].read()
     at(page, step=examples.telling_step(trace), steps=len(trace.steps), phase="accept")
-    label = page.get_by_text("recording · press Step for your own")
+    label = page.get_by_text("recording · Step for your own")
     assert label.get_attribute("title").startswith("Maths: pencils.")
     assert page.get_by_label("Prompt", exact=True).input_value().startswith("Question: Mia")
     page.get_by_role("button", name="Save and open").click()

@@ -16,7 +16,7 @@ export const WORDS = {
   empty: "Type a prompt and press Step: you will see what the model drafts, what it keeps, and what it learns from the rest.",
   lookAt: "Or look at a recorded run first:",
   recorded: "recording",
-  recordedHere: "recording · press Step for your own",
+  recordedHere: "recording · Step for your own",
   recordedHint: (/** @type {string} */ name) => `${name ? `${name}. ` : ""}A run that was recorded earlier: nothing is computed here.`,
   dropHere: "Drop a saved run here to open it",
   dropOne: "Drop one file at a time: a run that was saved here as JSON.",
