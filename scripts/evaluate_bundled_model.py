@@ -75,7 +75,7 @@ def held_out_loss(model, tokenizer, documents: list[str]) -> float:
 def sample(model, tokenizer, prompt: str, **options) -> str:
     ids = tokenizer(prompt, return_tensors="pt")
     torch.manual_seed(0)
-    out = model.generate(**ids, max_new_tokens=100, pad_token_id=tokenizer.eos_token_id, top_k=0, **options)
+    out = model.generate(**ids, max_new_tokens=100, pad_token_id=tokenizer.eos_token_id, **options)
     return tokenizer.decode(out[0, ids["input_ids"].shape[1] :], skip_special_tokens=True)
 
 
@@ -95,7 +95,7 @@ def main() -> None:
     samples = []
     for preset in json.loads(PRESETS.read_text()):
         greedy = sample(model, tokenizer, preset["prompt"], do_sample=False)
-        drawn = sample(model, tokenizer, preset["prompt"], do_sample=True, temperature=0.8)
+        drawn = sample(model, tokenizer, preset["prompt"], do_sample=True, temperature=0.8, top_k=0)
         for title, text in (("greedy", greedy), ("temperature 0.8", drawn)):
             samples.append(f"**{preset['name']}, {title}**\n\n{textwrap.indent(text, '    ')}\n")
     config = model.config
