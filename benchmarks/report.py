@@ -38,10 +38,16 @@ def show(title: str, rows: list[dict[str, Any]], **more: Any) -> None:
     """Print a markdown table of ``rows``, the machine, and all of it as JSON on the last line."""
     print(f"\n## {title}\n")
     print(" · ".join(f"{k} {v}" for k, v in machine().items() if v), "\n")
-    columns = list(rows[0])
+    table(rows)
+    print(json.dumps({"title": title, "machine": machine(), "rows": rows, **more}))
+
+
+def table(rows: list[dict[str, Any]]) -> None:
+    """Print ``rows`` as a markdown table; the columns are those of all rows, in the order they first occur."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
     print("| " + " | ".join(columns) + " |")
     print("|" + "---|" * len(columns))
     for row in rows:
-        print("| " + " | ".join(f"{v:.2f}" if isinstance(v, float) else str(v) for v in row.values()) + " |")
+        cells = (row.get(name, "") for name in columns)
+        print("| " + " | ".join(f"{v:.2f}" if isinstance(v, float) else str(v) for v in cells) + " |")
     print()
-    print(json.dumps({"title": title, "machine": machine(), "rows": rows, **more}))

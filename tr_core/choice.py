@@ -59,12 +59,19 @@ class Sampled:
         self._first = 0
 
     def __call__(self, logits: torch.Tensor, template: TreeTemplate, emitted: int) -> torch.Tensor:
-        self._draw_until(emitted, template.depth + 1, logits)
+        noise = self.noise(emitted, template.depth + 1, logits)
+        return self.pick(logits, noise[torch.tensor(template.depths, device=logits.device)])
+
+    def noise(self, emitted: int, count: int, like: torch.Tensor) -> torch.Tensor:
+        """(count, V) float32 noise of the new tokens from number ``emitted`` on, shaped for logits ``like`` these."""
+        self._draw_until(emitted, count, like)
+        return torch.cat(self._noise[:count])
+
+    def pick(self, logits: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """(n,) int64 samples from float32 logits (n, V), each by its own row of noise (n, V)."""
         for warper in self._warpers:
             logits = warper(None, logits)
-        probabilities = logits.softmax(dim=-1)
-        depths = torch.tensor(template.depths, device=logits.device)
-        return (probabilities / torch.cat(self._noise)[depths]).argmax(dim=-1)
+        return (logits.softmax(dim=-1) / noise).argmax(dim=-1)
 
     def _draw_until(self, emitted: int, count: int, like: torch.Tensor) -> None:
         """Hold the noise of new tokens ``emitted`` … ``emitted + count − 1``, each drawn once and in order."""

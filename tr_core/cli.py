@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from tr_core import catalog, templates
 from tr_core.errors import SettingsError, TokenRecyclingError
-from tr_core.settings import Settings
+from tr_core.settings import CAPTURES, Settings
 from tr_core.trace import RunTrace
 
 BAD_INPUT, FAILURE = 2, 1
@@ -120,6 +120,7 @@ def _add_decoding(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strict", action="store_true", help="settle near-ties: plain decoding's ids in half precision"
     )
+    parser.add_argument("--capture", default="off", choices=CAPTURES, help="static steps, recorded as one graph")
     parser.add_argument("--no-prompt-rows", action="store_true", help="fill no matrix rows from the prompt")
 
 
@@ -143,6 +144,7 @@ def _settings(args: argparse.Namespace, **more: Any) -> Settings:
         stop=tuple(args.stop),
         ignore_eos=args.ignore_eos,
         strict=args.strict,
+        capture=args.capture,
         prompt_rows=not args.no_prompt_rows,
         **more,
     )

@@ -32,12 +32,12 @@ class CostBook:
     """Cost curves of one loaded model, each measured when it is first asked for."""
 
     def __init__(self) -> None:
-        self._curves: dict[tuple[int, bool, bool], CostCurve] = {}
+        self._curves: dict[tuple[int, bool, bool, str], CostCurve] = {}
         self._measuring = threading.Lock()
 
     def curve(self, target: Target, settings: Settings) -> CostCurve:
         """The curve of the kind of steps that ``settings`` ask for; see ``measure``."""
-        kind = (settings.k, settings.trace, settings.temperature > 0)
+        kind = (settings.k, settings.trace, settings.temperature > 0, settings.capture)
         with self._measuring:
             if kind not in self._curves:
                 self._curves[kind] = measure(target, settings)
@@ -65,6 +65,8 @@ def measure(target: Target, settings: Settings, clock: Callable[[], float] = tim
     session.start(prompt)
     shapes = {n: grown(n, settings.k) if n else chain(0) for n in MEASURED}
     wait = torch.accelerator.synchronize if target.device.type != "cpu" else _nothing
+    for shape in shapes.values():
+        session.prepare(shape)  # what a graph costs to record is paid once, and no cost of a step
     samples: dict[int, list[float]] = {}
     began = clock()
     for number in range(ROUNDS + 1):

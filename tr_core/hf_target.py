@@ -20,11 +20,14 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 from tr_core import footprint
 from tr_core.budget import CostCurve
 from tr_core.cache import GrowingCache
+from tr_core.choice import Sampled
 from tr_core.cost import CostBook
+from tr_core.drafters.base import Drafter
 from tr_core.errors import SettingsError
 from tr_core.families import Family
 from tr_core.masks import Geometry, MaskMaker
 from tr_core.settings import Settings
+from tr_core.static_run import StaticRun
 from tr_core.target import Draft
 from tr_core.tree import TreeTemplate
 from tr_core.vocabulary import TokenizerVocabulary
@@ -71,6 +74,7 @@ class HFTarget:
         self.attention = loaded.model.config._attn_implementation
         self._geometries: OrderedDict[TreeTemplate, Geometry] = OrderedDict()
         self._cache = GrowingCache()
+        self._static: StaticRun | None = None
         self._length = 0
         self._scored = 0
 
@@ -160,6 +164,30 @@ class HFTarget:
         with torch.inference_mode():
             self._cache.keep(length, (), self.device)
         self._length, self._scored = length, 0
+
+    def static(
+        self,
+        root: int,
+        settings: Settings,
+        template: TreeTemplate,
+        drafter: Drafter,
+        sampled: Sampled | None,
+        shifting: bool,
+    ) -> StaticRun:
+        """Hand the prefilled cache over to static steps, the first of them below the token ``root``.
+
+        ``shifting``: whether the template changes from step to step.
+
+        Raises:
+            NoStaticStep: this model cannot be captured; the target goes on as it was.
+        """
+        loaded = self._loaded
+        if self._static is None:
+            window = loaded.masks.window
+            self._static = StaticRun(loaded.model, loaded.family, window, self.max_length, self.vocab_size)
+        self._static.begin(self._cache, self._length, root, settings, template, drafter, sampled, shifting)
+        self._cache, self._length = GrowingCache(), 0
+        return self._static
 
     def cost_curve(self, settings: Settings) -> CostCurve:
         """What a step costs under ``settings`` by its draft nodes; measured at the first call for all forks."""

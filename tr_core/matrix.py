@@ -46,6 +46,22 @@ class CandidateMatrix:
         return self._storage[:-1]
 
     @property
+    def padded(self) -> torch.Tensor:
+        """(V + 1, k) int32, the rows and one that stays unseen: at the end, where indexing looks for a token −1."""
+        return self._storage
+
+    def move_to(self, storage: torch.Tensor) -> None:
+        """Live in ``storage`` (V + 1, k) int32 from now on, which takes over what is known."""
+        if storage is not self._storage:
+            storage.copy_(self._storage)
+            self._storage = storage
+
+    def move_out(self, storage: torch.Tensor) -> None:
+        """Live in ``storage`` no longer, if that is where the rows are: they go on in memory of their own."""
+        if storage is self._storage:
+            self._storage = storage.clone()
+
+    @property
     def vocab_size(self) -> int:
         return self._storage.shape[0] - 1
 

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
 from tr_core.drafters.base import RowUpdates
 from tr_core.target import Draft
 from tr_core.trace import RowChange
+
+
+def parts_of(
+    tokens: torch.Tensor,
+    seen: torch.Tensor,
+    choices: torch.Tensor,
+    near: torch.Tensor | None,
+    candidates: torch.Tensor | None,
+    probabilities: torch.Tensor | None,
+    updates: RowUpdates | None,
+    known: torch.Tensor | None,
+) -> dict[str, torch.Tensor]:
+    """What the host wants to know of a step, part by part, on the device; see ``Readout``."""
+    parts = {"tokens": tokens, "seen": seen, "choices": choices}
+    if near is not None:
+        parts["near"] = near
+    if probabilities is not None:
+        parts |= {"candidates": candidates, "probabilities": probabilities.view(torch.int32)}
+    if updates is not None:
+        parts |= {"writers": updates.writers, "before": updates.before}
+    if known is not None:
+        parts |= {"known": known, "firsts": candidates[:, 0]}
+    return parts
+
+
+def pack(parts: dict[str, torch.Tensor]) -> torch.Tensor:
+    """All parts as one int32 tensor."""
+    return torch.cat([p.to(torch.int32).flatten() for p in parts.values()])
 
 
 class Readout:
@@ -33,35 +63,38 @@ class Readout:
         updates: RowUpdates | None,
         known: torch.Tensor | None,
     ) -> None:
-        parts = {"tokens": draft.tokens, "seen": draft.seen, "choices": choices}
-        if near is not None:
-            parts["near"] = near
-        if probabilities is not None:
-            parts |= {"candidates": candidates, "probabilities": probabilities.view(torch.int32)}
-        if updates is not None:
-            parts |= {"writers": updates.writers, "before": updates.before}
-        if known is not None:
-            parts |= {"known": known, "firsts": candidates[:, 0]}
-        flat = torch.cat([p.to(torch.int32).flatten() for p in parts.values()]).cpu().numpy()
+        parts = parts_of(draft.tokens, draft.seen, choices, near, candidates, probabilities, updates, known)
+        shapes = {name: tuple(part.shape) for name, part in parts.items()}
+        self._unpack(pack(parts).cpu().numpy(), shapes, len(draft.tokens))
+
+    @classmethod
+    def of(cls, flat: np.ndarray, shapes: dict[str, tuple[int, ...]], nodes: int) -> Readout:
+        """From what ``pack`` packed, on the host: the shape of each part, and how many nodes are no padding."""
+        made = cls.__new__(cls)
+        made._unpack(flat, shapes, nodes)
+        return made
+
+    def _unpack(self, flat: np.ndarray, shapes: dict[str, tuple[int, ...]], nodes: int) -> None:
         arrays, start = {}, 0
-        for name, part in parts.items():
-            arrays[name] = flat[start : start + part.numel()].reshape(part.shape)
-            start += part.numel()
+        for name, shape in shapes.items():
+            size = math.prod(shape)
+            arrays[name] = flat[start : start + size].reshape(shape)[:nodes]
+            start += size
         self.tokens = tuple(arrays["tokens"].tolist())
         self.seen = arrays["seen"].astype(bool)
         self.choices = tuple(arrays["choices"].tolist())
-        self.near = tuple(arrays["near"].astype(bool).tolist()) if near is not None else ()
+        self.near = tuple(arrays["near"].astype(bool).tolist()) if "near" in arrays else ()
         self.candidates: tuple[tuple[int, ...], ...] = ()
         self.probabilities: tuple[tuple[float, ...], ...] = ()
         self.rows: tuple[RowChange, ...] = ()
         self.known = arrays.get("known")
         self._before = arrays.get("before")
-        self._firsts = arrays["firsts"].tolist() if known is not None else []
-        if probabilities is not None:
+        self._firsts = arrays["firsts"].tolist() if "firsts" in arrays else []
+        if "candidates" in arrays:
             self.candidates = tuple(map(tuple, arrays["candidates"].tolist()))
             rounded = arrays["probabilities"].view(np.float32).astype(np.float64).round(5)
             self.probabilities = tuple(map(tuple, rounded.tolist()))
-            if updates is not None:
+            if "writers" in arrays:
                 self.rows = self._changes(arrays["writers"])
 
     def rank_of_choice(self, node: int) -> int | None:

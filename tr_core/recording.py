@@ -91,6 +91,7 @@ def describe(session: Session) -> RunInfo:
         prompt_ids=tuple(session.prompt_ids),
         prefill_ms=round(session.prefill_ms, 3),
         rows_seen=session.rows_seen,
+        execution=session.execution,
         # A target need not know its bytes.
         weight_bytes=getattr(target, "weight_bytes", 0),
         cache_bytes_per_token=getattr(target, "cache_bytes_per_token", 0),

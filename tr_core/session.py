@@ -13,12 +13,14 @@ import torch
 
 from tr_core import numerics, templates
 from tr_core.budget import Budget
+from tr_core.capture import can_capture
 from tr_core.choice import Greedy, Sampled
 from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter
 from tr_core.errors import PromptError, SettingsError
 from tr_core.readout import Readout
 from tr_core.settings import Settings
+from tr_core.static_run import NoStaticStep, StaticRun
 from tr_core.strict import Settled, Strict
 from tr_core.target import Target
 from tr_core.trace import StepTrace, Timing
@@ -65,6 +67,8 @@ class Session:
         self.stop_reason: str | None = None
         self.prefill_ms = 0.0
         self.rows_seen = 0
+        self.execution = "ordinary"
+        self._static: StaticRun | None = None
         self.steps = self.passes = 0
         self._context: list[int] = []
         self._prompt_length = 0
@@ -116,6 +120,7 @@ class Session:
             shape = self.template if self.template.nodes else templates.paper()  # auto may draft any
             difference = numerics.logit_difference(target, prompt, shape)
             self._strict = Strict(target, numerics.tolerance(difference))
+        self._static, self.execution = self._prepared()
         return self
 
     def step(self) -> StepTrace:
@@ -132,47 +137,37 @@ class Session:
         why = None
         if self.budget is not None:
             self.template, why = self.budget.next(self._context[-1], self._root_known)
-        draft = self.drafter.propose(self._context, self.template)
-        draft_ms = watch.lap()
-        logits = self.target.score(draft)
-        forward_ms = watch.lap()
-        choices = self._choose(logits, draft.template, emitted_before)
-        candidates = probabilities = updates = known = None
-        if self.settings.trace or self._entry.has_matrix:
-            candidates = logits.topk(self.settings.k, dim=-1).indices
-        if self.settings.trace:
-            probabilities = logits.softmax(-1).gather(-1, candidates)  # half of logsumexp's time on a CPU
-        verify_ms = watch.lap()
-        if candidates is not None:
-            updates = self.drafter.observe(draft, candidates)
-        update_ms = watch.lap()
-        if self.budget is not None and self._entry.has_matrix:
-            known = self.drafter.matrix.known(choices)
-        near = self._strict.near(logits) if self._strict else None
-        rows = updates if self.settings.trace or known is not None else None
-        host = Readout(draft, choices, near, candidates, probabilities, rows, known)
+        if self._static is not None:
+            passed = self._static.step(self._context, self.template, emitted_before)
+            shape, host, verdict = passed.template, passed.host, passed.verdict
+            draft_ms, forward_ms, verify_ms, update_ms = 0.0, watch.lap(), 0.0, 0.0
+        else:
+            shape, host = self._ordinary_pass(emitted_before, watch)
+            verdict = None
+            draft_ms, forward_ms, verify_ms, update_ms = watch.laps
 
-        tree = DraftTree(draft.template, host.tokens, frozenset(np.flatnonzero(~host.seen).tolist()))
-        settled = Settled(walk(tree, host.choices), host.choices, 0)
+        tree = DraftTree(shape, host.tokens, frozenset(np.flatnonzero(~host.seen).tolist()))
+        settled = Settled(verdict or walk(tree, host.choices), host.choices, 0)
         if self._strict:
             settled = self._strict.settle(self._context, tree, settled.verdict, host.choices, host.near)
         verdict = settled.verdict
         emitted = self._clip([*(tree.tokens[n] for n in verdict.path), verdict.bonus])
         path = verdict.path[: len(emitted)]
         bonus = verdict.bonus if len(emitted) > len(path) else None
+        cache = self._static or self.target
         # The last emitted token is the next root: its keys and values are not kept, the next pass computes them.
         if settled.passes:
             self.target.rewind(len(self._context) - 1)
         else:
-            self.target.keep((0, *path)[: len(emitted)])
+            cache.keep((0, *path)[: len(emitted)])
         verify_ms += watch.lap()
 
         if self.budget is not None:
             self._inform(tree, verdict, host)
         self.steps += 1
         self.passes += 1 + settled.passes
-        if self.target.length != len(self._context) - 1:
-            raise RuntimeError(f"cache holds {self.target.length} tokens, must hold {len(self._context) - 1}")
+        if cache.length != len(self._context) - 1:
+            raise RuntimeError(f"cache holds {cache.length} tokens, must hold {len(self._context) - 1}")
         return StepTrace(
             index=self.steps,
             committed=committed,
@@ -189,7 +184,7 @@ class Session:
             stop=self.stop_reason,
             rows=host.rows,
             timing=Timing(draft_ms, forward_ms, verify_ms, update_ms),
-            cached=self.target.length,
+            cached=cache.length,
             passes=1 + settled.passes,
             budget=why,
         )
@@ -198,6 +193,53 @@ class Session:
         """Step until the session stops. Leave the loop to interrupt it; ``run()`` again goes on."""
         while self.stop_reason is None:
             yield self.step()
+
+    def _ordinary_pass(self, emitted_before: int, watch: _Watch) -> tuple[TreeTemplate, Readout]:
+        """Propose, score, choose, observe: what a static step does in one graph. Takes four laps."""
+        draft = self.drafter.propose(self._context, self.template)
+        watch.lap()
+        logits = self.target.score(draft)
+        watch.lap()
+        choices = self._choose(logits, draft.template, emitted_before)
+        candidates = probabilities = updates = known = None
+        if self.settings.trace or self._entry.has_matrix:
+            candidates = logits.topk(self.settings.k, dim=-1).indices
+        if self.settings.trace:
+            probabilities = logits.softmax(-1).gather(-1, candidates)  # half of logsumexp's time on a CPU
+        watch.lap()
+        if candidates is not None:
+            updates = self.drafter.observe(draft, candidates)
+        watch.lap()
+        if self.budget is not None and self._entry.has_matrix:
+            known = self.drafter.matrix.known(choices)
+        near = self._strict.near(logits) if self._strict else None
+        rows = updates if self.settings.trace or known is not None else None
+        return draft.template, Readout(draft, choices, near, candidates, probabilities, rows, known)
+
+    def prepare(self, template: TreeTemplate) -> None:
+        """Record the static step of a template before it is needed; where steps are ordinary there is nothing to do."""
+        if self._static is not None:
+            self._static.recorded(template)
+
+    def _prepared(self) -> tuple[StaticRun | None, str]:
+        """Static steps where they are wanted and the model can do them; and what the run's record says of it."""
+        if self.settings.capture == "off":
+            return None, "ordinary: switched off"
+        if self.settings.capture == "auto" and not can_capture(self.target.device):
+            return None, f"ordinary: no graphs on {self.target.device.type}"
+        if self.settings.strict:
+            return None, "ordinary: strict decoding goes back over what it has scored"
+        begin = getattr(self.target, "static", None)
+        if begin is None:
+            return None, f"ordinary: {self.target.name} has no static step"
+        sampled = self._choose if isinstance(self._choose, Sampled) else None
+        try:
+            static = begin(
+                self._context[-1], self.settings, self.template, self.drafter, sampled, self.budget is not None
+            )
+        except NoStaticStep as reason:
+            return None, f"ordinary: {reason}"
+        return static, static.how
 
     def _new_budget(self) -> Budget | None:
         """One that knows only what steps cost here; None where the settings name a tree or nothing is drafted."""
@@ -260,10 +302,12 @@ class _Watch:
     def __init__(self, device: torch.device, wait: bool) -> None:
         self._wait = wait and device.type != "cpu"
         self._last = time.perf_counter()
+        self.laps: list[float] = []
 
     def lap(self) -> float:
         if self._wait:
             torch.accelerator.synchronize()
         now = time.perf_counter()
         elapsed, self._last = (now - self._last) * 1e3, now
+        self.laps.append(elapsed)
         return elapsed

@@ -10,6 +10,7 @@ from tr_core.tree import MAX_K, TreeTemplate
 
 MAX_NEW_TOKENS = 100_000
 MAX_STOP_STRINGS = 16
+CAPTURES = ("auto", "on", "off", "compile")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ class Settings:
         prompt_rows: fill matrix rows from the prompt's positions too.
         strict: settle near-ties by one-token passes: plain decoding's ids in half precision too; greedy only.
         trace: record trees, candidates and rows; without it only ids leave the device.
+        capture: static steps, recorded as one graph where the device can: ``off``, ``auto`` (on an accelerator),
+            ``on``, or ``compile``, through torch.compile first, which takes minutes for a large model. Off by
+            default until benchmarks/gpu_checks.py has run on a GPU.
 
     Raises:
         SettingsError: a value is out of range, or two cannot go together.
@@ -48,6 +52,7 @@ class Settings:
     prompt_rows: bool = True
     strict: bool = False
     trace: bool = True
+    capture: str = "off"
 
     def __post_init__(self) -> None:
         _whole("k", self.k, 1, MAX_K)
@@ -68,6 +73,8 @@ class Settings:
             raise SettingsError(
                 "Strict is for greedy decoding, as rounding can turn a sample anywhere: use temperature 0, or float32."
             )
+        if self.capture not in CAPTURES:
+            raise SettingsError(f"Capture must be one of {', '.join(CAPTURES)}, got {_shown(self.capture)}.")
         if len(self.stop) > MAX_STOP_STRINGS or not all(isinstance(s, str) and s for s in self.stop):
             raise SettingsError(f"Stop strings must not be empty, and there may be {MAX_STOP_STRINGS} at most.")
 

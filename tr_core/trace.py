@@ -23,7 +23,10 @@ BudgetReason = Literal["best", "plain", "kept", "unseen"]
 
 
 class Timing(msgspec.Struct, frozen=True):
-    """Milliseconds of each part of a step, on the host's clock, the device waited for."""
+    """Milliseconds of each part of a step, on the host's clock, the device waited for.
+
+    A static step is one piece: all of it counts as its forward pass.
+    """
 
     draft_ms: float
     forward_ms: float
@@ -166,6 +169,7 @@ class RunInfo(msgspec.Struct, frozen=True):
         rows_seen: rows of the matrix that held candidates after the prefill; 0 for drafters without one.
         weight_bytes: bytes of weights that every pass reads; 0 if not known.
         cache_bytes_per_token: bytes of keys and values of one token, over all layers; 0 if not known.
+        execution: how the steps ran: ``captured graph``, ``static step`` …, or ``ordinary`` and why.
         cost: milliseconds of a step by its draft nodes, measured on this machine; empty where the tree is not ``auto``.
     """
 
@@ -187,6 +191,7 @@ class RunInfo(msgspec.Struct, frozen=True):
     rows_seen: int
     weight_bytes: int = 0
     cache_bytes_per_token: int = 0
+    execution: str = "ordinary"
     cost: dict[int, float] = {}
 
 

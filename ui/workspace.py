@@ -235,9 +235,10 @@ class Workspace:
         known = self._learned[1] if request.hot and self._learned and self._learned[0] == key else None
         if request.matrix is not None:
             known = load_drafter(target, request.settings, request.matrix)
-        session = Session(target, request.settings, drafter=known)
         ids = target.vocabulary.encode(request.prompt, chat_template=request.chat)
+        # Both may record graphs, meanwhile nothing else may run the model.
         with self._shelf.turn:
+            session = Session(target, request.settings, drafter=known)
             session.start(ids)
         self._runs += 1
         self._learned = (key, session.drafter)

@@ -22,7 +22,7 @@ class TokenRecycling:
 
     def __init__(self, matrix: CandidateMatrix) -> None:
         self.matrix = matrix
-        self._levels: dict[TreeTemplate, list[tuple[slice, torch.Tensor, torch.Tensor]]] = {}
+        self._levels: dict[TreeTemplate, list[torch.Tensor]] = {}
 
     @property
     def rows_seen(self) -> int:
@@ -32,16 +32,29 @@ class TokenRecycling:
         """The rows stay over prompts: that is the hot start."""
 
     def propose(self, context: Sequence[int], template: TreeTemplate) -> Draft:
-        rows = self.matrix.rows
-        size = template.nodes + 1
-        tokens = torch.full((size,), FILLER, dtype=torch.int64, device=rows.device)
-        tokens[0] = context[-1]
-        seen = torch.ones(size, dtype=torch.bool, device=rows.device)
-        for level, parents, ranks in self._plan(template):
-            children = rows[tokens[parents], ranks].long()
-            seen[level] = seen[parents] & (children >= 0)
-            tokens[level] = torch.where(seen[level], children, FILLER)
-        return Draft(template, tokens, seen)
+        root = torch.tensor(context[-1:], dtype=torch.int64, device=self.matrix.device)
+        return Draft(template, *self.fill(root, self.plan(template)))
+
+    def fill(self, root: torch.Tensor, plan: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens (N + 1,) int64 and seen (N + 1,) bool of a draft below ``root`` (1,), all on the device."""
+        levels = [root]
+        for places in plan:
+            # What stands below a row never written is −1, and so is all below that: −1 is the index of a row of −1.
+            levels.append(self.matrix.padded[levels[-1]].flatten()[places].long())
+        tokens = torch.cat(levels)
+        seen = tokens >= 0
+        return torch.where(seen, tokens, FILLER), seen
+
+    def fill_any(
+        self, root: torch.Tensor, parents: torch.Tensor, ranks: torch.Tensor, real: torch.Tensor, depth: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same for a shape that comes as tensors (n,), no deeper than ``depth``; nodes not ``real`` are fillers."""
+        tokens = torch.where(parents == torch.arange(len(parents), device=root.device), root, -1)
+        for _ in range(depth):
+            # After d rounds all nodes down to depth d are right. The root is its own parent.
+            tokens = torch.cat((root, self.matrix.padded[tokens[parents[1:]], ranks[1:]].long()))
+        seen = real & (tokens >= 0)
+        return torch.where(seen, tokens, FILLER), seen
 
     def observe_prompt(self, tokens: torch.Tensor, candidates: torch.Tensor) -> None:
         self.matrix.overwrite(tokens, candidates)
@@ -49,19 +62,16 @@ class TokenRecycling:
     def observe(self, draft: Draft, candidates: torch.Tensor) -> RowUpdates:
         return self.matrix.overwrite(draft.tokens, candidates, draft.seen)
 
-    def _plan(self, template: TreeTemplate) -> list[tuple[slice, torch.Tensor, torch.Tensor]]:
-        """Per level: its nodes, their parents and their ranks, as indices on the device."""
+    def plan(self, template: TreeTemplate) -> list[torch.Tensor]:
+        """Per level, for each of its nodes, the place of its rank among the rows of the level above, on the device."""
         if template not in self._levels:
             template.check_k(self.matrix.k)
             if len(self._levels) >= _PLANS:
                 self._levels.clear()  # a budget makes many shapes over a long life, and each is cheap to make again
-            device = self.matrix.device
-            self._levels[template] = [
-                (
-                    slice(level.start, level.stop),
-                    torch.tensor([template.parents[n] for n in level], device=device),
-                    torch.tensor([template.ranks[n] for n in level], device=device),
-                )
-                for level in template.levels
-            ]
+            above, plan = 0, []
+            for level in template.levels:
+                places = [(template.parents[n] - above) * self.matrix.k + template.ranks[n] for n in level]
+                plan.append(torch.tensor(places, device=self.matrix.device))
+                above = level.start
+            self._levels[template] = plan
         return self._levels[template]
