@@ -17,7 +17,7 @@ from tr_core.errors import SettingsError, TokenRecyclingError
 from tr_core.settings import Settings
 from ui import examples, links
 from ui.limits import Limits
-from ui.scripts import COPY_LINK, DOWNLOAD, MOUNT_EXPLORER
+from ui.scripts import COPY_LINK, DOWNLOAD, MOUNT_EXPLORER, SHOW_EXPLORER
 from ui.shelf import Shelf
 from ui.workspace import Request, Workspace
 
@@ -197,9 +197,8 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
             return chosen["prompt"], chosen["max_new_tokens"]
 
         private = {"api_visibility": "private", "show_progress": "hidden"}
-        step.click(on_step, controls, explorer, concurrency_limit=None, **private).then(
-            on_chart, None, chart, **private
-        )
+        gr.on([step.click, run.click], None, None, None, js=SHOW_EXPLORER, **private)
+        step.click(on_step, controls, explorer, **private).then(on_chart, None, chart, **private)
         run.click(on_run, controls, explorer, **private).then(on_chart, None, chart, **private)
         stop.click(on_stop, None, None, queue=False, **private)
         reset.click(on_reset, None, explorer, queue=False, **private).then(on_chart, None, chart, **private)

@@ -33,3 +33,6 @@ COPY_LINK = """async (query) => {
 }"""
 
 DOWNLOAD = "() => document.querySelector('#tr-download').click()"
+
+# On a phone the explorer stands below all controls: whoever presses Step or Run wants to see what it does.
+SHOW_EXPLORER = "() => { if (innerWidth <= 760) document.querySelector('#tr-main').scrollIntoView(); }"
