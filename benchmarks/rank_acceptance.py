@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import report
 from drafters import read_prompts
 
-from tr_core import Session, Settings, catalog, load_target, metrics
+from tr_core import Session, Settings, acceptance, catalog, load_target
 from tr_core.recording import record
 
 
@@ -31,8 +31,8 @@ def main() -> None:
     steps = []
     for _, text in read_prompts(args.prompts):
         steps += record(Session(target, settings).start(target.vocabulary.encode(text))).steps
-    by_rank = metrics.accepted_by_rank(steps)
-    rows = [{"rank": r, "accepted": round(share, 4)} for r, share in by_rank.items()]
+    by_rank = acceptance.by_rank(steps)
+    rows = [{"rank": r, "accepted": round(s.rate, 4), "drafted": s.total} for r, s in by_rank.items()]
     report.show(f"{args.model}: acceptance by rank over {len(steps)} steps", rows)
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from toy import ToyTarget, ToyVocabulary
 
-from tr_core import RunTrace, Session, Settings, metrics
+from tr_core import RunTrace, Session, Settings, acceptance, metrics
 from tr_core.errors import TraceError
 from tr_core.recording import record, visible_piece
 from tr_core.trace import RowChange
@@ -83,7 +83,8 @@ def test_metrics_of_a_run_made_by_hand(trace):
     assert metrics.accepted_by_depth(trace.steps)[1] == sum(bool(s.path) for s in trace.steps) / len(trace.steps)
     accepted = sum(len(s.path) for s in trace.steps)
     assert metrics.acceptance_rate(trace.steps) == accepted / (8 * len(trace.steps))
-    assert metrics.accepted_by_rank(trace.steps)[0] > metrics.accepted_by_rank(trace.steps)[1] == 0
+    by_rank = acceptance.by_rank(trace.steps)
+    assert by_rank[0].rate > by_rank[1].rate == 0
     assert metrics.mean_accepted_tokens([]) == metrics.tokens_per_second([]) == metrics.acceptance_rate([]) == 0
 
 

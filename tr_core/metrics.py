@@ -33,16 +33,3 @@ def accepted_by_depth(steps: Sequence[StepTrace]) -> dict[int, float]:
     deepest = max((s.tree.template.depth for s in steps), default=0)
     reached = Counter(d for s in steps for d in range(1, len(s.path) + 1))
     return {d: reached[d] / len(steps) for d in range(1, deepest + 1)}
-
-
-def accepted_by_rank(steps: Sequence[StepTrace]) -> dict[int, float]:
-    """Accepted ÷ drafted nodes of each rank whose parent was accepted: what a place in a row is worth."""
-    tried: Counter[int] = Counter()
-    accepted: Counter[int] = Counter()
-    for step in steps:
-        on_path = {0, *step.path}
-        for node in range(1, len(step.tokens)):
-            if step.parents[node] in on_path:
-                tried[step.ranks[node]] += 1
-                accepted[step.ranks[node]] += node in on_path
-    return {rank: accepted[rank] / tried[rank] for rank in sorted(tried)}

@@ -7,7 +7,7 @@ nothing but the model's weights.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,29 +118,27 @@ class Workspace:
         return trace
 
     def save_trace(self, folder: Path) -> str:
-        """Write the run so far below ``folder`` and return the file.
+        """Write the run on the screen below ``folder`` as a trace and return the file.
 
         Raises:
             TraceError: there is no run yet.
         """
-        trace = self.trace
-        if trace is None:
-            raise TraceError("There is no run to save yet: press Step or Run first.")
-        path = folder / f"{_file_name(trace)}.json"
-        path.write_text(trace.to_json(), encoding="utf-8")
-        return str(path)
+        return self._write(folder, "json", RunTrace.to_json)
 
     def save_page(self, folder: Path) -> str:
-        """Write the run so far as one web page below ``folder`` and return the file.
+        """Write the run on the screen below ``folder`` as one web page and return the file.
 
         Raises:
             TraceError: there is no run yet.
         """
+        return self._write(folder, "html", viz.to_html)
+
+    def _write(self, folder: Path, suffix: str, render: Callable[[RunTrace], str]) -> str:
         trace = self.trace
         if trace is None:
             raise TraceError("There is no run to save yet: press Step or Run first.")
-        path = folder / f"{_file_name(trace)}.html"
-        path.write_text(viz.to_html(trace), encoding="utf-8")
+        path = folder / f"{_file_name(trace)}.{suffix}"
+        path.write_text(render(trace), encoding="utf-8")
         return str(path)
 
     def save_matrix(self, folder: Path) -> str:
