@@ -310,9 +310,9 @@ def test_any_run_is_explained_as_the_engine_would(case):
     session, matrices = started(), []
     original = session.drafter.propose
 
-    def propose(context, template):
+    def propose(context, template, *growth):
         matrices.append(session.drafter.matrix.rows.tolist() if drafter == "token_recycling" else None)
-        return original(context, template)
+        return original(context, template, *growth)
 
     session.drafter.propose = propose
     trace = RunTrace.from_json(record(session).to_json())
@@ -320,8 +320,18 @@ def test_any_run_is_explained_as_the_engine_would(case):
 
     assert sum(found.reasons.values()) == len(trace.steps)
     assert all(d.lost >= 0 and len(explain(d, str)) == 2 for d in found.steps)
+    given = {r for r, n in found.reasons.items() if n} - {"stopped", "no_draft"}
+    if DRAFTERS[drafter].grows:
+        # What it knew is told by itself, so every end has a reason; only one with a single matrix tells of its rows.
+        rows = drafter == "token_recycling_dynamic"
+        assert given <= {
+            "budget_spent",
+            *(("row_never_seen", "not_in_row") if rows else ("not_known", "nothing_known")),
+        }
+        assert bool(found.what_ifs) == (rows and any(s.rows for s in trace.steps))
+        return
     if drafter != "token_recycling":
-        assert not {"row_never_seen", "not_in_row", "rank_cut"} & {r for r, n in found.reasons.items() if n}
+        assert not {"row_never_seen", "not_in_row", "rank_cut", "budget_spent"} & given
         return
     assert found.what_ifs[0].passes == len(trace.steps)
     verified = 0

@@ -12,20 +12,22 @@ import numpy as np
 import torch
 
 from tr_core import numerics, templates
-from tr_core.budget import Budget
+from tr_core.budget import Budget, CostCurve
 from tr_core.capture import can_capture
 from tr_core.choice import Greedy, Sampled
 from tr_core.drafters import registry
-from tr_core.drafters.base import Drafter
+from tr_core.drafters.base import Drafter, Learned
 from tr_core.errors import PromptError, SettingsError
+from tr_core.growth import MOST, Growth
 from tr_core.readout import Readout
 from tr_core.settings import Settings
 from tr_core.static_run import NoStaticStep, StaticRun
 from tr_core.strict import Settled, Strict
-from tr_core.target import Target
-from tr_core.trace import StepTrace, Timing
+from tr_core.target import Draft, Target
+from tr_core.trace import BudgetChoice, StepTrace, Timing
 from tr_core.tree import DraftTree, TreeTemplate
 from tr_core.verify import Verdict, walk
+from tr_core.watch import Watch
 
 # Chance that a copied token is right, given that those before it were: what a look-up in the text believes at first.
 _COPY_ACCEPTANCE = 0.5
@@ -53,14 +55,14 @@ class Session:
         self.drafter = drafter or registry.create(settings.drafter, target.vocab_size, settings.k, target.device)
         if self.drafter.name != settings.drafter:
             raise SettingsError(f"The settings ask for {settings.drafter}, the drafter given is {self.drafter.name}.")
-        matrix = getattr(self.drafter, "matrix", None)
-        if matrix is not None and matrix.k != settings.k:
-            raise SettingsError(
-                f"The matrix has k = {matrix.k}, the settings ask for k = {settings.k}: choose the same."
-            )
+        k = getattr(self.drafter, "k", settings.k)
+        if k != settings.k:
+            raise SettingsError(f"The matrix has k = {k}, the settings ask for k = {settings.k}: choose the same.")
         self._entry = registry.entry(settings.drafter)
-        self.budget = self._new_budget()
-        self.template = templates.chain(0) if self.budget else self._fixed_template()
+        self.budget: Budget | None = None
+        self.growth: Growth | None = None
+        self._set_budget()
+        self.template = templates.chain(0) if self.curve else self._fixed_template()
         self._choose = Greedy()
         self._strict: Strict | None = None
         self._stopped_by_string = target.stopper(settings.stop) if settings.stop else None
@@ -81,6 +83,12 @@ class Session:
     def output_ids(self) -> list[int]:
         """New tokens so far, the prompt not included."""
         return self._context[self._prompt_length :]
+
+    @property
+    def curve(self) -> CostCurve | None:
+        """What a step costs here, where the tree is ``auto``; None elsewhere."""
+        weighing = self.budget or self.growth
+        return weighing.curve if weighing else None
 
     def start(self, prompt_ids: Sequence[int]) -> Session:
         """Prefill all of the prompt but its last token, which becomes the first root. Returns the session.
@@ -108,10 +116,11 @@ class Session:
         began = time.perf_counter()
         self.drafter.begin()
         target.reset()
-        learn = settings.prompt_rows and self._entry.has_matrix
+        learn = settings.prompt_rows and (self._entry.has_matrix or self._entry.learns)
         target.prefill(prompt[:-1], self._observe_prompt if learn else None)
         self.rows_seen = self.drafter.rows_seen
-        self.budget, self._root_known = self._new_budget(), True
+        self._set_budget()
+        self._root_known = True
         if self.budget is not None and self._entry.has_matrix:
             root = torch.tensor(prompt[-1:], device=target.device)
             self._root_known = bool(self.drafter.matrix.known(root))
@@ -132,17 +141,22 @@ class Session:
         if not self._context or self.stop_reason is not None:
             raise RuntimeError("step() needs a started session that has not stopped")
         committed, emitted_before = len(self._context), len(self.output_ids)
-        watch = _Watch(self.target.device, self.settings.trace)
+        watch = Watch(self.target.device, self.settings.trace)
 
         why = None
         if self.budget is not None:
             self.template, why = self.budget.next(self._context[-1], self._root_known)
+        draft = None
+        if self._static is None or self._static.takes_drafts:
+            draft, why = self._propose(why)
+        watch.lap()
         if self._static is not None:
-            passed = self._static.step(self._context, self.template, emitted_before)
+            passed = self._static.step(self.template, emitted_before, draft)
             shape, host, verdict = passed.template, passed.host, passed.verdict
-            draft_ms, forward_ms, verify_ms, update_ms = 0.0, watch.lap(), 0.0, 0.0
+            watch.lap()
+            draft_ms, forward_ms, verify_ms, update_ms = 0.0, sum(watch.laps), 0.0, 0.0
         else:
-            shape, host = self._ordinary_pass(emitted_before, watch)
+            shape, host = self._ordinary_pass(draft, emitted_before, watch)
             verdict = None
             draft_ms, forward_ms, verify_ms, update_ms = watch.laps
 
@@ -151,6 +165,9 @@ class Session:
         if self._strict:
             settled = self._strict.settle(self._context, tree, settled.verdict, host.choices, host.near)
         verdict = settled.verdict
+        verify_ms += watch.lap()
+        learned = self._learn(tree, settled, host)
+        update_ms += watch.lap()
         emitted = self._clip([*(tree.tokens[n] for n in verdict.path), verdict.bonus])
         path = verdict.path[: len(emitted)]
         bonus = verdict.bonus if len(emitted) > len(path) else None
@@ -164,6 +181,9 @@ class Session:
 
         if self.budget is not None:
             self._inform(tree, verdict, host)
+        elif self.growth is not None and draft.expected:
+            self.growth.observe(sum(draft.expected[1:]), len(verdict.path))
+        traced = self.settings.trace
         self.steps += 1
         self.passes += 1 + settled.passes
         if cache.length != len(self._context) - 1:
@@ -176,17 +196,20 @@ class Session:
             ranks=tree.template.ranks,
             unseen=tuple(sorted(tree.unseen)),
             choices=settled.choices,
-            candidates=host.candidates,
-            probabilities=host.probabilities,
+            candidates=host.candidates if traced else (),
+            probabilities=host.probabilities if traced else (),
             path=path,
             bonus=bonus,
             emitted=tuple(emitted),
             stop=self.stop_reason,
-            rows=host.rows,
+            rows=learned.rows or (host.rows if traced else ()),
             timing=Timing(draft_ms, forward_ms, verify_ms, update_ms),
             cached=cache.length,
             passes=1 + settled.passes,
             budget=why,
+            sources=draft.sources if traced and draft is not None else (),
+            expected=tuple(round(e, 4) for e in draft.expected) if traced and draft is not None else (),
+            held=learned.held,
         )
 
     def run(self) -> Iterator[StepTrace]:
@@ -194,27 +217,43 @@ class Session:
         while self.stop_reason is None:
             yield self.step()
 
-    def _ordinary_pass(self, emitted_before: int, watch: _Watch) -> tuple[TreeTemplate, Readout]:
-        """Propose, score, choose, observe: what a static step does in one graph. Takes four laps."""
-        draft = self.drafter.propose(self._context, self.template)
-        watch.lap()
+    def _propose(self, why: BudgetChoice | None) -> tuple[Draft, BudgetChoice | None]:
+        """The next draft, and why it has its size where the tree is ``auto``."""
+        if self.growth is None:
+            return self.drafter.propose(self._context, self.template), why
+        self.growth.begin()
+        draft = self.drafter.propose(self._context, templates.chain(MOST), self.growth)
+        self.template = draft.template
+        return draft, self.growth.choice()
+
+    def _ordinary_pass(self, draft: Draft, emitted_before: int, watch: Watch) -> tuple[TreeTemplate, Readout]:
+        """Score, choose, observe: what a static step does in one graph. Takes three laps."""
+        entry, traced = self._entry, self.settings.trace
         logits = self.target.score(draft)
         watch.lap()
         choices = self._choose(logits, draft.template, emitted_before)
         candidates = probabilities = updates = known = None
-        if self.settings.trace or self._entry.has_matrix:
+        if traced or entry.has_matrix or entry.learns:
             candidates = logits.topk(self.settings.k, dim=-1).indices
-        if self.settings.trace:
+        if traced or entry.learns:
             probabilities = logits.softmax(-1).gather(-1, candidates)  # half of logsumexp's time on a CPU
         watch.lap()
         if candidates is not None:
             updates = self.drafter.observe(draft, candidates)
         watch.lap()
-        if self.budget is not None and self._entry.has_matrix:
+        if self.budget is not None and entry.has_matrix:
             known = self.drafter.matrix.known(choices)
         near = self._strict.near(logits) if self._strict else None
-        rows = updates if self.settings.trace or known is not None else None
+        rows = updates if traced or known is not None else None
         return draft.template, Readout(draft, choices, near, candidates, probabilities, rows, known)
+
+    def _learn(self, tree: DraftTree, settled: Settled, host: Readout) -> Learned:
+        """Let a drafter that thinks on the host learn from the pass; what it tells the trace."""
+        if not self._entry.learns:
+            return Learned()
+        path, traced = settled.verdict.path, self.settings.trace
+        lesson = host.lesson(self._context, tree.template.parents, settled.choices, path, traced)
+        return self.drafter.learn(lesson) or Learned()
 
     def prepare(self, template: TreeTemplate) -> None:
         """Record the static step of a template before it is needed; where steps are ordinary there is nothing to do."""
@@ -235,21 +274,25 @@ class Session:
         sampled = self._choose if isinstance(self._choose, Sampled) else None
         try:
             static = begin(
-                self._context[-1], self.settings, self.template, self.drafter, sampled, self.budget is not None
+                self._context[-1], self.settings, self.template, self.drafter, sampled, self.curve is not None
             )
         except NoStaticStep as reason:
             return None, f"ordinary: {reason}"
         return static, static.how
 
-    def _new_budget(self) -> Budget | None:
-        """One that knows only what steps cost here; None where the settings name a tree or nothing is drafted."""
+    def _set_budget(self) -> None:
+        """One that knows only what steps cost here; none where the settings name a tree or nothing is drafted."""
         tree, entry = self.settings.tree, self._entry
+        self.budget = self.growth = None
         if isinstance(tree, TreeTemplate) or tree.strip() != "auto" or not entry.drafts:
-            return None
+            return
         curve = self.target.cost_curve(self.settings)
-        if entry.uses_tree:
-            return Budget(curve, templates.rank_acceptance(self.settings.k))
-        return Budget(curve, [_COPY_ACCEPTANCE], least=2)
+        if entry.grows:
+            self.growth = Growth(curve)
+        elif entry.uses_tree:
+            self.budget = Budget(curve, templates.rank_acceptance(self.settings.k))
+        else:
+            self.budget = Budget(curve, [_COPY_ACCEPTANCE], least=2)
 
     def _fixed_template(self) -> TreeTemplate:
         tree, k = self.settings.tree, self.settings.k
@@ -272,8 +315,13 @@ class Session:
             self.budget.observe(tokens, [0] * len(verdict.path) + missed)
 
     def _observe_prompt(self, offset: int, logits: torch.Tensor) -> None:
+        candidates = logits.topk(self.settings.k, dim=-1).indices
+        if self._entry.learns:
+            chances = logits.softmax(-1).gather(-1, candidates).cpu().numpy()
+            self.drafter.learn_prompt(self._context, offset, candidates.to(torch.int32).cpu().numpy(), chances)
+            return
         tokens = torch.tensor(self._context[offset : offset + len(logits)], device=logits.device)
-        self.drafter.observe_prompt(tokens, logits.topk(self.settings.k, dim=-1).indices)
+        self.drafter.observe_prompt(tokens, candidates)
 
     def _clip(self, tokens: list[int]) -> list[int]:
         """Append ``tokens`` to the output as far as plain decoding would have gone, and return that part."""
@@ -294,20 +342,3 @@ class Session:
         if len(self._context) >= self.target.max_length:
             return "model_length"
         return None
-
-
-class _Watch:
-    """Milliseconds between laps, the device waited for when tracing, since a GPU works behind the host's back."""
-
-    def __init__(self, device: torch.device, wait: bool) -> None:
-        self._wait = wait and device.type != "cpu"
-        self._last = time.perf_counter()
-        self.laps: list[float] = []
-
-    def lap(self) -> float:
-        if self._wait:
-            torch.accelerator.synchronize()
-        now = time.perf_counter()
-        elapsed, self._last = (now - self._last) * 1e3, now
-        self.laps.append(elapsed)
-        return elapsed

@@ -16,8 +16,8 @@ import msgspec
 import viz
 from tr_core import metrics, reference
 from tr_core.commands import load_drafter
+from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter
-from tr_core.drafters.token_recycling import TokenRecycling
 from tr_core.errors import MatrixError, PromptError, SettingsError, TokenRecyclingError, TraceError
 from tr_core.recording import Recording
 from tr_core.session import Session
@@ -148,10 +148,10 @@ class Workspace:
             MatrixError: there is no run yet, or its drafter has no matrix.
         """
         drafter = self._run.session.drafter if self._run else None
-        if not isinstance(drafter, TokenRecycling):
+        if drafter is None or registry.entry(drafter.name).load is None:
             raise MatrixError("There is no matrix to save: run token_recycling first.")
         path = folder / "matrix.safetensors"
-        drafter.matrix.save(path, self._run.session.target.vocabulary.fingerprint)
+        drafter.save(path, self._run.session.target.vocabulary.fingerprint)
         return str(path)
 
     def trace_records(self, request: Request) -> Iterator[str]:
