@@ -14,7 +14,7 @@ import torch
 from tr_core import numerics, templates
 from tr_core.budget import Budget
 from tr_core.capture import can_capture
-from tr_core.choice import Greedy, Sampled
+from tr_core.choice import Greedy, Rules, Sampled
 from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter
 from tr_core.errors import PromptError, SettingsError
@@ -38,6 +38,7 @@ class Session:
         target: the model; the session uses its cache alone until it is done (``target.fork()`` gives another).
         settings: how to decode.
         drafter: one that already knows something, for a hot start; a new one by default.
+        rules: choose tokens and end the output in place of the settings, which then only say how to draft.
 
     Raises:
         SettingsError: the settings do not fit the model or the drafter.
@@ -45,7 +46,14 @@ class Session:
         MatrixError: k does not fit the vocabulary.
     """
 
-    def __init__(self, target: Target, settings: Settings | None = None, *, drafter: Drafter | None = None) -> None:
+    def __init__(
+        self,
+        target: Target,
+        settings: Settings | None = None,
+        *,
+        drafter: Drafter | None = None,
+        rules: Rules | None = None,
+    ) -> None:
         self.target = target
         self.settings = settings = settings or Settings()
         if settings.k > target.vocab_size:
@@ -62,6 +70,7 @@ class Session:
         self.budget = self._new_budget()
         self.template = templates.chain(0) if self.budget else self._fixed_template()
         self._choose = Greedy()
+        self._rules = rules
         self._strict: Strict | None = None
         self._stopped_by_string = target.stopper(settings.stop) if settings.stop else None
         self.stop_reason: str | None = None
@@ -200,10 +209,14 @@ class Session:
         watch.lap()
         logits = self.target.score(draft)
         watch.lap()
-        choices = self._choose(logits, draft.template, emitted_before)
+        if self._rules is not None:
+            choices = self._rules.choose(logits, draft)
+        else:
+            choices = self._choose(logits, draft.template, emitted_before)
+        choices = self.target.agree(choices)
         candidates = probabilities = updates = known = None
         if self.settings.trace or self._entry.has_matrix:
-            candidates = logits.topk(self.settings.k, dim=-1).indices
+            candidates = self.target.agree(logits.topk(self.settings.k, dim=-1).indices)
         if self.settings.trace:
             probabilities = logits.softmax(-1).gather(-1, candidates)  # half of logsumexp's time on a CPU
         watch.lap()
@@ -227,6 +240,8 @@ class Session:
             return None, "ordinary: switched off"
         if self.settings.capture == "auto" and not can_capture(self.target.device):
             return None, f"ordinary: no graphs on {self.target.device.type}"
+        if self._rules is not None:
+            return None, "ordinary: tokens are chosen one by one, by rules from outside"
         if self.settings.strict:
             return None, "ordinary: strict decoding goes back over what it has scored"
         begin = getattr(self.target, "static", None)
@@ -273,7 +288,7 @@ class Session:
 
     def _observe_prompt(self, offset: int, logits: torch.Tensor) -> None:
         tokens = torch.tensor(self._context[offset : offset + len(logits)], device=logits.device)
-        self.drafter.observe_prompt(tokens, logits.topk(self.settings.k, dim=-1).indices)
+        self.drafter.observe_prompt(tokens, self.target.agree(logits.topk(self.settings.k, dim=-1).indices))
 
     def _clip(self, tokens: list[int]) -> list[int]:
         """Append ``tokens`` to the output as far as plain decoding would have gone, and return that part."""
@@ -285,6 +300,8 @@ class Session:
         return tokens
 
     def _reason_to_stop(self, token: int) -> str | None:
+        if self._rules is not None:
+            return self._rules.stop(token)
         if not self.settings.ignore_eos and token in self.target.eos_ids:
             return "eos"
         if self._stopped_by_string is not None and self._stopped_by_string(self._context):
