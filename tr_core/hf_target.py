@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, StopStringCriteria
+from transformers.cache_utils import Cache
 
 from tr_core import footprint
 from tr_core.budget import CostCurve
@@ -26,6 +27,7 @@ from tr_core.drafters.base import Drafter
 from tr_core.errors import SettingsError
 from tr_core.families import Family
 from tr_core.masks import Geometry, MaskMaker
+from tr_core.peers import Peers
 from tr_core.settings import Settings
 from tr_core.static_run import StaticRun
 from tr_core.target import Draft
@@ -43,16 +45,18 @@ class Loaded:
     """What all forks of a target share; nothing in it changes but the book of costs, which has a lock."""
 
     model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    vocabulary: TokenizerVocabulary
+    tokenizer: PreTrainedTokenizerBase | None
+    vocabulary: TokenizerVocabulary | None
     family: Family
     name: str
     vocab_size: int
     max_length: int
     eos_ids: frozenset[int]
     masks: MaskMaker
+    device: torch.device
     slices_logits: bool
     costs: CostBook
+    peers: Peers
 
 
 class HFTarget:
@@ -69,7 +73,7 @@ class HFTarget:
         self.vocab_size = loaded.vocab_size
         self.max_length = loaded.max_length
         self.eos_ids = loaded.eos_ids
-        self.device = loaded.model.device
+        self.device = loaded.device
         self.dtype = loaded.model.dtype
         self.attention = loaded.model.config._attn_implementation
         self._geometries: OrderedDict[TreeTemplate, Geometry] = OrderedDict()
@@ -149,7 +153,7 @@ class HFTarget:
         if not nodes or nodes[0] != 0 or nodes[-1] >= self._scored or not rising:
             raise RuntimeError(f"keep() needs the root and rising nodes below {self._scored}, got {nodes}")
         with torch.inference_mode():
-            self._cache.keep(self._length, nodes, self.device)
+            self._cache.keep(self._length, nodes)
         self._length += len(nodes)
         self._scored = 0
 
@@ -162,7 +166,7 @@ class HFTarget:
         if length > self._length:
             raise RuntimeError(f"the cache holds {self._length} tokens, so it cannot go back to {length}")
         with torch.inference_mode():
-            self._cache.keep(length, (), self.device)
+            self._cache.keep(length, ())
         self._length, self._scored = length, 0
 
     def static(
@@ -188,6 +192,20 @@ class HFTarget:
         self._static.begin(self._cache, self._length, root, settings, template, drafter, sampled, shifting)
         self._cache, self._length = GrowingCache(), 0
         return self._static
+
+    def copy_cache(self, into: Cache) -> None:
+        """Append what is in the cache to an empty one of transformers."""
+        for number, layer in enumerate(self._cache.layers):
+            if layer.is_initialized:
+                into.update(layer.keys.clone(), layer.values.clone(), number)
+
+    def agree(self, tensor: torch.Tensor) -> torch.Tensor:
+        """What the first of the processes that run this model has in ``tensor``; itself if there is but one."""
+        return self._loaded.peers.agree(tensor, self.device)
+
+    def clock(self) -> Callable[[], float]:
+        """A clock that tells all processes that run this model the same."""
+        return self._loaded.peers.clock(self.device)
 
     def cost_curve(self, settings: Settings) -> CostCurve:
         """What a step costs under ``settings`` by its draft nodes; measured at the first call for all forks."""

@@ -14,7 +14,7 @@ import torch
 from tr_core import numerics, templates
 from tr_core.budget import Budget, CostCurve
 from tr_core.capture import can_capture
-from tr_core.choice import Greedy, Sampled
+from tr_core.choice import Greedy, Rules, Sampled
 from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter, Learned
 from tr_core.errors import PromptError, SettingsError
@@ -40,6 +40,7 @@ class Session:
         target: the model; the session uses its cache alone until it is done (``target.fork()`` gives another).
         settings: how to decode.
         drafter: one that already knows something, for a hot start; a new one by default.
+        rules: choose tokens and end the output in place of the settings, which then only say how to draft.
 
     Raises:
         SettingsError: the settings do not fit the model or the drafter.
@@ -47,7 +48,14 @@ class Session:
         MatrixError: k does not fit the vocabulary.
     """
 
-    def __init__(self, target: Target, settings: Settings | None = None, *, drafter: Drafter | None = None) -> None:
+    def __init__(
+        self,
+        target: Target,
+        settings: Settings | None = None,
+        *,
+        drafter: Drafter | None = None,
+        rules: Rules | None = None,
+    ) -> None:
         self.target = target
         self.settings = settings = settings or Settings()
         if settings.k > target.vocab_size:
@@ -64,6 +72,7 @@ class Session:
         self._set_budget()
         self.template = templates.chain(0) if self.curve else self._fixed_template()
         self._choose = Greedy()
+        self._rules = rules
         self._strict: Strict | None = None
         self._stopped_by_string = target.stopper(settings.stop) if settings.stop else None
         self.stop_reason: str | None = None
@@ -231,12 +240,17 @@ class Session:
         entry, traced = self._entry, self.settings.trace
         logits = self.target.score(draft)
         watch.lap()
-        choices = self._choose(logits, draft.template, emitted_before)
+        if self._rules is not None:
+            choices = self._rules.choose(logits, draft)
+        else:
+            choices = self._choose(logits, draft.template, emitted_before)
+        choices = self.target.agree(choices)
         candidates = probabilities = updates = known = None
         if traced or entry.has_matrix or entry.learns:
-            candidates = logits.topk(self.settings.k, dim=-1).indices
+            candidates = self.target.agree(logits.topk(self.settings.k, dim=-1).indices)
         if traced or entry.learns:
-            probabilities = logits.softmax(-1).gather(-1, candidates)  # half of logsumexp's time on a CPU
+            # Half of logsumexp's time on a CPU.
+            probabilities = self.target.agree(logits.softmax(-1).gather(-1, candidates))
         watch.lap()
         if candidates is not None:
             updates = self.drafter.observe(draft, candidates)
@@ -266,6 +280,8 @@ class Session:
             return None, "ordinary: switched off"
         if self.settings.capture == "auto" and not can_capture(self.target.device):
             return None, f"ordinary: no graphs on {self.target.device.type}"
+        if self._rules is not None:
+            return None, "ordinary: tokens are chosen one by one, by rules from outside"
         if self.settings.strict:
             return None, "ordinary: strict decoding goes back over what it has scored"
         begin = getattr(self.target, "static", None)
@@ -315,9 +331,9 @@ class Session:
             self.budget.observe(tokens, [0] * len(verdict.path) + missed)
 
     def _observe_prompt(self, offset: int, logits: torch.Tensor) -> None:
-        candidates = logits.topk(self.settings.k, dim=-1).indices
+        candidates = self.target.agree(logits.topk(self.settings.k, dim=-1).indices)
         if self._entry.learns:
-            chances = logits.softmax(-1).gather(-1, candidates).cpu().numpy()
+            chances = self.target.agree(logits.softmax(-1).gather(-1, candidates)).cpu().numpy()
             self.drafter.learn_prompt(self._context, offset, candidates.to(torch.int32).cpu().numpy(), chances)
             return
         tokens = torch.tensor(self._context[offset : offset + len(logits)], device=logits.device)
@@ -333,6 +349,8 @@ class Session:
         return tokens
 
     def _reason_to_stop(self, token: int) -> str | None:
+        if self._rules is not None:
+            return self._rules.stop(token)
         if not self.settings.ignore_eos and token in self.target.eos_ids:
             return "eos"
         if self._stopped_by_string is not None and self._stopped_by_string(self._context):

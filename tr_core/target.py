@@ -110,6 +110,14 @@ class Target(Protocol):
         """Forget all cached tokens but the first ``length``; a ``score`` without its ``keep`` is forgotten too."""
         ...
 
+    def agree(self, tensor: torch.Tensor) -> torch.Tensor:
+        """What the first of the processes that run this model has in ``tensor``; itself if there is but one."""
+        ...
+
+    def clock(self) -> Callable[[], float]:
+        """A clock, in seconds, that tells all processes that run this model the same."""
+        ...
+
     def cost_curve(self, settings: Settings) -> CostCurve:
         """What a step costs under ``settings``, by its draft nodes; measured once for all forks."""
         ...

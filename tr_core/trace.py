@@ -197,6 +197,7 @@ STOP_REASONS = {
     "stop_string": "a stop string was written",
     "max_new_tokens": "the limit of new tokens was reached",
     "model_length": "the model's maximum length was reached",
+    "criterion": "a stopping criterion of the caller was met",
 }
 
 
