@@ -15,6 +15,7 @@ import gradio as gr
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
+import viz
 from tr_core.errors import TokenRecyclingError
 from ui import page
 from ui.limits import Limits
@@ -22,7 +23,7 @@ from ui.shelf import Shelf
 from ui.theme import theme
 
 STATIC = Path(__file__).resolve().parent / "viz" / "static"
-HEAD = '<link rel="stylesheet" href="tr/explorer.css">'
+HEAD = "".join(f'<link rel="stylesheet" href="tr/{name}">' for name in viz.STYLES)
 
 
 def main() -> int:

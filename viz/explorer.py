@@ -18,7 +18,9 @@ a record of a run that is no longer shown is ignored there. Short keys, because 
     run    run, start, steps, end, without their type and run; name of a recorded example, left out if it has none
     offer  examples: [[name, word, title]] that may be asked for, largest: bytes of a file that may be dropped
     error  sentence, at: a number that no other error has
-    view   step, phase
+    view   step, phase; and, each only if given: panel to open, or null to close, node or row (a token) to select,
+           highlight: [parts to ring]
+    analysis  what is told about the run as a whole: viz/analysis.py
     reset
 
 ``tokens`` tells ids the browser has not met: {id: [label, text, full label, hexadecimal bytes]}, where trailing items
@@ -114,11 +116,20 @@ def error_record(sentence: str) -> str:
     return _encode({"type": "error", "sentence": sentence, "at": time.monotonic_ns()})
 
 
-def view_record(step: int, phase: str | None = None) -> str:
-    """Go to a step (from 1) and, if given, to one of its ``PHASES``: for links and lessons."""
+def view_record(step: int, phase: str | None = None, **more: Any) -> str:
+    """Go to a step (from 1) and, if given, to one of its ``PHASES``: for links and lessons.
+
+    Args:
+        step: its number.
+        phase: one of ``PHASES``; the one on screen by default.
+        more: ``panel`` to open by name, None to close; ``node`` to select, or ``row``, by its token; ``highlight``,
+            a list of parts to ring: ``{"nodes": […]}``, ``{"rows": [token, …]}`` or ``{"region": name}``.
+    """
+    if unknown := more.keys() - {"panel", "node", "row", "highlight"}:
+        raise ValueError(f"a view has no {', '.join(sorted(unknown))}")
     if phase is not None and phase not in PHASES:
         raise ValueError(f"phase must be one of {', '.join(PHASES)}, got {phase!r}")
-    return _encode({"type": "view", "step": step, "phase": phase})
+    return _encode({"type": "view", "step": step, "phase": phase} | more)
 
 
 def reset_record() -> str:

@@ -19,11 +19,13 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 from tr_core.trace import RunTrace
+from viz.analysis import analysis_record
 from viz.explorer import batch, run_record, view_record
+from viz.styles import STATIC, STYLES
 
-STATIC = Path(__file__).with_name("static")
 ENTRY = "saved.js"
 EXCERPT = 160
+RUN = "saved"
 
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([\w-]+\.js)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let) (\w+))", re.MULTILINE)
@@ -54,14 +56,14 @@ sent.</p></noscript>
 def to_html(trace: RunTrace) -> str:
     """A whole run as one page, opened at its first step."""
     script = bundle()
-    style = "".join((STATIC / name).read_text(encoding="utf-8") for name in ("explorer.css", "saved.css"))
+    style = "".join((STATIC / name).read_text(encoding="utf-8") for name in (*STYLES, "saved.css"))
     title, summary = _title(trace), _summary(trace)
     return _PAGE.format(
         policy=_policy(script, style),
         title=html.escape(title),
         style=style,
         summary=html.escape(summary),
-        record=_as_data(batch([run_record(trace), view_record(1)])),
+        record=_as_data(batch([run_record(trace, RUN), analysis_record(trace, RUN), view_record(1)])),
         script=script,
     )
 

@@ -168,4 +168,15 @@ export const WORDS = {
     const end = stop ? ` The run ended: ${stop}.` : "";
     return `Step ${step}: ${accepted.length} of ${plural(drafted, "drafted token", "drafted tokens")} accepted${kept}${own}.${end}`;
   },
+
+  // — panels —
+  panels: "Panels",
+  marked: "Marked steps",
+  markedSteps: (/** @type {string} */ name, /** @type {number} */ steps, /** @type {number} */ at) =>
+    `${name}: ${at ? `${at} of ${plural(steps, "step", "steps")}` : plural(steps, "step", "steps")}`,
+  previousMark: "Previous marked step",
+  nextMark: "Next marked step",
+  clearMarks: "Remove the marks",
+
+  attentionTitle: "Attention mask",
 };
