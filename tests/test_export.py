@@ -75,8 +75,8 @@ def test_the_page_holds_the_run_and_names_no_other_place():
     trace = viz_runs.toy_run(5, stop_reason="eos")
     page = to_html(trace)
     run, analysis, view = record_of(page)
-    assert run == json.loads(viz.run_record(trace, "saved"))
-    assert analysis == json.loads(viz.analysis_record(trace, "saved"))
+    assert run == json.loads(viz.run_record(trace))
+    assert analysis == json.loads(viz.analysis_record(trace))
     assert view == {"type": "view", "step": 1, "phase": None}
     tags = Tags(page).found
     assert [a for t, a in tags if t == "script"] == [
@@ -94,7 +94,7 @@ def test_hostile_text_is_data():
     assert len(re.findall("<script", page)) == len(re.findall("</script", page)) == 2
     assert [t for t, _ in Tags(page).found].count("style") == 1
     assert "\u2028" not in page
-    assert record_of(page)[0] == json.loads(viz.run_record(trace, "saved"))
+    assert record_of(page)[0] == json.loads(viz.run_record(trace))
     page.encode("utf-8")
 
 

@@ -1,6 +1,7 @@
 """Pictures of traces. Reads ``tr_core``'s records and nothing else; importing it costs no torch."""
 
 from viz.analysis import analysis_record
+from viz.assets import PLOTLY, STATIC, STYLES
 from viz.explorer import (
     PHASES,
     batch,
@@ -30,11 +31,11 @@ from viz.figures import (
     why_paths_ended,
 )
 from viz.labels import full_label, label
-from viz.styles import STATIC, STYLES
 from viz.treefigure import draft_tree
 
 __all__ = [
     "PHASES",
+    "PLOTLY",
     "STATIC",
     "STYLES",
     "acceptance_by_depth_and_rank",

@@ -7,8 +7,9 @@ themselves, and part of an exported page. Keys, where lists stand for lines of a
               why: [[reason, sentence, sentence] per step], with the reason ``not_in_row`` split: where the token had
                    been in the row earlier it is ``evicted``,
               reasons: [[reason, words, steps, tokens lost]], those that the run has,
-              costly: [[token, [step], tokens lost]], what_ifs: [[words, passes, MAT, saved, certainty]] with nulls
-                   where the record cannot tell, additions: [[words, steps, saved]], notes: [sentence],
+              costly: [[token, [place of a step, from 1], tokens lost]],
+              what_ifs: [[words, passes, MAT, saved, certainty]] with nulls where the record cannot tell,
+              additions: [[ranks from the root, steps, saved]], notes: [sentence],
               bytes: [[by the tree's pass, by a plain pass, by plain passes for all its tokens] per step], empty if
                    the record does not tell the bytes of its model, weights: bytes that every pass reads,
               reach: [[tokens that a step emits with the first n nodes of its tree] for n = 0 …] if all trees are alike,
@@ -25,8 +26,9 @@ import plotly.graph_objects as go
 from tr_core import traffic
 from tr_core.diagnosis import Diagnosis, StepDiagnosis, diagnose
 from tr_core.trace import RunTrace
-from tr_core.wording import CERTAINTY_WORDS, REASON_WORDS, caveats, explain, explain_addition, explain_what_if, namer
+from tr_core.wording import CERTAINTY_WORDS, REASON_WORDS, caveats, explain, explain_what_if, namer
 from viz import figures
+from viz.explorer import run_name
 
 EVICTED = "evicted"
 EVICTED_WORDS = "token evicted from the row"
@@ -52,14 +54,14 @@ COLOURS = {
 }
 
 
-def analysis_record(trace: RunTrace, run: str) -> str:
+def analysis_record(trace: RunTrace, run: str | None = None) -> str:
     """All that the panels tell about a run so far.
 
     Args:
         trace: the run.
-        run: its name, as in its other records.
+        run: its name, as in its other records; defaults to its ``run_name``.
     """
-    return msgspec.json.encode({"type": "analysis", "run": run} | analysis(trace)).decode()
+    return msgspec.json.encode({"type": "analysis", "run": run or run_name(trace)} | analysis(trace)).decode()
 
 
 def analysis(trace: RunTrace) -> dict[str, Any]:
@@ -112,7 +114,7 @@ def _diagnosis(trace: RunTrace, d: Diagnosis) -> dict[str, Any]:
     for line in d.steps:
         reasons[_reason(line)][2] += 1
         reasons[_reason(line)][3] += line.lost
-    ended = {c.token: [s.step for s in d.steps if s.after == c.token and s.lost] for c in d.costly}
+    ended = {c.token: [n for n, s in enumerate(d.steps, 1) if s.after == c.token and s.lost] for c in d.costly}
     return {
         "why": [[_reason(line), *explain(line, name)] for line in d.steps],
         "reasons": [line for line in reasons.values() if line[2]],
@@ -121,7 +123,7 @@ def _diagnosis(trace: RunTrace, d: Diagnosis) -> dict[str, Any]:
             [explain_what_if(w), w.passes, w.mean_accepted_tokens, w.saved, CERTAINTY_WORDS[w.certainty]]
             for w in d.what_ifs
         ],
-        "additions": [[explain_addition(a), a.steps, a.saved] for a in d.additions],
+        "additions": [[str(list(a.ranks)), a.steps, a.saved] for a in d.additions],
         "notes": list(caveats(trace, bool(d.what_ifs))),
     }
 

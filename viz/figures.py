@@ -167,15 +167,16 @@ def emitted_by_class(trace: RunTrace) -> go.Figure:
 def mat_by_position(trace: RunTrace) -> go.Figure:
     """MAT in each part of the output, cut into ten: whether acceptance rises as the matrix warms up."""
     spans = acceptance.by_position(trace)
+    parts = [f"{span.first}–{span.last}" for span in spans]
     bars = go.Bar(
-        x=[f"{span.first}–{span.last}" for span in spans],
+        x=parts,
         y=[span.mean_accepted_tokens for span in spans],
         marker_color=ACCEPTED,
         hovertemplate="tokens %{x}: %{y:.2f} a pass<extra></extra>",
     )
     figure = calm(go.Figure([bars]))
     figure.update_layout(bargap=0.25)
-    figure.update_xaxes(title_text="tokens of the output", type="category")
+    figure.update_xaxes(title_text="tokens of the output", type="category", tickvals=parts[::3], tickangle=0)
     figure.update_yaxes(title_text="tokens a pass", rangemode="tozero")
     return figure
 
@@ -275,9 +276,9 @@ def calm(figure: go.Figure) -> go.Figure:
         font={"family": "system-ui, sans-serif", "size": 12, "color": INK},
         height=280,
         margin={"l": 48, "r": 12, "t": 28, "b": 40},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
         hoverlabel={"font": {"family": "system-ui, sans-serif"}},
     )
-    figure.update_xaxes(showgrid=False, zeroline=False)
-    figure.update_yaxes(gridcolor=GRID, zeroline=False)
+    figure.update_xaxes(showgrid=False, zeroline=False, title_font_size=12)
+    figure.update_yaxes(title_font_size=12, gridcolor=GRID, zeroline=False)
     return figure

@@ -5,8 +5,13 @@
  * A panel is a module with `createXPanel(state, player)`, and one entry in `PANELS`; see the typedef for its parts.
  */
 
-import { make, makeButton, setText } from "./dom.js";
 import { createAttentionPanel } from "./attention.js";
+import { createBudgetPanel } from "./budget.js";
+import { createCostPanel } from "./cost.js";
+import { createDiagnosisPanel } from "./diagnosis.js";
+import { make, makeButton, setText } from "./dom.js";
+import { createMatrixMapPanel } from "./matrixmap.js";
+import { createMetricsPanel } from "./metrics.js";
 import { WORDS } from "./strings.js";
 
 /**
@@ -21,7 +26,9 @@ import { WORDS } from "./strings.js";
  */
 
 /** Every panel, in the order of the tabs. @type {((state: State, player: Player) => Panel)[]} */
-const PANELS = [createAttentionPanel];
+const PANELS = [
+  createDiagnosisPanel, createMetricsPanel, createAttentionPanel, createMatrixMapPanel, createCostPanel, createBudgetPanel,
+];
 
 /** @param {State} state @param {Player} player */
 export function createPanels(state, player) {

@@ -27,6 +27,7 @@
  * @property {[number, number] | null} at
  * @property {number} new_rows
  * @property {Row[]} rows
+ * @property {[number, keyof typeof import("./strings.js").WORDS.budgetReasons, number, number[], number[], number[]]} [budget] chosen, reason, spine, sizes, expected, ms
  * @typedef {{stop: string | null, identical: boolean | null}} End
  * @typedef {object} Run
  * @property {string} id
