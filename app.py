@@ -12,17 +12,19 @@ from pathlib import Path
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # offline means offline; read when gradio is imported
 
 import gradio as gr
-from starlette.routing import Mount
+from starlette.requests import Request
+from starlette.responses import FileResponse
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+import viz
 from tr_core.errors import TokenRecyclingError
 from ui import page
 from ui.limits import Limits
 from ui.shelf import Shelf
 from ui.theme import theme
 
-STATIC = Path(__file__).resolve().parent / "viz" / "static"
-HEAD = '<link rel="stylesheet" href="tr/explorer.css">'
+HEAD = "".join(f'<link rel="stylesheet" href="tr/{name}">' for name in viz.STYLES)
 
 
 def main() -> int:
@@ -61,9 +63,14 @@ def _launch(built: gr.Blocks, host: str, port: int) -> None:
         head=HEAD,
         footer_links=["api"],
         # Static files of the explorer; Gradio's own routes come after.
-        app_kwargs={"routes": [Mount("/tr", StaticFiles(directory=STATIC))]},
+        app_kwargs={"routes": [Route("/tr/plotly.js", _plotly), Mount("/tr", StaticFiles(directory=viz.STATIC))]},
         max_file_size="200mb",
     )
+
+
+def _plotly(_: Request) -> FileResponse:
+    """The charts' library, out of the installed package: asked for when the metrics are first opened."""
+    return FileResponse(viz.PLOTLY, media_type="text/javascript", headers={"Cache-Control": "max-age=86400"})
 
 
 def _load_first(shelf: Shelf, name: str) -> None:

@@ -74,8 +74,9 @@ def test_a_bundle_keeps_the_names_of_modules_apart(tmp_path):
 def test_the_page_holds_the_run_and_names_no_other_place():
     trace = viz_runs.toy_run(5, stop_reason="eos")
     page = to_html(trace)
-    run, view = record_of(page)
+    run, analysis, view = record_of(page)
     assert run == json.loads(viz.run_record(trace))
+    assert analysis == json.loads(viz.analysis_record(trace))
     assert view == {"type": "view", "step": 1, "phase": None}
     tags = Tags(page).found
     assert [a for t, a in tags if t == "script"] == [

@@ -127,8 +127,6 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
                 value=offer, html_template='<div id="tr-explorer-host"></div>', js_on_load=MOUNT_EXPLORER,
                 elem_id="tr-explorer-component", apply_default_css=False,
             )  # fmt: skip
-            with gr.Accordion("Summary chart", open=False):
-                chart = gr.Plot(show_label=False, label="Tokens that each pass emitted")
 
         controls = [
             prompt, model, drafter, tree, tree_file, k, max_new_tokens, temperature, top_p, top_k, seed, stop_strings,
@@ -149,9 +147,8 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
         def on_stop(request: gr.Request) -> None:
             visitors.workspace(request).stop()
 
-        def on_chart(request: gr.Request) -> Any:
-            trace = visitors.workspace(request).trace
-            return viz.accepted_per_step(trace) if trace is not None and trace.steps else None
+        def on_panels(request: gr.Request) -> Any:
+            return visitors.workspace(request).analysis() or gr.skip()
 
         def on_open(file: str | None, request: gr.Request) -> Any:
             return next(visitors.workspace(request).open(Path(file))) if file else gr.skip()
@@ -198,14 +195,14 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
 
         private = {"api_visibility": "private", "show_progress": "hidden"}
         gr.on([step.click, run.click], None, None, None, js=SHOW_EXPLORER, **private)
-        step.click(on_step, controls, explorer, **private).then(on_chart, None, chart, **private)
-        run.click(on_run, controls, explorer, **private).then(on_chart, None, chart, **private)
+        step.click(on_step, controls, explorer, **private).then(on_panels, None, explorer, **private)
+        run.click(on_run, controls, explorer, **private).then(on_panels, None, explorer, **private)
         stop.click(on_stop, None, None, queue=False, **private)
-        reset.click(on_reset, None, explorer, queue=False, **private).then(on_chart, None, chart, **private)
+        reset.click(on_reset, None, explorer, queue=False, **private)
         for source in (saved, dropped):
-            source.upload(on_open, source, explorer, **private).then(on_chart, None, chart, **private)
+            source.upload(on_open, source, explorer, **private).then(on_panels, None, explorer, **private)
         explorer.input(on_example, prompt, [explorer, preset, prompt, max_new_tokens], queue=False, **private).then(
-            on_chart, None, chart, **private
+            on_panels, None, explorer, **private
         )
         copy_link.click(on_link, controls, link, queue=False, **private).success(
             None, link, link, js=COPY_LINK, **private

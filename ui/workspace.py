@@ -117,6 +117,12 @@ class Workspace:
         self._stop, self._opened = True, trace
         return trace
 
+    def analysis(self) -> str | None:
+        """What the panels tell about the run on the screen so far; None if there is none."""
+        if self._opened is not None:
+            return viz.analysis_record(self._opened)
+        return viz.analysis_record(self.trace, self._run.number) if self._run and self._run.recording.steps else None
+
     def save_trace(self, folder: Path) -> str:
         """Write the run on the screen below ``folder`` as a trace and return the file.
 

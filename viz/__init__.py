@@ -1,7 +1,7 @@
 """Pictures of traces. Reads ``tr_core``'s records and nothing else; importing it costs no torch."""
 
-from pathlib import Path
-
+from viz.analysis import analysis_record
+from viz.assets import PLOTLY, STATIC, STYLES
 from viz.explorer import (
     PHASES,
     batch,
@@ -21,6 +21,8 @@ from viz.figures import (
     accepted_histogram,
     accepted_per_step,
     bytes_per_token,
+    emitted_by_class,
+    mat_by_position,
     matrix_over_time,
     most_rewritten_rows,
     sliding_mat,
@@ -31,21 +33,24 @@ from viz.figures import (
 from viz.labels import full_label, label
 from viz.treefigure import draft_tree
 
-STATIC = Path(__file__).with_name("static")
-
 __all__ = [
     "PHASES",
+    "PLOTLY",
     "STATIC",
+    "STYLES",
     "acceptance_by_depth_and_rank",
     "accepted_histogram",
     "accepted_per_step",
+    "analysis_record",
     "batch",
     "bytes_per_token",
     "draft_tree",
+    "emitted_by_class",
     "end_record",
     "error_record",
     "full_label",
     "label",
+    "mat_by_position",
     "matrix_over_time",
     "most_rewritten_rows",
     "offer_record",

@@ -11,10 +11,12 @@ import { createEmpty, createHelp } from "./help.js";
 import { createInspector } from "./inspector.js";
 import { listenToKeys } from "./keys.js";
 import { createMatrixPanel } from "./matrix.js";
+import { createPanels } from "./panels.js";
 import { PHASE_MS, createPlayer, initialState } from "./player.js";
-import { addStep, endRun, openRun, tokenOf } from "./records.js";
+import { addStep, endRun, learnAnalysis, openRun, tokenOf } from "./records.js";
 import { createStepsPanel } from "./steps.js";
 import { WORDS } from "./strings.js";
+import { STYLES } from "./styles.js";
 import { createTextPanel } from "./text.js";
 import { createTreePanel } from "./tree.js";
 
@@ -47,13 +49,14 @@ export function mount(element, { onRequest } = {}) {
   const steps = createStepsPanel(state, player);
   const tree = createTreePanel(state, player);
   const text = createTextPanel(state, player);
-  const panels = [header, banner, text, tree, createMatrixPanel(state, player), createInspector(state), steps];
+  const cards = createPanels(state, player);
+  const regions = [header, banner, text, tree, createMatrixPanel(state, player), createInspector(state), steps];
   const empty = createEmpty((name) => onRequest?.({ type: "example", name }));
   const live = make("div", "tr-only-heard");
   live.setAttribute("aria-live", "polite");
   const frameBox = make("div", "tr-frame");
-  frameBox.append(...panels.filter((panel) => panel !== banner).map((panel) => panel.element), empty.element);
-  root.append(frameBox, banner.element, live, help.element);
+  frameBox.append(...regions.filter((region) => region !== banner).map((region) => region.element), empty.element);
+  root.append(frameBox, cards.element, banner.element, live, help.element);
   element.replaceChildren(root);
 
   let told = "";
@@ -66,9 +69,11 @@ export function mount(element, { onRequest } = {}) {
     root.style.setProperty("--tr-beat", `${PHASE_MS / (state.playing ? state.speed : 1)}ms`);
     root.classList.toggle("tr-is-empty", !run);
     root.classList.toggle("tr-is-waiting", Boolean(run && !run.steps.length));
-    for (const panel of panels) panel.draw();
+    for (const region of regions) region.draw();
+    cards.draw();
     text.settle();
     tree.settle();
+    cards.settle();
     animate();
     tell();
   }
@@ -130,8 +135,11 @@ export function mount(element, { onRequest } = {}) {
         player.open(run);
         break;
       }
+      case "analysis":
+        if (known && learnAnalysis(current, record)) player.analysed();
+        break;
       case "view":
-        player.goTo(record.step, record.phase ?? undefined);
+        look(record);
         break;
       case "offer":
         empty.offer(record.examples);
@@ -145,6 +153,14 @@ export function mount(element, { onRequest } = {}) {
         player.open(null);
         break;
     }
+  }
+
+  /** Go where a view record says. @param {any} record */
+  function look(record) {
+    player.goTo(record.step, record.phase ?? undefined);
+    if (record.panel !== undefined) player.openPanel(cards.names.includes(record.panel) ? record.panel : null);
+    const row = state.run?.steps[state.step - 1]?.rows.find((/** @type {import("./records.js").Row} */ { t }) => t === record.row);
+    if (record.node !== undefined || row) player.select(record.node ?? row?.n ?? null);
   }
 
   let largestFile = Infinity;
@@ -179,17 +195,20 @@ export function mount(element, { onRequest } = {}) {
       stopDrops?.();
       tree.destroy();
       steps.destroy();
+      cards.destroy();
       root.remove();
     },
   };
 }
 
-/** Bring in the style sheet once; an exported page has it inline already. */
+/** Bring in the style sheets once; an exported page has them inline already. */
 function addStyle() {
   if (document.getElementById(STYLE_ID)) return;
-  const link = make("link", "");
-  link.id = STYLE_ID;
-  link.rel = "stylesheet";
-  link.href = new URL("./explorer.css", import.meta.url).href;
-  document.head.append(link);
+  STYLES.forEach((name, i) => {
+    const link = make("link", "");
+    if (i === 0) link.id = STYLE_ID;
+    link.rel = "stylesheet";
+    link.href = new URL(`./${name}`, import.meta.url).href;
+    document.head.append(link);
+  });
 }

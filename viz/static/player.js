@@ -11,6 +11,12 @@ import { BONUS_NODE } from "./records.js";
  */
 
 /**
+ * Steps that a panel has marked: what they have in common, in words, and their numbers, rising. `find` finds them again
+ * when the run has gone on.
+ * @typedef {{key: string, name: string, steps: number[], find: (run: Run) => number[]}} Marks
+ */
+
+/**
  * @typedef {object} State
  * @property {Run | null} run
  * @property {number} step number of the step shown, from 1; 0 when there is none
@@ -23,6 +29,8 @@ import { BONUS_NODE } from "./records.js";
  * @property {string} filter
  * @property {string | null} error
  * @property {boolean} animate whether what is drawn next may move: not while scrubbing
+ * @property {string | null} panel name of the open panel; null: none is
+ * @property {Marks | null} marks
  */
 
 export const PHASES = ["draft", "verify", "accept", "recycle"];
@@ -47,6 +55,8 @@ export function initialState() {
     filter: "",
     error: null,
     animate: false,
+    panel: null,
+    marks: null,
   };
 }
 
@@ -94,8 +104,35 @@ export function createPlayer(state, changed) {
       state.selected = null;
       state.hover = null;
       state.filter = "";
+      state.marks = null;
       if (phaseAt() < PHASES.indexOf(FRESH_PHASE)) state.phase = FRESH_PHASE;
       show(steps());
+    },
+
+    /** @param {string | null} name */
+    openPanel(name) {
+      state.panel = name;
+      changed();
+    },
+
+    /** Mark steps; the same key again takes the marks away. @param {Omit<Marks, "steps"> | null} wanted */
+    mark(wanted) {
+      const again = wanted && state.marks?.key === wanted.key;
+      state.marks = wanted && state.run && !again ? { ...wanted, steps: wanted.find(state.run) } : null;
+      changed();
+    },
+
+    /** To the next marked step, or the one before. @param {number} by */
+    goToMark(by) {
+      const steps = state.marks?.steps ?? [];
+      const to = by > 0 ? steps.find((step) => step > state.step) : steps.findLast((step) => step < state.step);
+      if (to !== undefined) player.goTo(to);
+    },
+
+    /** More is known of the run. */
+    analysed() {
+      if (state.marks && state.run) state.marks = { ...state.marks, steps: state.marks.find(state.run) };
+      changed();
     },
 
     /** A step was added: follow it, unless the reader is looking at an earlier one or the run is being played. */

@@ -34,7 +34,8 @@ export function createStepsPanel(state, player) {
   const accepted = makeSvg("path", { class: "tr-chart-accepted" });
   const bonus = makeSvg("path", { class: "tr-chart-bonus" });
   const now = makeSvg("rect", { class: "tr-chart-now", y: 0, height: CHART_HEIGHT, rx: 2 });
-  chart.append(now, accepted, bonus);
+  const marks = makeSvg("path", { class: "tr-chart-marks" });
+  chart.append(now, accepted, bonus, marks);
 
   const slider = make("input", "tr-slider");
   slider.type = "range";
@@ -118,12 +119,20 @@ export function createStepsPanel(state, player) {
       accepted.setAttribute("d", low);
       bonus.setAttribute("d", high);
     }
+    drawMarks();
     // The slider's thumb, 16 wide, stands exactly under the bar.
     slider.style.width = all.length > 1 ? `${(all.length - 1) * pitch + 16}px` : "";
     slider.style.marginLeft = all.length > 1 ? `${pitch / 2 - 8}px` : "";
     const shown = Math.max(pitch, 3);
     now.setAttribute("x", String((state.step - 0.5) * pitch - shown / 2));
     now.setAttribute("width", String(state.step ? shown : 0));
+  }
+
+  /** A wedge above every marked step. */
+  function drawMarks() {
+    const half = Math.max(2, Math.min(4, pitch / 2));
+    const wedges = (state.marks?.steps ?? []).map((step) => `M${(step - 0.5) * pitch - half} 0h${2 * half}l${-half} 5z`);
+    marks.setAttribute("d", pitch ? wedges.join("") : "");
   }
 
   return {

@@ -1,15 +1,11 @@
 // @ts-check
-/** Every English word of the explorer. Functions where a number or a token goes into a sentence. */
+/**
+ * Every English word of the explorer, those of larger parts in files of their own, strings-….js. Functions where a number
+ * or a token goes into a sentence.
+ */
 
-/** @param {number} n @param {string} one @param {string} many */
-function plural(n, one, many) {
-  return `${n} ${n === 1 ? one : many}`;
-}
-
-/** @param {string[]} labels */
-function quoted(labels) {
-  return labels.map((label) => `“${label}”`).join(", ");
-}
+import { plural, quoted } from "./plural.js";
+import { PANEL_WORDS } from "./strings-panels.js";
 
 export const WORDS = {
   title: "Token Recycling Explorer",
@@ -168,4 +164,6 @@ export const WORDS = {
     const end = stop ? ` The run ended: ${stop}.` : "";
     return `Step ${step}: ${accepted.length} of ${plural(drafted, "drafted token", "drafted tokens")} accepted${kept}${own}.${end}`;
   },
+
+  ...PANEL_WORDS,
 };

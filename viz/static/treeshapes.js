@@ -156,11 +156,13 @@ export function createTreeShapes() {
     highlight(/** @type {Step} */ step, /** @type {number | null} */ selected, /** @type {number[]} */ pointed) {
       const wanted = pointed.map((node) => chipOf(node)?.group).filter((group) => group !== undefined);
       const chosen = selected === null ? undefined : chipOf(selected)?.group;
-      for (const group of marked) group.classList.remove("tr-hot", "tr-chosen");
+      for (const group of marked) group.classList.remove("tr-hot", "tr-chosen", "tr-on-way");
       for (const group of wanted) group.classList.add("tr-hot");
       chosen?.classList.add("tr-chosen");
-      marked = chosen ? [...wanted, chosen] : wanted;
       const way = pointed.length && pointed[0] !== BONUS_NODE ? lineage(step, pointed[0]) : [];
+      const above = way.slice(0, -1).map((node) => chips[node].group);
+      for (const group of above) group.classList.add("tr-on-way");
+      marked = [...wanted, ...above, ...(chosen ? [chosen] : [])];
       hoverLine.setAttribute("d", way.slice(1).map((node, i) => elbow(step, way[i], node)).join(""));
     },
 
