@@ -12,12 +12,13 @@ import numpy as np
 import torch
 
 from tr_core import numerics, templates
+from tr_core.bounds import StopRule, checked_prompt
 from tr_core.budget import Budget, CostCurve
 from tr_core.capture import can_capture
 from tr_core.choice import Greedy, Rules, Sampled
 from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter, Learned
-from tr_core.errors import PromptError, SettingsError
+from tr_core.errors import SettingsError
 from tr_core.growth import MOST, Growth
 from tr_core.readout import Readout
 from tr_core.settings import Settings
@@ -74,7 +75,7 @@ class Session:
         self._choose = Greedy()
         self._rules = rules
         self._strict: Strict | None = None
-        self._stopped_by_string = target.stopper(settings.stop) if settings.stop else None
+        self._stop = StopRule(target, settings)
         self.stop_reason: str | None = None
         self.prefill_ms = 0.0
         self.rows_seen = 0
@@ -106,16 +107,7 @@ class Session:
             PromptError: the prompt is empty, or leaves no room for a new token, or has ids outside the vocabulary.
         """
         target, settings = self.target, self.settings
-        prompt = [int(t) for t in prompt_ids]
-        if not prompt:
-            raise PromptError("The prompt is empty: type some text first.")
-        if len(prompt) >= target.max_length:
-            raise PromptError(
-                f"The prompt has {len(prompt):,} tokens, but {target.name} takes {target.max_length:,} at most "
-                f"with at least one new token: shorten it by {len(prompt) - target.max_length + 1:,}."
-            )
-        if not 0 <= min(prompt) <= max(prompt) < target.vocab_size:
-            raise PromptError(f"The prompt has token ids outside the model's vocabulary of {target.vocab_size:,}.")
+        prompt = checked_prompt(target, prompt_ids)
         self._context, self._prompt_length = prompt, len(prompt)
         self.stop_reason, self.steps, self.passes = None, 0, 0
         if settings.temperature > 0:
@@ -343,20 +335,8 @@ class Session:
         """Append ``tokens`` to the output as far as plain decoding would have gone, and return that part."""
         for count, token in enumerate(tokens, start=1):
             self._context.append(token)
-            self.stop_reason = self._reason_to_stop(token)
+            new_tokens = len(self._context) - self._prompt_length
+            self.stop_reason = self._rules.stop(token) if self._rules else self._stop.reason(self._context, new_tokens)
             if self.stop_reason is not None:
                 return tokens[:count]
         return tokens
-
-    def _reason_to_stop(self, token: int) -> str | None:
-        if self._rules is not None:
-            return self._rules.stop(token)
-        if not self.settings.ignore_eos and token in self.target.eos_ids:
-            return "eos"
-        if self._stopped_by_string is not None and self._stopped_by_string(self._context):
-            return "stop_string"
-        if len(self.output_ids) >= self.settings.max_new_tokens:
-            return "max_new_tokens"
-        if len(self._context) >= self.target.max_length:
-            return "model_length"
-        return None
