@@ -32,6 +32,7 @@ def sentence(*traces):
 
 def test_equal_texts_are_told():
     assert sentence(X, Y, Z) == "All 3 texts are equal: 6 tokens."
+    assert sentence(X, Y) == "Both texts are equal: 6 tokens."
 
 
 def test_a_shorter_text_is_told():
@@ -160,7 +161,7 @@ def test_as_a_process_it_needs_no_torch(saved):
 
 def test_runs_without_a_token_are_no_fault():
     traces = [run([A]), run([A])]
-    assert "All 2 texts are equal: 0 tokens." in as_text(traces, align(traces))
+    assert "Both texts are equal: 0 tokens." in as_text(traces, align(traces))
     assert positions_csv(traces, align(traces)).splitlines() == [",".join(COLUMNS)]
     one = [run([A]), run([A], step([], [B], root=A))]
     assert "0 tokens; there ended: token_recycling." in as_text(one, align(one))

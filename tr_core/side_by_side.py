@@ -95,7 +95,7 @@ def texts_sentence(traces: Sequence[RunTrace], found: Alignment, name: Name) -> 
     """Whether the texts are equal; if not, where they part first, and how sure the model was there."""
     count = _count(found.shared, "token")
     if found.verdict == "equal":
-        return f"All {len(found.lanes)} texts are equal: {count}."
+        return f"{'Both' if len(found.lanes) == 2 else f'All {len(found.lanes)}'} texts are equal: {count}."
     listed = zip(found.lanes, found.difference.runs, strict=True)
     if found.verdict == "beginning":
         ended = ", ".join(lane.name for lane, chosen in listed if chosen.token is None)

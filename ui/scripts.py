@@ -15,11 +15,13 @@ import(new URL("tr/explorer.js", root.replace(/[?#].*$/, "").replace(/\\/?$/, "/
 });
 function ask(request) {
   if (request.type === "example") trigger("input", { example: request.name });
-  if (request.type !== "file") return;
+  if (request.type === "shown") trigger("select", { run: request.run });
+  if (request.type === "save comparison") trigger("submit", { format: request.format, runs: request.runs });
+  if (request.type !== "files") return;
   // A dropped file goes the way of a chosen one, so that Gradio's own upload takes and checks it.
   const input = document.querySelector("#tr-drop input[type=file]");
   const content = new DataTransfer();
-  content.items.add(request.file);
+  request.files.forEach((file) => content.items.add(file));
   input.files = content.files;
   input.dispatchEvent(new Event("change", { bubbles: true }));
 }

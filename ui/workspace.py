@@ -7,14 +7,14 @@ nothing but the model's weights.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 import viz
-from tr_core import metrics, reference
+from tr_core import alignment, metrics, reference
 from tr_core.commands import load_drafter
 from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter
@@ -23,6 +23,7 @@ from tr_core.recording import Recording
 from tr_core.session import Session
 from tr_core.settings import Settings
 from tr_core.trace import SCHEMA, RunTrace, read_trace
+from ui.compare import Album, save
 from ui.examples import Example, telling_step
 from ui.limits import Limits
 from ui.shelf import Shelf
@@ -59,7 +60,11 @@ class _Run:
 
 
 class Workspace:
-    """The run of one browser tab, and what its drafter has learned so far."""
+    """The run of one browser tab, and what its drafter has learned so far.
+
+    Attributes:
+        album: runs of this tab that are no longer its own, but may lie side by side with it.
+    """
 
     def __init__(self, shelf: Shelf, limits: Limits) -> None:
         self._shelf = shelf
@@ -70,15 +75,15 @@ class Workspace:
         self._runs = 0
         self._stop = False
         self._busy = threading.Lock()
+        self._beside: Workspace | None = None
+        self.album = Album()
 
     @property
     def trace(self) -> RunTrace | None:
         """The run on the screen: the one opened from a file, or the visitor's own so far; None before the first."""
         if self._opened is not None:
             return self._opened
-        if self._run is None:
-            return None
-        return self._run.recording.trace(reference_identical=self._run.reference_identical)
+        return None if self._run is None else self._own_trace()
 
     def step(self, request: Request) -> Iterator[str]:
         """Exactly one engine step, of a new run if the request is another than the last one's."""
@@ -91,10 +96,13 @@ class Workspace:
     def stop(self) -> None:
         """End ``run`` after the step under way. The record stays, and Step or Run go on from it."""
         self._stop = True
+        if self._beside is not None:
+            self._beside.stop()
 
     def reset(self) -> Iterator[str]:
         """Forget the run and what was learned."""
-        self._stop, self._run, self._learned, self._opened = True, None, None, None
+        self.stop()
+        self._run, self._learned, self._opened = None, None, None
         yield viz.reset_record()
 
     def open(self, path: Path) -> Iterator[str]:
@@ -103,6 +111,57 @@ class Workspace:
             yield viz.run_record(self._show(read_trace(path)))
         except TokenRecyclingError as error:
             yield viz.error_record(str(error))
+
+    def open_several(self, paths: Sequence[Path]) -> Iterator[str]:
+        """Lay saved runs of one prompt side by side, the first of them on the screen; or tell why they cannot."""
+        try:
+            traces = [read_trace(path) for path in paths]
+            alignment.align(traces)
+            for trace in reversed(traces):
+                self._show(trace)
+            runs = [(trace, viz.run_name(trace)) for trace in traces]
+            analyses = (viz.analysis_record(*run) for run in runs)
+            yield viz.batch([viz.run_record(traces[0]), viz.compare_record(runs), *analyses])
+        except TokenRecyclingError as error:
+            yield viz.error_record(str(error))
+
+    def show(self, name: str) -> None:
+        """The reader turned to another run of this tab: that is what is saved from now on."""
+        own, trace = self._is_own(name), self.album.get(name)
+        if own or trace is not None:
+            self._opened = None if own else trace
+
+    def has_run(self, request: Request) -> bool:
+        """Whether the run of this request is on the screen and has ended."""
+        run = self._run
+        on_screen = run is not None and self._opened is None and run.request == request
+        return on_screen and run.session.stop_reason is not None
+
+    @property
+    def run_name(self) -> str:
+        """What the visitor's own run is called in its records; empty before the first."""
+        return self._run.number if self._run else ""
+
+    @property
+    def stopped(self) -> bool:
+        return self._stop
+
+    def beside(self) -> Workspace:
+        """A workspace for a run out of sight, which knows what this one has learned and is stopped with it."""
+        self._stop = False
+        self._beside = Workspace(self._shelf, self._limits)
+        self._beside._learned = self._learned
+        return self._beside
+
+    def done_beside(self) -> None:
+        """No more runs out of sight."""
+        self._beside = None
+
+    def _is_own(self, name: str) -> bool:
+        return self._run is not None and self._run.number == name
+
+    def _own_trace(self) -> RunTrace:
+        return self._run.recording.trace(reference_identical=self._run.reference_identical)
 
     def open_example(self, example: Example) -> Iterator[str]:
         """Show a recorded example at its most telling step, verdict included."""
@@ -115,6 +174,7 @@ class Workspace:
 
     def _show(self, trace: RunTrace) -> RunTrace:
         self._stop, self._opened = True, trace
+        self.album.put(viz.run_name(trace), trace)
         return trace
 
     def analysis(self) -> str | None:
@@ -146,6 +206,15 @@ class Workspace:
         path = folder / f"{_file_name(trace)}.{suffix}"
         path.write_text(render(trace), encoding="utf-8")
         return str(path)
+
+    def save_comparison(self, folder: Path, format: str, names: Sequence[str]) -> str:
+        """Write runs of this tab side by side below ``folder`` as ``html`` or ``csv`` and return the file.
+
+        Raises:
+            CompareError: one of them is no longer kept, or they are not of one prompt.
+        """
+        runs = [self._own_trace() if self._is_own(name) else self.album.get(name) for name in names]
+        return save(runs, format, folder)
 
     def save_matrix(self, folder: Path) -> str:
         """Write the run's matrix below ``folder`` and return the file.
@@ -185,7 +254,7 @@ class Workspace:
 
     def _guarded(self, records: Iterator[str]) -> Iterator[str]:
         """Turn bad input into a record, and refuse a second run of one tab while the first goes on."""
-        if not self._busy.acquire(blocking=False):
+        if self._beside is not None or not self._busy.acquire(blocking=False):
             yield viz.error_record("A run is going on in this tab: press Stop first.")
             return
         try:
@@ -244,6 +313,8 @@ class Workspace:
         with self._shelf.turn:
             session = Session(target, request.settings, drafter=known)
             session.start(ids)
+        if self._run is not None:
+            self.album.put(self._run.number, self._own_trace())
         self._runs += 1
         self._learned = (key, session.drafter)
         self._opened = None

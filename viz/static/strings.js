@@ -5,6 +5,7 @@
  */
 
 import { plural, quoted } from "./plural.js";
+import { COMPARE_WORDS } from "./strings-compare.js";
 import { PANEL_WORDS } from "./strings-panels.js";
 
 export const WORDS = {
@@ -15,7 +16,7 @@ export const WORDS = {
   recordedHere: "recording · Step for your own",
   recordedHint: (/** @type {string} */ name) => `${name ? `${name}. ` : ""}A run that was recorded earlier: nothing is computed here.`,
   dropHere: "Drop a saved run here to open it",
-  dropOne: "Drop one file at a time: a run that was saved here as JSON.",
+  dropFew: (/** @type {number} */ most) => `Drop a run that was saved here as JSON, or up to ${most} of one prompt to compare them.`,
   dropTooLarge: (/** @type {string} */ name, /** @type {number} */ size, /** @type {number} */ largest) =>
     `“${name}” has ${size} MB, over the ${largest} MB that can be opened: record a shorter run.`,
   emptyMore: "Step decodes one pass and waits; Run goes on to the end. Every step stays here, so you can walk back at any time.",
@@ -167,4 +168,5 @@ export const WORDS = {
   },
 
   ...PANEL_WORDS,
+  ...COMPARE_WORDS,
 };
