@@ -250,9 +250,10 @@ def _step(step: StepTrace) -> dict[str, Any]:
     layout = tidy(step.parents, step.ranks)
     timing = step.timing
     used = _used(step)
-    budget = {} if step.budget is None else {"budget": msgspec.structs.astuple(step.budget)}
-    passes = {"passes": step.passes} if step.passes > 1 else {}
-    return budget | passes | {
+    rare = {} if step.budget is None else {"budget": msgspec.structs.astuple(step.budget)}
+    if step.passes > 1:
+        rare["passes"] = step.passes
+    return {
         "index": step.index,
         "committed": step.committed,
         "stop": _words(step.stop),
@@ -276,6 +277,7 @@ def _step(step: StepTrace) -> dict[str, Any]:
         "at": None if step.bonus is None else bonus_place(layout, step.path[-1] if step.path else 0),
         "new_rows": sum(not row.before for row in step.rows),
         "rows": [_row(row, step, used) for row in ordered_rows(step)],
+        **rare,
     }
 
 

@@ -13,7 +13,7 @@ import { WORDS } from "./strings.js";
  */
 
 const CELL = 58;
-const CELL_LETTERS = 8;
+const TOKEN_LETTERS = 8;
 const TOP = 24;
 const LANE = 36;
 /** A lane that also shows its own text. */
@@ -37,7 +37,7 @@ export function createLanes(chosen) {
   scroller.append(svg);
   const body = make("div", "tr-lanes-body");
   body.append(letters, scroller);
-  element.append(body, makeLegend());
+  element.append(body, makeMarksLegend());
 
   /** @type {Run[]} */
   let runs = [];
@@ -110,7 +110,7 @@ export function createLanes(chosen) {
       const together = difference && alignment.verdict === "different" ? shared : longest;
       for (let p = 0; p < longest; p++) {
         const token = lanes[whole]?.tokens[p];
-        if (token !== undefined && p < together) parts.push(word(clip(tokenOf(runs[whole], token).label, CELL_LETTERS), (p + 0.5) * CELL, 15, "tr-lane-token"));
+        if (token !== undefined && p < together) parts.push(word(clip(tokenOf(runs[whole], token).label, TOKEN_LETTERS), (p + 0.5) * CELL, 15, "tr-lane-token"));
       }
       lanes.forEach((lane, i) => {
         const y = TOP + i * height;
@@ -124,13 +124,13 @@ export function createLanes(chosen) {
           for (let p = line.first; p <= line.last; p++) {
             const drafted = p - line.first < line.accepted;
             const x = (p - 0.5) * CELL;
-            if (drafted) dots += dot(x, y + 26);
-            else stars += star(x, y + 26);
+            if (drafted) dots += roundMark(x, y + 26);
+            else stars += starMark(x, y + 26);
           }
         }
         group.append(makeSvg("path", { class: "tr-lane-accepted", d: dots }), makeSvg("path", { class: "tr-lane-bonus", d: stars }));
         for (let p = together; p < lane.tokens.length; p++) {
-          group.append(word(clip(tokenOf(runs[i], lane.tokens[p]).label, CELL_LETTERS), (p + 0.5) * CELL, y + 44, "tr-lane-token"));
+          group.append(word(clip(tokenOf(runs[i], lane.tokens[p]).label, TOKEN_LETTERS), (p + 0.5) * CELL, y + 44, "tr-lane-token"));
         }
         parts.push(group);
       });
@@ -167,12 +167,12 @@ export function createLanes(chosen) {
 }
 
 /** @param {number} x @param {number} y */
-function dot(x, y) {
+function roundMark(x, y) {
   return `M${x - 3.5} ${y}a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0 -7 0z`;
 }
 
 /** @param {number} x @param {number} y */
-function star(x, y) {
+function starMark(x, y) {
   const points = Array.from({ length: 10 }, (_, i) => {
     const [radius, angle] = [i % 2 ? 2.3 : 5.4, (i * Math.PI) / 5];
     return `${(x + radius * Math.sin(angle)).toFixed(1)} ${(y - radius * Math.cos(angle)).toFixed(1)}`;
@@ -180,13 +180,13 @@ function star(x, y) {
   return `M${points.join("L")}z`;
 }
 
-function makeLegend() {
+function makeMarksLegend() {
   const legend = make("div", "tr-lanes-legend");
   for (const [kind, words] of Object.entries(WORDS.compareLegend)) {
     const item = make("span", "tr-key");
     const sample = makeSvg("svg", { width: 14, height: 12, "aria-hidden": "true" });
-    if (kind === "accepted") sample.append(makeSvg("path", { class: "tr-lane-accepted", d: dot(7, 6) }));
-    else if (kind === "bonus") sample.append(makeSvg("path", { class: "tr-lane-bonus", d: star(7, 6) }));
+    if (kind === "accepted") sample.append(makeSvg("path", { class: "tr-lane-accepted", d: roundMark(7, 6) }));
+    else if (kind === "bonus") sample.append(makeSvg("path", { class: "tr-lane-bonus", d: starMark(7, 6) }));
     if (kind === "jump") item.append(make("span", "tr-jump-sample", WORDS.compareGain(2)));
     else item.append(sample);
     item.append(words);
@@ -222,11 +222,11 @@ export function createCurves(chosen) {
     const parts = [
       makeSvg("path", { class: "tr-curve-axis", d: `M${xOf(0)} ${yOf(most)}V${yOf(0)}H${xOf(longest)}` }),
       makeSvg("path", { class: "tr-curve-plain", d: `M${xOf(0)} ${yOf(0)}L${xOf(plain)} ${yOf(plain)}` }),
-      label(String(most), xOf(0) - 5, yOf(most) + 4, "end"),
-      label("0", xOf(0) - 5, yOf(0) + 4, "end"),
-      label(WORDS.comparePasses, xOf(0) + 6, yOf(most) + 4, "start"),
-      label(`${longest} ${WORDS.compareTokens}`, xOf(longest), CURVES_HEIGHT - 5, "end"),
-      label(WORDS.comparePlain, xOf(plain * 0.8) - 8, yOf(plain * 0.8) - 5, "end"),
+      wordAt(String(most), xOf(0) - 5, yOf(most) + 4, "end"),
+      wordAt("0", xOf(0) - 5, yOf(0) + 4, "end"),
+      wordAt(WORDS.comparePasses, xOf(0) + 6, yOf(most) + 4, "start"),
+      wordAt(`${longest} ${WORDS.compareTokens}`, xOf(longest), CURVES_HEIGHT - 5, "end"),
+      wordAt(WORDS.comparePlain, xOf(plain * 0.8) - 8, yOf(plain * 0.8) - 5, "end"),
     ];
     const ends = found.lanes.map((lane, i) => {
       const points = [`M${xOf(0)} ${yOf(0)}`, ...lane.passes.map((passes, p) => `L${xOf(p + 1).toFixed(1)} ${yOf(passes).toFixed(1)}`)];
@@ -237,13 +237,13 @@ export function createCurves(chosen) {
     ends.sort((a, b) => a.y - b.y);
     ends.forEach((end, n) => {
       if (n) end.y = Math.max(end.y, ends[n - 1].y + 12);
-      const letter = label(LETTERS[end.i], end.x, end.y, "start");
+      const letter = wordAt(LETTERS[end.i], end.x, end.y, "start");
       letter.setAttribute("class", "tr-curve-letter");
       letter.dataset.letter = LETTERS[end.i];
       parts.push(letter);
     });
     const late = found.shared > longest * 0.7;
-    if (found.difference) parts.push(makeSvg("path", { class: "tr-lane-difference", d: `M${xOf(found.shared)} ${yOf(most)}V${yOf(0)}` }), label(WORDS.compareFirstDifference, xOf(found.shared) + (late ? -4 : 4), yOf(most) + 17, late ? "end" : "start"));
+    if (found.difference) parts.push(makeSvg("path", { class: "tr-lane-difference", d: `M${xOf(found.shared)} ${yOf(most)}V${yOf(0)}` }), wordAt(WORDS.compareFirstDifference, xOf(found.shared) + (late ? -4 : 4), yOf(most) + 17, late ? "end" : "start"));
     content.replaceChildren(...parts);
     cursor.setAttribute("d", `M${xOf(position - 0.5)} ${yOf(most)}V${yOf(0)}`);
   }
@@ -275,7 +275,7 @@ export function createCurves(chosen) {
 }
 
 /** @param {string} text @param {number} x @param {number} y @param {string} anchor */
-function label(text, x, y, anchor) {
+function wordAt(text, x, y, anchor) {
   const element = makeSvg("text", { class: "tr-curve-word", x, y, "text-anchor": anchor });
   element.textContent = text;
   return element;

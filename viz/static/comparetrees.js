@@ -13,7 +13,7 @@ import { ROW_HEIGHT, fitTree } from "./treeview.js";
  * @typedef {import("./align.js").Alignment} Alignment
  */
 
-const SPARE_ROWS = 2;
+const FREE_ROWS = 2;
 const LARGEST = 1.1;
 
 export function createCompareTrees() {
@@ -71,7 +71,7 @@ function createMini() {
       scroller.setAttribute("aria-label", `${name}: ${told}`);
       shapes.fill(step, run);
       const columns = Math.max(step.counts.length, 1 + (step.at?.[0] ?? 0));
-      const rows = step.height + SPARE_ROWS;
+      const rows = step.height + FREE_ROWS;
       const room = { width: scroller.clientWidth - 4, height: scroller.clientHeight - 4 };
       const fitted = fitTree({ columns, rows }, room, false);
       const [scale, column] = [Math.min(fitted.scale, LARGEST), fitted.column];
