@@ -107,7 +107,7 @@ def test_a_bracket_leads_to_its_run_and_step(page):
     settle(page)
     assert where(page) == (3, 3, "accept")
     assert panel.locator("tr.tr-compare-now").get_attribute("data-run") == "r2"
-    assert {"type": "shown", "run": "r2"} in page.evaluate("window.requests")
+    assert {"type": "kept", "run": "r2", "shown": True} in page.evaluate("window.requests")
     # The trees of the same position: X's second step and Y's fifth wrote token 5.
     assert panel.locator(".tr-mini figcaption").all_inner_texts() == [
         "A\nstep 3: 1 of 1 accepted", "B\nstep 5: nothing drafted", "C\nstep 3: 2 of 2 accepted",

@@ -113,6 +113,9 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
                 saved = gr.UploadButton("Open a saved run", size="sm", file_types=[".json"])
                 save_run = gr.Button("Save this run", size="sm")
                 save_page = gr.Button("Save as a web page", size="sm")
+                with gr.Row(elem_classes="tr-buttons"):
+                    save_steps = gr.Button("Steps as CSV", size="sm", min_width=50)
+                    save_nodes = gr.Button("Nodes as CSV", size="sm", min_width=50)
                 save_matrix = gr.Button("Save its matrix", size="sm")
                 copy_link = gr.Button("Copy link", size="sm")
                 link = gr.Textbox(
@@ -159,21 +162,21 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
         def on_compare(request: gr.Request, texts: list[str] | None, *values: Any) -> Iterator[str]:
             _tell_of_loading(shelf, values)
             workspace = visitors.workspace(request)
-            yield from _records(lambda base: compare.compare(workspace, base, texts or []), values)
+            yield from _records(lambda base: workspace.comparing.compare(base, texts or []), values)
 
-        def on_shown(event: gr.EventData, request: gr.Request) -> None:
-            visitors.workspace(request).show(str(event.run))
+        def on_kept(event: gr.EventData, request: gr.Request) -> None:
+            visitors.workspace(request).comparing.keep(str(event.run), shown=bool(event.shown))
 
         def on_save_comparison(event: gr.EventData, request: gr.Request) -> str:
             names = [str(name) for name in event.runs]
-            return visitors.save(request, lambda own, folder: own.save_comparison(folder, str(event.format), names))
+            return visitors.save(request, lambda own, folder: own.comparing.save(folder, str(event.format), names))
 
         def on_open(files: str | list[str] | None, request: gr.Request) -> Any:
             paths = [Path(file) for file in ([files] if isinstance(files, str) else files or [])]
             if not paths:
                 return gr.skip()
             workspace = visitors.workspace(request)
-            return next(workspace.open(paths[0]) if len(paths) == 1 else workspace.open_several(paths))
+            return next(workspace.open(paths[0]) if len(paths) == 1 else workspace.comparing.open_several(paths))
 
         def on_example(prompt: str, event: gr.EventData, request: gr.Request) -> list[Any]:
             example = recordings.get(str(event.example))
@@ -205,6 +208,12 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
         def on_save_page(request: gr.Request) -> str:
             return visitors.save(request, Workspace.save_page)
 
+        def on_save_steps(request: gr.Request) -> str:
+            return visitors.save(request, Workspace.save_steps)
+
+        def on_save_nodes(request: gr.Request) -> str:
+            return visitors.save(request, Workspace.save_nodes)
+
         def on_save_matrix(request: gr.Request) -> str:
             return visitors.save(request, Workspace.save_matrix)
 
@@ -227,13 +236,14 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
             on_panels, None, explorer, **private
         )
         compare_runs.click(on_compare, [beside, *controls], explorer, **private)
-        explorer.select(on_shown, None, None, queue=False, **private)
+        explorer.select(on_kept, None, None, queue=False, **private)
         explorer.submit(on_save_comparison, None, file, **private).success(None, None, None, js=DOWNLOAD, **private)
         copy_link.click(on_link, controls, link, queue=False, **private).success(
             None, link, link, js=COPY_LINK, **private
         )
         page.load(on_load, None, [*controls, preset, explorer], queue=False, **private)
-        for button, save in ((save_run, on_save), (save_page, on_save_page), (save_matrix, on_save_matrix)):
+        saves = ((save_run, on_save), (save_page, on_save_page), (save_matrix, on_save_matrix))
+        for button, save in (*saves, (save_steps, on_save_steps), (save_nodes, on_save_nodes)):
             # A download button sends the file it had before the click; so the file is made first.
             button.click(save, None, file, **private).success(None, None, None, js=DOWNLOAD, **private)
         gr.on([page.load, model.change], on_model, model, chat, queue=False, **private)

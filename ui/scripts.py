@@ -15,7 +15,7 @@ import(new URL("tr/explorer.js", root.replace(/[?#].*$/, "").replace(/\\/?$/, "/
 });
 function ask(request) {
   if (request.type === "example") trigger("input", { example: request.name });
-  if (request.type === "shown") trigger("select", { run: request.run });
+  if (request.type === "kept") trigger("select", { run: request.run, shown: request.shown });
   if (request.type === "save comparison") trigger("submit", { format: request.format, runs: request.runs });
   if (request.type !== "files") return;
   // A dropped file goes the way of a chosen one, so that Gradio's own upload takes and checks it.

@@ -7,15 +7,16 @@ nothing but the model's weights.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 import viz
-from tr_core import alignment, metrics, reference
+from tr_core import metrics, reference, tables
 from tr_core.commands import load_drafter
+from tr_core.diagnosis import diagnose
 from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter
 from tr_core.errors import MatrixError, PromptError, SettingsError, TokenRecyclingError, TraceError
@@ -23,7 +24,7 @@ from tr_core.recording import Recording
 from tr_core.session import Session
 from tr_core.settings import Settings
 from tr_core.trace import SCHEMA, RunTrace, read_trace
-from ui.compare import Album, save
+from ui.compare import Comparing
 from ui.examples import Example, telling_step
 from ui.limits import Limits
 from ui.shelf import Shelf
@@ -63,7 +64,7 @@ class Workspace:
     """The run of one browser tab, and what its drafter has learned so far.
 
     Attributes:
-        album: runs of this tab that are no longer its own, but may lie side by side with it.
+        comparing: what lies side by side in this tab.
     """
 
     def __init__(self, shelf: Shelf, limits: Limits) -> None:
@@ -75,15 +76,14 @@ class Workspace:
         self._runs = 0
         self._stop = False
         self._busy = threading.Lock()
-        self._beside: Workspace | None = None
-        self.album = Album()
+        self.comparing = Comparing(self)
 
     @property
     def trace(self) -> RunTrace | None:
         """The run on the screen: the one opened from a file, or the visitor's own so far; None before the first."""
         if self._opened is not None:
             return self._opened
-        return None if self._run is None else self._own_trace()
+        return self.own[1]
 
     def step(self, request: Request) -> Iterator[str]:
         """Exactly one engine step, of a new run if the request is another than the last one's."""
@@ -96,8 +96,7 @@ class Workspace:
     def stop(self) -> None:
         """End ``run`` after the step under way. The record stays, and Step or Run go on from it."""
         self._stop = True
-        if self._beside is not None:
-            self._beside.stop()
+        self.comparing.stop()
 
     def reset(self) -> Iterator[str]:
         """Forget the run and what was learned."""
@@ -112,24 +111,9 @@ class Workspace:
         except TokenRecyclingError as error:
             yield viz.error_record(str(error))
 
-    def open_several(self, paths: Sequence[Path]) -> Iterator[str]:
-        """Lay saved runs of one prompt side by side, the first of them on the screen; or tell why they cannot."""
-        try:
-            traces = [read_trace(path) for path in paths]
-            alignment.align(traces)
-            for trace in reversed(traces):
-                self._show(trace)
-            runs = [(trace, viz.run_name(trace)) for trace in traces]
-            analyses = (viz.analysis_record(*run) for run in runs)
-            yield viz.batch([viz.run_record(traces[0]), viz.compare_record(runs), *analyses])
-        except TokenRecyclingError as error:
-            yield viz.error_record(str(error))
-
-    def show(self, name: str) -> None:
-        """The reader turned to another run of this tab: that is what is saved from now on."""
-        own, trace = self._is_own(name), self.album.get(name)
-        if own or trace is not None:
-            self._opened = None if own else trace
+    def look_at(self, trace: RunTrace | None) -> None:
+        """The reader turned to another run, or back to the visitor's own: that is what is saved from now on."""
+        self._opened = trace
 
     def has_run(self, request: Request) -> bool:
         """Whether the run of this request is on the screen and has ended."""
@@ -138,30 +122,17 @@ class Workspace:
         return on_screen and run.session.stop_reason is not None
 
     @property
-    def run_name(self) -> str:
-        """What the visitor's own run is called in its records; empty before the first."""
-        return self._run.number if self._run else ""
-
-    @property
-    def stopped(self) -> bool:
-        return self._stop
+    def own(self) -> tuple[str, RunTrace | None]:
+        """The visitor's own run, on the screen or not: its name in the records, and its trace so far."""
+        if self._run is None:
+            return "", None
+        return self._run.number, self._run.recording.trace(reference_identical=self._run.reference_identical)
 
     def beside(self) -> Workspace:
-        """A workspace for a run out of sight, which knows what this one has learned and is stopped with it."""
-        self._stop = False
-        self._beside = Workspace(self._shelf, self._limits)
-        self._beside._learned = self._learned
-        return self._beside
-
-    def done_beside(self) -> None:
-        """No more runs out of sight."""
-        self._beside = None
-
-    def _is_own(self, name: str) -> bool:
-        return self._run is not None and self._run.number == name
-
-    def _own_trace(self) -> RunTrace:
-        return self._run.recording.trace(reference_identical=self._run.reference_identical)
+        """A workspace for a run out of sight, which knows what this one has learned."""
+        other = Workspace(self._shelf, self._limits)
+        other._learned = self._learned
+        return other
 
     def open_example(self, example: Example) -> Iterator[str]:
         """Show a recorded example at its most telling step, verdict included."""
@@ -174,7 +145,6 @@ class Workspace:
 
     def _show(self, trace: RunTrace) -> RunTrace:
         self._stop, self._opened = True, trace
-        self.album.put(viz.run_name(trace), trace)
         return trace
 
     def analysis(self) -> str | None:
@@ -199,22 +169,29 @@ class Workspace:
         """
         return self._write(folder, "html", viz.to_html)
 
+    def save_steps(self, folder: Path) -> str:
+        """Write a table with one line a step of the run on the screen, diagnosis included, and return the file.
+
+        Raises:
+            TraceError: there is no run yet.
+        """
+        return self._write(folder, "steps.csv", lambda trace: tables.steps_csv(trace, diagnose(trace)))
+
+    def save_nodes(self, folder: Path) -> str:
+        """Write a table with one line a node of the run on the screen and return the file.
+
+        Raises:
+            TraceError: there is no run yet.
+        """
+        return self._write(folder, "nodes.csv", tables.nodes_csv)
+
     def _write(self, folder: Path, suffix: str, render: Callable[[RunTrace], str]) -> str:
         trace = self.trace
         if trace is None:
             raise TraceError("There is no run to save yet: press Step or Run first.")
         path = folder / f"{_file_name(trace)}.{suffix}"
-        path.write_text(render(trace), encoding="utf-8")
+        path.write_text(render(trace), encoding="utf-8", newline="")
         return str(path)
-
-    def save_comparison(self, folder: Path, format: str, names: Sequence[str]) -> str:
-        """Write runs of this tab side by side below ``folder`` as ``html`` or ``csv`` and return the file.
-
-        Raises:
-            CompareError: one of them is no longer kept, or they are not of one prompt.
-        """
-        runs = [self._own_trace() if self._is_own(name) else self.album.get(name) for name in names]
-        return save(runs, format, folder)
 
     def save_matrix(self, folder: Path) -> str:
         """Write the run's matrix below ``folder`` and return the file.
@@ -254,7 +231,7 @@ class Workspace:
 
     def _guarded(self, records: Iterator[str]) -> Iterator[str]:
         """Turn bad input into a record, and refuse a second run of one tab while the first goes on."""
-        if self._beside is not None or not self._busy.acquire(blocking=False):
+        if self.comparing.is_busy or not self._busy.acquire(blocking=False):
             yield viz.error_record("A run is going on in this tab: press Stop first.")
             return
         try:
@@ -313,8 +290,6 @@ class Workspace:
         with self._shelf.turn:
             session = Session(target, request.settings, drafter=known)
             session.start(ids)
-        if self._run is not None:
-            self.album.put(self._run.number, self._own_trace())
         self._runs += 1
         self._learned = (key, session.drafter)
         self._opened = None

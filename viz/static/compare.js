@@ -62,7 +62,9 @@ export function createComparePanel(state, player, onRequest) {
   let position = 1;
 
   add.addEventListener("click", () => {
-    if (state.run) player.keep(state.run);
+    if (!state.run) return;
+    player.keep(state.run);
+    onRequest?.({ type: "kept", run: state.run.id, shown: true });
   });
 
   /** Show a run above, at the step that wrote a position. @param {number} place of the run @param {number} at */
@@ -70,9 +72,11 @@ export function createComparePanel(state, player, onRequest) {
     const [run, lane] = [state.kept[place], found?.lanes[place]];
     if (!run || !lane) return;
     position = Math.max(1, Math.min(at, lane.tokens.length));
-    const another = run !== state.run;
+    const before = state.run;
     player.visit(run, stepAt(lane, position) || run.steps.length);
-    if (another) onRequest?.({ type: "shown", run: run.id });
+    if (before === run) return;
+    if (before) onRequest?.({ type: "kept", run: before.id, shown: false });
+    onRequest?.({ type: "kept", run: run.id, shown: true });
   }
 
   /** @param {Alignment} shown */

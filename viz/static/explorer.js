@@ -26,10 +26,11 @@ const ROOT_ID = "tr-explorer";
 /**
  * @param {HTMLElement} element where the explorer goes
  * @param {{onRequest?: (request: Request) => void}} [options]
- *   `onRequest` is told where the reader is, whenever that changes, and when another run is on the screen than the last
- *   that came; and the wish to see a recorded example, or runs in files, or to save a comparison. Without it there is nobody to ask: examples and files are not offered.
+ *   `onRequest` is told where the reader is, whenever that changes, which runs lie side by side and which of them is
+ *   shown; and the wish to see a recorded example, or runs in files, or to save a comparison. Without it there is
+ *   nobody to ask: examples and files are not offered.
  * @typedef {{type: "view", run: string, step: number, phase: string} | {type: "example", name: string} | {type: "files", files: File[]}
- *   | {type: "shown", run: string} | {type: "save comparison", format: string, runs: string[]}} Request
+ *   | {type: "kept", run: string, shown: boolean} | {type: "save comparison", format: string, runs: string[]}} Request
  */
 export function mount(element, { onRequest } = {}) {
   addStyle();
@@ -144,6 +145,8 @@ export function mount(element, { onRequest } = {}) {
         break;
       case "end":
         if (known) endRun(known, record);
+        // What was remembered of it while it went on was not all.
+        if (known && state.kept.includes(known)) onRequest?.({ type: "kept", run: known.id, shown: known === current });
         player.refresh();
         break;
       case "run":
