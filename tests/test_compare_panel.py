@@ -71,6 +71,7 @@ def test_the_browser_aligns_as_python_does(page, traces):
 def test_runs_are_added_by_hand_and_taken_away(page):
     feed(page, viz.run_record(PAPER, "one"))
     page.get_by_role("tab", name="Compare").click()
+    settle(page)
     panel = page.locator("[data-panel=compare]")
     assert "Two to four runs of one prompt" in panel.inner_text()
     button(page, "Add this run").click()

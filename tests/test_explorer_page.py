@@ -295,7 +295,7 @@ def test_search_finds_rows_and_candidates(page):
     page.get_by_label("Find a token").fill("zzz")
     settle(page)
     assert rows.evaluate_all(visible) == []
-    assert page.get_by_text("No touched row has such a token.").is_visible()
+    assert page.get_by_text("No row of this step has such a token.").is_visible()
 
 
 def test_tree_rows_and_text_highlight_each_other(page):

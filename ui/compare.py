@@ -43,7 +43,8 @@ def variation(text: str, base: Request) -> Request:
         SettingsError: the text names no setting or a value out of range, or changes nothing.
     """
     settings, more = {}, {}
-    for part in text.split(","):
+    # Whoever types a label of the list means what it stands for.
+    for part in dict(choices()).get(text, text).split(","):
         key, _, value = " ".join(part.split()).partition(" ")
         key = key.lower().replace("-", "_")
         if key in ("hot", "cold") and not value:
