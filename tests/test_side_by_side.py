@@ -15,8 +15,11 @@ import viz_runs
 from hand_runs import LETTERS, A, B, C, D, E, run, step
 from test_alignment import OTHER, X, Y, Z, of_two, told
 
+import viz
 from tr_core import cli
+from tr_core.__main__ import load_html
 from tr_core.alignment import align
+from tr_core.errors import CompareError
 from tr_core.side_by_side import COLUMNS, as_text, positions_csv, texts_sentence
 
 ROOT = Path(__file__).parents[1]
@@ -165,3 +168,32 @@ def test_runs_without_a_token_are_no_fault():
     assert positions_csv(traces, align(traces)).splitlines() == [",".join(COLUMNS)]
     one = [run([A]), run([A], step([], [B], root=A))]
     assert "0 tokens; there ended: token_recycling." in as_text(one, align(one))
+
+
+def test_curves_and_lanes_as_figures():
+    figure = viz.passes_by_position([X, Y])
+    assert [(line.name, tuple(line.x), tuple(line.y)) for line in figure.data] == [
+        ("token_recycling", (0, 1, 2, 3, 4, 5, 6), (0, 1, 1, 1, 2, 3, 3)),
+        ("none", (0, 1, 2, 3, 4, 5, 6), (0, 1, 2, 3, 4, 5, 6)),
+    ]
+    assert len({line.line.dash for line in figure.data}) == 2
+    assert not figure.layout.shapes
+    assert viz.passes_by_position([X, OTHER]).layout.shapes[0].x0 == 2, "the first difference"
+    accepted, bonus = viz.steps_by_position([X, Z]).data
+    assert list(zip(accepted.y, accepted.base, accepted.x, strict=True)) == [
+        ("token_recycling", 0.5, 2), ("token_recycling", 4.5, 1),
+        ("token_recycling (2)", 1.5, 1), ("token_recycling (2)", 3.5, 2),
+    ]  # fmt: skip
+    assert list(zip(bonus.base, bonus.x, strict=True)) == [(2.5, 1), (3.5, 1), (5.5, 1), (0.5, 1), (2.5, 1), (5.5, 1)]
+    assert accepted.hovertext[0] == "step 1: “b” “c”, accepted"
+    assert accepted.marker.pattern.shape != bonus.marker.pattern.shape
+    hostile = [told(t, model=m) for t, m in ((X, "<b>$x$"), (Y, "</b>"))]
+    assert "<b" not in str([f.to_dict() for f in (viz.steps_by_position(hostile), viz.passes_by_position(hostile))])
+
+
+def test_runs_travel_as_one_page(saved, tmp_path, capsys):
+    out = tmp_path / "c.html"
+    assert cli.main(["compare-traces", *saved, "--html", str(out)], load_html=load_html) == 0
+    assert out.read_text(encoding="utf-8") == viz.to_html([X, Y, Z])
+    with pytest.raises(CompareError, match="another prompt"):
+        viz.to_html([X, viz_runs.tiny_run()])

@@ -2,6 +2,7 @@
 
 from viz.analysis import analysis_record
 from viz.assets import PLOTLY, STATIC, STYLES
+from viz.comparefigures import passes_by_position, steps_by_position
 from viz.explorer import (
     PHASES,
     batch,
@@ -58,6 +59,7 @@ __all__ = [
     "matrix_over_time",
     "most_rewritten_rows",
     "offer_record",
+    "passes_by_position",
     "progress_record",
     "reset_record",
     "run_name",
@@ -65,6 +67,7 @@ __all__ = [
     "sliding_mat",
     "start_record",
     "step_record",
+    "steps_by_position",
     "time_per_phase",
     "to_html",
     "token_ids",
