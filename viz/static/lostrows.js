@@ -13,7 +13,7 @@ import { WORDS } from "./strings.js";
  */
 
 /** More are not listed; the head tells how many there are. */
-const LISTED = 200;
+const LOSSES_LISTED = 200;
 
 /**
  * Tokens meant by a text: those that are it, white space aside, or else those that have it in them.
@@ -62,7 +62,7 @@ export function createLostRows(state, player) {
     const only = new Set(losses.map((loss) => loss.token)).size === 1 ? label(losses[0].token) : state.filter.trim();
     setText(head, WORDS.lostHead(only, losses.length));
     list.setAttribute("aria-label", head.textContent ?? "");
-    buttons = losses.slice(0, LISTED).map((loss) => {
+    buttons = losses.slice(0, LOSSES_LISTED).map((loss) => {
       const button = makeButton("tr-lost-row", WORDS.lostRow(loss.step, label(loss.row)));
       button.title = WORDS.lostHint(label(loss.row), label(loss.token), loss.step);
       button.dataset.lost = String(loss.row);
