@@ -113,7 +113,7 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
                 saved = gr.UploadButton("Open a saved run", size="sm", file_types=[".json"])
                 save_run = gr.Button("Save this run", size="sm")
                 save_page = gr.Button("Save as a web page", size="sm")
-                with gr.Row(elem_classes="tr-buttons"):
+                with gr.Row(elem_classes="tr-small-buttons"):
                     save_steps = gr.Button("Steps as CSV", size="sm", min_width=50)
                     save_nodes = gr.Button("Nodes as CSV", size="sm", min_width=50)
                 save_matrix = gr.Button("Save its matrix", size="sm")

@@ -13,6 +13,13 @@ import(new URL("tr/explorer.js", root.replace(/[?#].*$/, "").replace(/\\/?$/, "/
   explorer = module.mount(element.querySelector("#tr-explorer-host"), { onRequest: ask });
   early.forEach((value) => explorer.receive(value));
 });
+// A file that is too large would be sent for nothing, and Gradio would not say why it comes to nothing.
+document.addEventListener("change", (event) => {
+  const files = event.target instanceof HTMLInputElement && event.target.closest("#tr-controls") && event.target.files;
+  if (!explorer || !files || !files.length || explorer.mayTake([...files])) return;
+  event.stopImmediatePropagation();
+  event.target.value = "";
+}, true);
 function ask(request) {
   if (request.type === "example") trigger("input", { example: request.name });
   if (request.type === "kept") trigger("select", { run: request.run, shown: request.shown });

@@ -5,6 +5,13 @@ import { MOST_RUNS } from "./align.js";
 import { make } from "./dom.js";
 import { WORDS } from "./strings.js";
 
+/** Why files are not worth sending, in a sentence; null if they are. @param {File[]} files @param {number} largest bytes */
+export function refusalOfFiles(files, largest) {
+  if (!files.length || files.length > MOST_RUNS) return WORDS.dropFew(MOST_RUNS);
+  const tooLarge = files.find((file) => file.size > largest);
+  return tooLarge ? WORDS.dropTooLarge(tooLarge.name, Math.round(tooLarge.size / 1e6), Math.round(largest / 1e6)) : null;
+}
+
 /**
  * @param {HTMLElement} root
  * @param {{take: (files: File[]) => void, refuse: (sentence: string) => void, largest: () => number}} parts
@@ -40,10 +47,9 @@ export function listenToDrops(root, { take, refuse, largest }) {
     const content = event.dataTransfer;
     if (!content || !isOver(event)) return;
     const files = [...content.files];
-    const tooLarge = files.find((file) => file.size > largest());
     const folder = [...content.items].some((item) => item.webkitGetAsEntry?.()?.isDirectory);
-    if (!files.length || files.length > MOST_RUNS || folder) refuse(WORDS.dropFew(MOST_RUNS));
-    else if (tooLarge) refuse(WORDS.dropTooLarge(tooLarge.name, Math.round(tooLarge.size / 1e6), Math.round(largest() / 1e6)));
+    const sentence = folder ? WORDS.dropFew(MOST_RUNS) : refusalOfFiles(files, largest());
+    if (sentence) refuse(sentence);
     else take(files);
   }
 

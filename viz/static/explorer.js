@@ -5,7 +5,7 @@
  */
 
 import { make } from "./dom.js";
-import { listenToDrops } from "./drop.js";
+import { listenToDrops, refusalOfFiles } from "./drop.js";
 import { createBanner, createHeader } from "./header.js";
 import { createEmpty, createHelp } from "./help.js";
 import { createInspector } from "./inspector.js";
@@ -225,6 +225,12 @@ export function mount(element, { onRequest } = {}) {
       if (!text) return;
       const content = JSON.parse(text);
       for (const record of Array.isArray(content) ? content : [content]) take(record);
+    },
+    /** Whether files that were chosen outside may be sent; a sentence tells why not. @param {File[]} files */
+    mayTake(files) {
+      const sentence = refusalOfFiles(files, largestFile);
+      if (sentence) player.setError(sentence);
+      return !sentence;
     },
     destroy() {
       cancelAnimationFrame(frame);
