@@ -17,11 +17,11 @@ import { createTable } from "./tables.js";
  */
 
 const LISTED = 12;
-const TALLEST = 330;
+const TALLEST_MAP = 330;
 const [SMALLEST_DOT, LARGEST_DOT] = [1.5, 12];
 /** Steps after which a row counts as old. */
 const OLD = 20;
-const LONGEST_NAME = 16;
+const LISTED_NAME = 16;
 
 /** @param {State} state @param {Player} player @returns {import("./panels.js").Panel} */
 export function createMatrixMapPanel(state, player) {
@@ -86,7 +86,7 @@ export function createMatrixMapPanel(state, player) {
   function drawMap(run, lives) {
     const width = window.clientWidth;
     const vocabulary = run.info.vocab;
-    dot = Math.max(SMALLEST_DOT, Math.min(LARGEST_DOT, Math.sqrt((width * TALLEST) / vocabulary)));
+    dot = Math.max(SMALLEST_DOT, Math.min(LARGEST_DOT, Math.sqrt((width * TALLEST_MAP) / vocabulary)));
     across = Math.max(1, Math.floor(width / dot));
     const height = Math.ceil(vocabulary / across) * dot;
     const sharp = devicePixelRatio || 1;
@@ -148,7 +148,7 @@ export function createMatrixMapPanel(state, player) {
   /** @param {Run} run @param {{token: number, writes: number, lost: number, last: number}[]} now @param {import("./rowlives.js").Loss[]} losses */
   function drawLists(run, now, losses) {
     const ids = found(run);
-    const name = (/** @type {number} */ token) => `“${clip(tokenOf(run, token).label, LONGEST_NAME)}”`;
+    const name = (/** @type {number} */ token) => `“${clip(tokenOf(run, token).label, LISTED_NAME)}”`;
     const listed = now
       .filter((row) => row.writes && (!ids || ids.has(row.token)))
       .sort((a, b) => b.lost - a.lost || b.writes - a.writes || a.token - b.token)
@@ -210,7 +210,7 @@ export function createMatrixMapPanel(state, player) {
     player.point(null);
   });
   canvas.addEventListener("click", () => {
-    if (state.run && pointed !== null && history.of(state.run).lives.has(pointed)) markRow(pointed, `“${clip(tokenOf(state.run, pointed).label, LONGEST_NAME)}”`);
+    if (state.run && pointed !== null && history.of(state.run).lives.has(pointed)) markRow(pointed, `“${clip(tokenOf(state.run, pointed).label, LISTED_NAME)}”`);
   });
   const watcher = new ResizeObserver(() => state.panel === "matrix-map" && player.refresh());
   watcher.observe(window);

@@ -153,6 +153,7 @@ export const WORDS = {
     ["↑ ↓", "one phase back or on"],
     ["Home End", "first or last step"],
     ["J K", "next or previous node"],
+    ["N P", "next or previous step that a panel has marked"],
     ["?", "this help"],
     ["Esc", "close, or let go of the selected node"],
   ],
