@@ -197,7 +197,7 @@ def test_without_a_network_it_steps_and_explains(saved):
 
 @pytest.mark.browser
 def test_without_a_network_every_panel_works(saved):
-    """Used, not only opened: something of each leads somewhere. The fixture notes requests and the policy's refusals."""
+    """Used, not only opened. The fixture notes requests, and what the policy refused."""
     page = saved(telling_run())
 
     def use(panel, selector, step, phase="accept"):

@@ -65,6 +65,7 @@ export function createAttentionPanel(state, player) {
   let drawn = "";
   let told = "";
   let cell = 0;
+  let width = 0;
   const left = POSITIONS + BRACKETS;
   const tree = left + PREFIX + PREFIX_GAP;
 
@@ -76,7 +77,7 @@ export function createAttentionPanel(state, player) {
   /** @param {Step} shown */
   function drawMask(shown) {
     const count = shown.ids.length;
-    const room = Math.max(60, window.clientWidth - tree - TAIL - 2);
+    const room = Math.max(60, width - tree - TAIL - 2);
     cell = Math.max(SMALLEST_CELL, Math.min(LARGEST_CELL, TALLEST_MASK / count, room / count));
     const size = count * cell;
     for (const [name, value] of Object.entries({ width: tree + size + TAIL, height: HEAD + size + 2 })) svg.setAttribute(name, String(value));
@@ -173,7 +174,7 @@ export function createAttentionPanel(state, player) {
     player.shiftNode(by);
   });
   const watcher = new ResizeObserver(() => {
-    drawn = "";
+    width = window.clientWidth;
     if (step && state.panel === "attention") player.refresh();
   });
   watcher.observe(window);
@@ -185,8 +186,8 @@ export function createAttentionPanel(state, player) {
     draw() {
       const run = /** @type {Run} */ (state.run);
       step = run.steps[state.step - 1] ?? null;
-      if (!step || !window.clientWidth) return;
-      const key = `${run.id} ${state.step} ${window.clientWidth}`;
+      if (!step || !width) return;
+      const key = `${run.id} ${state.step} ${width}`;
       if (key !== drawn) {
         drawn = key;
         drawMask(step);
