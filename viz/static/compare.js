@@ -176,11 +176,16 @@ export function createComparePanel(state, player, onRequest) {
       const { place, line } = follow();
       lanes.mark(place, line ?? null, position);
       curves.mark(position);
+    },
+    settle() {
+      if (!found || state.kept.length < 2) return;
+      lanes.settle(position);
       trees.draw(state.kept, found, position);
     },
     destroy() {
       lanes.destroy();
       curves.destroy();
+      trees.destroy();
     },
   };
 }

@@ -149,6 +149,10 @@ export function createLanes(chosen) {
     mark(run, line, position) {
       now.setAttribute("d", line && line.last >= line.first ? bracket(line, TOP + run * height) : "");
       column.setAttribute("x", String((position - 1) * CELL));
+    },
+
+    /** Follow the position, once everything is drawn. @param {number} position */
+    settle(position) {
       if (position !== seen) this.show(position);
       seen = position;
     },

@@ -24,14 +24,22 @@ export function createCompareTrees() {
   /** @type {ReturnType<typeof createMini>[]} */
   let minis = [];
   let drawn = "";
+  /** @type {() => void} */
+  let again = () => {};
+  const watcher = new ResizeObserver(() => {
+    drawn = "";
+    again();
+  });
+  watcher.observe(element);
 
   return {
     element,
     /** @param {Run[]} runs @param {Alignment} found @param {number} position */
     draw(runs, found, position) {
-      const key = `${runs.map((run) => run.id).join("|")} ${position} ${grid.clientWidth} ${found.lanes.map((lane) => lane.tokens.length)}`;
+      const key = `${runs.map((run) => run.id).join("|")} ${position} ${found.lanes.map((lane) => lane.tokens.length)}`;
       if (key === drawn) return;
       drawn = key;
+      again = () => this.draw(runs, found, position);
       while (minis.length < runs.length) minis.push(createMini());
       grid.dataset.runs = String(runs.length);
       grid.replaceChildren(...minis.slice(0, runs.length).map((mini) => mini.element));
@@ -40,6 +48,7 @@ export function createCompareTrees() {
       setText(title, token === undefined ? "" : WORDS.compareTreesAt(position, tokenOf(runs[whole], token).full));
       runs.forEach((run, i) => minis[i].draw(run, LETTERS[i], stepAt(found.lanes[i], position)));
     },
+    destroy: () => watcher.disconnect(),
   };
 }
 

@@ -23,6 +23,7 @@ import { WORDS } from "./strings.js";
  * @property {string} title on its tab
  * @property {HTMLElement} element
  * @property {() => void} draw called after every change while it is open; cheap where nothing of it has changed
+ * @property {() => void} [settle] called after everything is drawn, for what needs to know how wide it has become
  * @property {() => void} [destroy]
  */
 
@@ -105,6 +106,7 @@ export function createPanels(state, player, onRequest) {
     settle() {
       if (unsettled) card.scrollIntoView({ block: "nearest" });
       unsettled = false;
+      if (state.run?.steps.length) panels.find((panel) => panel.name === state.panel)?.settle?.();
     },
     destroy() {
       for (const panel of panels) panel.destroy?.();
