@@ -110,6 +110,12 @@ def test_the_first_difference_and_how_near_the_two_best_were():
     assert align([other, Y]).jumps == (Jump(0, 1, 1, 2, (1, 2), 1),)
 
 
+def test_runs_that_wrote_the_same_are_told_where_not_all_did():
+    assert align([X, OTHER, Y, OTHER]).alike == ((0, 2), (1, 3))
+    assert align([X, OTHER]).alike == ()
+    assert align([X, Y]).alike == ()
+
+
 def test_what_the_record_does_not_tell_is_none():
     bare = msgspec.structs.replace(
         OTHER.steps[1], candidates=((9,), (A,), (A,)), probabilities=((0.4,), (0.9,), (0.9,))

@@ -146,6 +146,7 @@ class Alignment(msgspec.Struct, frozen=True):
         shared: positions, from 1 on, at which all runs have the same token.
         verdict: ``equal`` · ``beginning``, the shorter texts are beginnings of the longest · ``different``.
         difference: the first one, or None if all are equal.
+        alike: where not all are equal, groups of runs that wrote the same from beginning to end.
         may_differ: those of ``TEXT_FACTS`` in which the runs differ, so that other texts are no fault.
         jumps: the largest, by gain, then by place.
         leads: of each run that ever was ahead of all others, where it was most.
@@ -156,6 +157,7 @@ class Alignment(msgspec.Struct, frozen=True):
     shared: int
     verdict: Verdict
     difference: Difference | None
+    alike: tuple[tuple[int, ...], ...]
     may_differ: tuple[str, ...]
     jumps: tuple[Jump, ...]
     leads: tuple[Lead, ...]
@@ -182,6 +184,7 @@ def align(traces: Sequence[RunTrace]) -> Alignment:
         shared=shared,
         verdict=verdict,
         difference=None if verdict == "equal" else Difference(shared + 1, _chosen(traces, lanes, shared)),
+        alike=() if verdict == "equal" else _alike(texts),
         may_differ=tuple(key for key in TEXT_FACTS if len({f[key] for f in listed}) > 1),
         jumps=_jumps(lanes, shared),
         leads=_leads(lanes, shared),
@@ -264,6 +267,13 @@ def _lane(name: str, trace: RunTrace) -> Lane:
 def _shared(texts: Sequence[Sequence[int]]) -> int:
     together = zip(*texts, strict=False)
     return next((n for n, tokens in enumerate(together) if len(set(tokens)) > 1), min(map(len, texts)))
+
+
+def _alike(texts: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for run, text in enumerate(texts):
+        groups.setdefault(text, []).append(run)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 
 def _one_goes_on(texts: Sequence[Sequence[int]]) -> bool:
