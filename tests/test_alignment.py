@@ -7,8 +7,9 @@ import pytest
 import viz_runs
 from hand_runs import A, B, C, D, E, F, run, step
 
-from tr_core.alignment import Chosen, Jump, LaneStep, Lead, align, facts, names
+from tr_core.alignment import Chosen, Jump, LaneStep, Lead, align
 from tr_core.errors import CompareError
+from tr_core.naming import facts, names
 from tr_core.templates import chain
 
 
