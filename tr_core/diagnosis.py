@@ -20,8 +20,8 @@ A drafter that grows its own trees tells what it knew at the end node (``StepTra
 token that the model chose stood below the end node, and had the draft from there on gone on through the rows as they
 were, at any rank, down to its tree's last level (for ``depth_limit``: below it). Along the true text all rows are
 recorded, so this is exact for one step, where drafts come from these rows alone. It is not additive: what one step
-gains, its followers no longer can; the replays of ``tr_core.replay`` count whole runs instead. Where nothing is known of
-rows, or drafts come from more than these, only the one token is counted.
+gains, its followers no longer can; the replays of ``tr_core.replay`` count whole runs instead. Where nothing is known
+of rows, or drafts come from more than these, only the one token is counted.
 """
 
 from __future__ import annotations
