@@ -26,7 +26,7 @@ from tr_core.static_run import NoStaticStep, StaticRun
 from tr_core.strict import Settled, Strict
 from tr_core.target import Draft, Target
 from tr_core.trace import BudgetChoice, StepTrace, Timing
-from tr_core.tree import DraftTree, TreeTemplate
+from tr_core.tree import MAX_K, DraftTree, TreeTemplate
 from tr_core.verify import Verdict, walk
 from tr_core.watch import Watch
 
@@ -304,6 +304,8 @@ class Session:
 
     def _fixed_template(self) -> TreeTemplate:
         tree, k = self.settings.tree, self.settings.k
+        if self._entry.grows:
+            k = MAX_K  # of a tree only the number of nodes counts
         if isinstance(tree, TreeTemplate):
             tree.check_k(k)
             return tree
