@@ -24,6 +24,7 @@ RUNS = {
     "sampled": {"temperature": 0.8, "seed": 3},
     "strict": {"strict": True},
     "static": {"capture": "on"},
+    "dynamic": {"drafter": "token_recycling_dynamic", "tree": "auto"},
 }
 GENERATE = {"max_new_tokens": 20, "eos_token_id": None, "repetition_penalty": 1.2}
 OURS = {"custom_generate": token_recycling, "tree": "small-8"}

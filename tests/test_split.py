@@ -153,7 +153,7 @@ def two(folder, tmp_path_factory):
 def test_two_processes_write_what_one_writes(two, whole, folder):
     (first, second), _ = two
     assert first["processes"] == second["processes"] == 2
-    for name in ("greedy", "sampled", "strict", "static", "auto", "cost", "plain", "ours"):
+    for name in ("greedy", "sampled", "strict", "static", "dynamic", "auto", "cost", "plain", "ours"):
         assert first[name] == second[name], name
     target = wrap(whole, tiny.byte_tokenizer(), str(folder))
     for name, settings in {
@@ -209,6 +209,22 @@ def test_splits_that_make_no_sense_are_refused(folder, options, words):
     with pytest.raises(TokenRecyclingError) as told:
         load_target(str(folder), **options)
     assert words in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("family", "processes", "words"),
+    [
+        ("gpt2", "2", "no plan to cut the layers of the family “gpt2”"),
+        ("llama", "4", "2 key and value heads cannot be shared out evenly among 4 processes"),
+    ],
+)
+def test_models_whose_layers_cannot_be_cut_are_refused_before_loading(tmp_path, monkeypatch, family, processes, words):
+    tiny.config(family).save_pretrained(tmp_path)  # no weights are there, so that loading them would fail
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "0")
+    monkeypatch.setenv("WORLD_SIZE", processes)
+    with pytest.raises(TokenRecyclingError, match=words):
+        load_target(str(tmp_path), tensor_parallel=True)
 
 
 def test_a_split_by_layers_says_when_accelerate_is_missing(folder, monkeypatch):

@@ -9,9 +9,14 @@ import sys
 _SET_BY_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
+def processes() -> int:
+    """How many processes torchrun started; 1 without it."""
+    return int(os.environ["WORLD_SIZE"]) if all(name in os.environ for name in _SET_BY_TORCHRUN) else 1
+
+
 def together() -> bool:
     """Whether torchrun started several processes."""
-    return all(name in os.environ for name in _SET_BY_TORCHRUN) and int(os.environ["WORLD_SIZE"]) > 1
+    return processes() > 1
 
 
 def number() -> int:

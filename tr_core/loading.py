@@ -28,7 +28,7 @@ from tr_core.hf_target import HFTarget, Loaded
 from tr_core.masks import MaskMaker
 from tr_core.model_files import first_line
 from tr_core.peers import Peers
-from tr_core.placement import DeviceMap, check_split, entry_device, is_split, loading_options, places
+from tr_core.placement import DeviceMap, check_plan, check_split, entry_device, is_split, loading_options, places
 from tr_core.probe import probe
 from tr_core.speed import quicker
 from tr_core.vocabulary import TokenizerVocabulary
@@ -212,6 +212,8 @@ def load_target(
     folder = model_files.locate(model, allow_download=allow_download)
     with quiet():
         config = model_files.read_config(folder, model)
+        if tensor_parallel:
+            check_plan(config)
         implementation = choose_attention(attention, config, family_of(config))
         model_files.check_weights(folder, model)
         model_files.check_tokenizer(folder, model)

@@ -7,10 +7,10 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from tr_core import launch
-from tr_core.errors import ModelError, SettingsError
+from tr_core.errors import ModelError, SettingsError, UnsupportedModelError
 from tr_core.peers import Peers
 
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
@@ -47,6 +47,25 @@ def check_split(device_map: DeviceMap | None, tensor_parallel: bool, device: str
         _check_map(device_map)
     if find_spec("accelerate") is None:
         raise ModelError("Splitting a model by layers needs the package accelerate: pip install accelerate.")
+
+
+def check_plan(config: PreTrainedConfig) -> None:
+    """Refuse to cut the layers of a model over processes if transformers does not know how.
+
+    Raises:
+        UnsupportedModelError: it has no plan for this family, or the key and value heads cannot be shared out evenly.
+    """
+    if not getattr(config, "base_model_tp_plan", None):
+        raise UnsupportedModelError(
+            f"transformers has no plan to cut the layers of the family “{config.model_type}” over processes: split the "
+            "model by layers, with --device-map auto and without torchrun."
+        )
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    if heads % launch.processes():
+        raise UnsupportedModelError(
+            f"{heads} key and value heads cannot be shared out evenly among {launch.processes()} processes: start a "
+            f"number of processes that divides {heads}."
+        )
 
 
 def loading_options(device_map: DeviceMap | None, tensor_parallel: bool) -> dict[str, Any]:
