@@ -249,7 +249,7 @@ class Session:
         watch.lap()
         if self.budget is not None and entry.has_matrix:
             known = self.drafter.matrix.known(choices)
-        near = self._strict.near(logits) if self._strict else None
+        near = self.target.agree(self._strict.near(logits)) if self._strict else None
         rows = updates if traced or known is not None else None
         return draft.template, Readout(draft, choices, near, candidates, probabilities, rows, known)
 
