@@ -1,4 +1,4 @@
-"""The command line: ``python -m tr_core run | compare | diagnose | models | drafters | trees``. See design.md §6.
+"""The command line: ``python -m tr_core run | compare | diagnose | compare-traces | …``. See design.md §6.
 
 Results go to stdout, one line of error to stderr. Exit status 2 is bad input, 1 a failure. Under torchrun each layer of
 the model is cut over the processes; the first of them speaks and writes files, the others only count.
@@ -21,7 +21,8 @@ from tr_core.settings import CAPTURES, Settings
 from tr_core.trace import RunTrace
 
 BAD_INPUT, FAILURE = 2, 1
-LoadHtml = Callable[[], Callable[[RunTrace], str]]
+ToHtml = Callable[[RunTrace | Sequence[RunTrace]], str]
+LoadHtml = Callable[[], ToHtml]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -63,7 +64,9 @@ def _fail(error: object, status: int) -> int:
 
 def _parser() -> _Parser:
     parser = _Parser(prog="python -m tr_core", description="Token Recycling: lossless speculative decoding.")
-    commands = parser.add_subparsers(required=True, metavar="run | compare | diagnose | models | drafters | trees")
+    commands = parser.add_subparsers(
+        required=True, metavar="run | compare | diagnose | compare-traces | models | drafters | trees"
+    )
 
     run = commands.add_parser("run", help="decode one prompt")
     run.set_defaults(command=_run)
@@ -98,6 +101,13 @@ def _parser() -> _Parser:
     diagnose.add_argument("--csv", metavar="F", help="save a table with one line a step")
     diagnose.add_argument("--nodes-csv", metavar="F", help="save a table with one line a node")
     diagnose.add_argument("--json", action="store_true", help="the last line of stdout is one JSON object")
+
+    beside = commands.add_parser("compare-traces", help="two to four recorded runs of one prompt, side by side")
+    beside.set_defaults(command=_compare_traces)
+    beside.add_argument("traces", nargs="+", metavar="TRACE.json", help="files that run --trace wrote")
+    beside.add_argument("--csv", metavar="F", help="save a table with one line a position and run")
+    beside.add_argument("--html", metavar="F", help="save the comparison as one web page that works offline")
+    beside.add_argument("--json", action="store_true", help="the last line of stdout is one JSON object")
 
     for name, command, summary in (
         ("models", _models, "models that come along or are known to work"),
@@ -140,7 +150,7 @@ def _add_decoding(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-prompt-rows", action="store_true", help="fill no matrix rows from the prompt")
 
 
-def _load_html(args: argparse.Namespace) -> Callable[[RunTrace], str] | None:
+def _load_html(args: argparse.Namespace) -> ToHtml | None:
     if args.html is None:
         return None
     if args.load_html is None:
@@ -273,6 +283,27 @@ def _diagnose(args: argparse.Namespace) -> int | None:
         print(json.dumps(report.as_json(trace, found)))
     else:
         print(report.as_text(trace, found, each_step=args.steps))
+    return None
+
+
+def _compare_traces(args: argparse.Namespace) -> int | None:
+    from tr_core import side_by_side
+    from tr_core.alignment import align
+    from tr_core.trace import read_trace
+
+    for path in (args.csv, args.html):
+        _check_writable(path)
+    to_html = _load_html(args)
+    traces = [read_trace(Path(path)) for path in args.traces]
+    found = align(traces)
+    if args.csv:
+        Path(args.csv).write_text(side_by_side.positions_csv(traces, found), encoding="utf-8", newline="")
+    if to_html is not None:
+        Path(args.html).write_text(to_html(traces), encoding="utf-8")
+    if args.json:
+        print(json.dumps(side_by_side.as_json(traces, found)))
+    else:
+        print(side_by_side.as_text(traces, found))
     return None
 
 

@@ -19,16 +19,17 @@ import gzip
 import hashlib
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
 
+from tr_core.alignment import align
 from tr_core.trace import RunTrace
 from viz.analysis import analysis_record
 from viz.assets import PLOTLY, STATIC, STYLES
-from viz.explorer import batch, run_record, view_record
+from viz.explorer import batch, compare_record, run_name, run_record, view_record
 
 ENTRY = "saved.js"
 EXCERPT = 160
@@ -62,8 +63,14 @@ sent.</p></noscript>
 """
 
 
-def to_html(trace: RunTrace) -> str:
-    """A whole run as one page, opened at its first step."""
+def to_html(runs: RunTrace | Sequence[RunTrace]) -> str:
+    """A whole run as one page, opened at its first step; or two to four runs of one prompt, side by side.
+
+    Raises:
+        CompareError: several runs that do not belong together.
+    """
+    traces = [runs] if isinstance(runs, RunTrace) else list(runs)
+    trace = traces[0] if len(traces) == 1 else _comparable(traces)
     script, plotly = bundle(), _plotly()
     style = "".join((STATIC / name).read_text(encoding="utf-8") for name in (*STYLES, "saved.css"))
     title, summary = _title(trace), _summary(trace)
@@ -73,10 +80,30 @@ def to_html(trace: RunTrace) -> str:
         title=html.escape(title),
         style=style,
         summary=html.escape(summary),
-        record=_packed(batch([run_record(trace), analysis_record(trace), view_record(1)])),
+        record=_packed(batch(_records(traces))),
         plotly=plotly.packed,
         script=script,
     )
+
+
+def _comparable(traces: Sequence[RunTrace]) -> RunTrace:
+    align(traces)
+    return traces[0]
+
+
+def _records(traces: Sequence[RunTrace]) -> Iterator[str]:
+    """The first run, and the others beside it if there are more."""
+    names: list[str] = []
+    for trace in traces:
+        name = run_name(trace)
+        names.append(f"{name}-{len(names)}" if name in names else name)  # one run may be there twice
+    named = list(zip(traces, names, strict=True))
+    yield run_record(*named[0])
+    if len(traces) > 1:
+        yield compare_record(named[1:], known=[named[0][1]])
+    for trace, name in named:
+        yield analysis_record(trace, name)
+    yield view_record(1)
 
 
 def bundle(entry: str = ENTRY, folder: Path = STATIC) -> str:

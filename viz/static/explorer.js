@@ -5,7 +5,7 @@
  */
 
 import { make } from "./dom.js";
-import { listenToDrops } from "./drop.js";
+import { listenToDrops, refusalOfFiles } from "./drop.js";
 import { createBanner, createHeader } from "./header.js";
 import { createEmpty, createHelp } from "./help.js";
 import { createInspector } from "./inspector.js";
@@ -26,9 +26,11 @@ const ROOT_ID = "tr-explorer";
 /**
  * @param {HTMLElement} element where the explorer goes
  * @param {{onRequest?: (request: Request) => void}} [options]
- *   `onRequest` is told where the reader is, whenever that changes; and the wish to see a recorded example, or a run
- *   in a file. Without it there is nobody to ask: examples and files are not offered.
- * @typedef {{type: "view", run: string, step: number, phase: string} | {type: "example", name: string} | {type: "file", file: File}} Request
+ *   `onRequest` is told where the reader is, whenever that changes, which runs lie side by side and which of them is
+ *   shown; and the wish to see a recorded example, or runs in files, or to save a comparison. Without it there is
+ *   nobody to ask: examples and files are not offered.
+ * @typedef {{type: "view", run: string, step: number, phase: string} | {type: "example", name: string} | {type: "files", files: File[]}
+ *   | {type: "kept", run: string, shown: boolean} | {type: "save comparison", format: string, runs: string[]}} Request
  */
 export function mount(element, { onRequest } = {}) {
   addStyle();
@@ -49,7 +51,7 @@ export function mount(element, { onRequest } = {}) {
   const steps = createStepsPanel(state, player);
   const tree = createTreePanel(state, player);
   const text = createTextPanel(state, player);
-  const cards = createPanels(state, player);
+  const cards = createPanels(state, player, onRequest);
   const regions = [header, banner, text, tree, createMatrixPanel(state, player), createInspector(state), steps];
   const empty = createEmpty((name) => onRequest?.({ type: "example", name }));
   const live = make("div", "tr-only-heard");
@@ -107,36 +109,71 @@ export function mount(element, { onRequest } = {}) {
     onRequest?.({ type: "view", run: run.id, step: state.step, phase: state.phase });
   }
 
+  /** The run that was started last: it goes on while the reader looks at another. @type {Run | null} */
+  let started = null;
+
+  /** @param {string} id @returns {Run | null} */
+  function runOf(id) {
+    return [state.run, started, ...state.kept].find((run) => run?.id === id) ?? null;
+  }
+
+  /** A run that comes whole. @param {any} record */
+  function wholeRun(record) {
+    const run = openRun(record.run, record.start);
+    run.recorded = record.name ?? "";
+    for (const step of record.steps) addStep(run, step);
+    endRun(run, record.end);
+    return run;
+  }
+
   /** @param {any} record */
   function take(record) {
     const current = state.run;
-    const known = current !== null && record.run === current.id;
+    const known = runOf(record.run);
     switch (record.type) {
       case "start":
         player.setError(null);
-        if (!known) player.open(openRun(record.run, record));
+        if (known) break;
+        started = openRun(record.run, record);
+        player.open(started);
         break;
       case "step":
-        if (!known || !addStep(current, record)) break;
+        if (!known || !addStep(known, record)) break;
         player.setError(null);
-        player.added();
+        if (known === current) player.added();
+        else player.refresh();
         break;
       case "end":
-        if (known) endRun(current, record);
+        if (known) endRun(known, record);
+        // What was remembered of it while it went on was not all.
+        if (known && state.kept.includes(known)) onRequest?.({ type: "kept", run: known.id, shown: known === current });
         player.refresh();
         break;
-      case "run": {
+      case "run":
         player.setError(null);
-        if (known && current.steps.length >= record.steps.length && current.end) break;
-        const run = openRun(record.run, record.start);
-        run.recorded = record.name ?? "";
-        for (const step of record.steps) addStep(run, step);
-        endRun(run, record.end);
-        player.open(run);
+        if (!known?.end || known.steps.length < record.steps.length) player.open(wholeRun(record));
+        else if (known !== current) player.open(known);
         break;
-      }
+      case "compare":
+        player.setError(null);
+        if (record.anew) player.keepOnly([]);
+        for (const id of record.known) {
+          const run = runOf(id);
+          if (run) player.keep(run);
+        }
+        for (const content of record.runs) {
+          const run = runOf(content.run) ?? wholeRun(content);
+          if (!state.run) player.open(run);
+          player.keep(run);
+        }
+        player.openPanel("compare");
+        break;
+      case "progress":
+        player.setMaking(record.words === null ? null : record);
+        break;
       case "analysis":
-        if (known && learnAnalysis(current, record)) player.analysed();
+        if (!known || !learnAnalysis(known, record)) break;
+        if (known === current) player.analysed();
         break;
       case "view":
         look(record);
@@ -150,6 +187,7 @@ export function mount(element, { onRequest } = {}) {
         break;
       case "reset":
         player.setError(null);
+        started = null;
         player.open(null);
         break;
     }
@@ -165,7 +203,7 @@ export function mount(element, { onRequest } = {}) {
 
   let largestFile = Infinity;
   const stopDrops = onRequest && listenToDrops(root, {
-    take: (file) => onRequest({ type: "file", file }),
+    take: (files) => onRequest({ type: "files", files }),
     refuse: (sentence) => player.setError(sentence),
     largest: () => largestFile,
   });
@@ -187,6 +225,12 @@ export function mount(element, { onRequest } = {}) {
       if (!text) return;
       const content = JSON.parse(text);
       for (const record of Array.isArray(content) ? content : [content]) take(record);
+    },
+    /** Whether files that were chosen outside may be sent; a sentence tells why not. @param {File[]} files */
+    mayTake(files) {
+      const sentence = refusalOfFiles(files, largestFile);
+      if (sentence) player.setError(sentence);
+      return !sentence;
     },
     destroy() {
       cancelAnimationFrame(frame);
