@@ -1,19 +1,22 @@
 """The command line: ``python -m tr_core run | compare | diagnose | compare-traces | …``. See design.md §6.
 
-Results go to stdout, one line of error to stderr. Exit status 2 is bad input, 1 a failure.
+Results go to stdout, one line of error to stderr. Exit status 2 is bad input, 1 a failure. Under torchrun each layer of
+the model is cut over the processes; the first of them speaks and writes files, the others only count.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tr_core import catalog, templates
-from tr_core.errors import SettingsError, TokenRecyclingError
+from tr_core import catalog, launch, templates
+from tr_core.errors import ModelError, SettingsError, TokenRecyclingError
 from tr_core.settings import CAPTURES, Settings
 from tr_core.trace import RunTrace
 
@@ -37,16 +40,24 @@ def main(arguments: Sequence[str], load_html: LoadHtml | None = None) -> int:
     """
     try:
         args = _parser().parse_args(arguments, argparse.Namespace(load_html=load_html))
-        return args.command(args) or 0
+        if launch.number() == 0:
+            return args.command(args) or 0
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            return args.command(args) or 0
     except TokenRecyclingError as error:
         return _fail(error, BAD_INPUT)
     except OSError as error:
         return _fail(error, FAILURE)
     except KeyboardInterrupt:
         return _fail("interrupted", FAILURE)
+    finally:
+        launch.leave()
 
 
 def _fail(error: object, status: int) -> int:
+    # Bad input is bad in all processes, and one tells of it; a model or a file may fail in one of them alone.
+    if launch.number() and not isinstance(error, ModelError | OSError):
+        return status
     print("error: " + " ".join(str(error).split()), file=sys.stderr)
     return status
 
@@ -114,6 +125,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", default="auto", help="auto, fast (measured), float32, bfloat16 or float16")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--attention", default="auto", help="auto, sdpa or eager")
+    parser.add_argument(
+        "--device-map",
+        metavar="HOW",
+        help="split the layers: auto, balanced, sequential, or a JSON file (docs/scaling.md)",
+    )
     parser.add_argument("--chat", action="store_true", help="wrap the prompt in the tokenizer's chat template")
 
 
@@ -168,7 +184,26 @@ def _load(args: argparse.Namespace):
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    return load_target(catalog.source(args.model), dtype=args.dtype, device=args.device, attention=args.attention)
+    return load_target(
+        catalog.source(args.model),
+        dtype=args.dtype,
+        device=args.device,
+        attention=args.attention,
+        device_map=_device_map(args.device_map),
+        tensor_parallel=launch.together(),
+    )
+
+
+def _device_map(how: str | None) -> str | dict[str, Any] | None:
+    """The word as it is, or what a JSON file says."""
+    if how is None or not how.endswith(".json"):
+        return how
+    try:
+        return json.loads(Path(how).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise SettingsError(
+            f"The device map “{how}” is no readable JSON file: {' '.join(str(error).split())}."
+        ) from error
 
 
 def _run(args: argparse.Namespace) -> int | None:
@@ -180,6 +215,8 @@ def _run(args: argparse.Namespace) -> int | None:
         _check_writable(path)
     to_html = _load_html(args)
     target = _load(args)
+    if launch.number():
+        args.matrix_out = args.trace = args.html = None
     result = commands.run(
         target, text, settings, chat=args.chat, matrix_in=args.matrix_in, matrix_out=args.matrix_out,
         trace_out=args.trace, html_out=args.html, to_html=to_html, check=args.check,
