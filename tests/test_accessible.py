@@ -9,10 +9,11 @@ from explorer_tab import feed, press
 from hand_runs import telling_run
 
 import viz
+from tr_core.templates import chain
 
 pytestmark = pytest.mark.browser
 
-PANELS = (None, "diagnosis", "metrics", "attention", "matrix-map", "cost", "budget")
+PANELS = (None, "diagnosis", "metrics", "compare", "attention", "matrix-map", "cost", "budget")
 SCHEMES = ("light", "dark")
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
@@ -51,6 +52,19 @@ def test_every_phase_a_selection_marks_and_an_error(open_page, scheme):
         assert faults(page) == []
     feed(page, viz.error_record("There is no such model."))
     assert faults(page) == []
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_runs_side_by_side_and_rows_that_lost_a_token(open_page, scheme):
+    page = open_page(1280, 900, color_scheme=scheme)
+    runs = [viz_runs.toy_run(8, reference_identical=True), viz_runs.toy_run(12, template=chain(3)), telling_run()]
+    feed(page, viz.compare_record([(trace, f"r{n}") for n, trace in enumerate(runs[:2])]))
+    feed(page, viz.progress_record("tree small-16", 3, 64))
+    page.get_by_label("Find a token").fill("the")
+    feed(page)
+    assert faults(page) == []
+    feed(page, viz.run_record(runs[2]), viz.view_record(1, panel="compare"))
+    assert faults(page) == [], "a run that does not lie there, and cannot"
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -79,7 +79,7 @@ function createMini() {
       const told = step ? WORDS.compareTreeHead(number, step.path.length, step.ids.length - 1) : WORDS.compareTreeNone;
       setText(words, told);
       if (!step) return;
-      scroller.setAttribute("aria-label", `${name}: ${told}`);
+      for (const named of [scroller, shapes.element]) named.setAttribute("aria-label", `${name}: ${told}`);
       shapes.fill(step, run);
       const columns = Math.max(step.counts.length, 1 + (step.at?.[0] ?? 0));
       const rows = step.height + FREE_ROWS;
