@@ -15,6 +15,7 @@ import(new URL("tr/explorer.js", root.replace(/[?#].*$/, "").replace(/\\/?$/, "/
 });
 function ask(request) {
   if (request.type === "example") trigger("input", { example: request.name });
+  if (request.type === "lessons") trigger("input", { example: null });
   if (request.type !== "file") return;
   // A dropped file goes the way of a chosen one, so that Gradio's own upload takes and checks it.
   const input = document.querySelector("#tr-drop input[type=file]");

@@ -5,6 +5,7 @@ Every answer of the tour is one of these, read out of the trace. A new fact is a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -70,6 +71,8 @@ STEP_VALUES: Mapping[str, Callable[[RunTrace, StepTrace], str]] = MappingProxyTy
         "rows filled": lambda run, step: str(_rows_seen(run, step.index)),
         "written so far": lambda run, step: str(sum(len(s.emitted) for s in run.steps[: step.index])),
         "rate": lambda run, step: _percent(len(step.path), len(step.tokens) - 1),
+        "passes here": lambda run, step: str(step.passes),
+        "next guesses": lambda run, step: _next_guesses(run, step),
     }
 )
 
@@ -119,6 +122,36 @@ ROWS: Mapping[str, Callable[[StepTrace], list[int]]] = MappingProxyType(
         ),
     }
 )
+
+
+_OF_NODE = re.compile(r"(?P<what>above|beside) node (?P<node>[0-9]{1,5})")
+
+
+def find_nodes(step: StepTrace, name: str) -> list[int] | None:
+    """Nodes that a fact finds in a step; None if there is no such fact of nodes.
+
+    Besides ``NODES``: ``above node 3``, its ancestors without the root, and ``beside node 3``, all others that stand at
+    its position in the text.
+    """
+    if name in NODES:
+        return NODES[name](step)
+    found = _OF_NODE.fullmatch(name)
+    if not found or int(found["node"]) >= len(step.tokens):
+        return None
+    node = int(found["node"])
+    if found["what"] == "above":
+        return [n for n in range(1, node) if step.tree.template.ancestor_mask[node, n]]
+    depths = step.tree.template.depths
+    return [n for n in range(len(depths)) if n != node and depths[n] == depths[node]]
+
+
+def _next_guesses(trace: RunTrace, step: StepTrace) -> str:
+    """Words drafted right below the next step's root; empty if there is no next step, or nothing was."""
+    following = next((s for s in trace.steps if s.index == step.index + 1), None)
+    if following is None:
+        return ""
+    nodes = [n for n in range(1, len(following.tokens)) if following.parents[n] == 0 and n not in following.unseen]
+    return ", ".join(word(trace, following.tokens[n]) for n in nodes)
 
 
 def _tokens(step: StepTrace, fits: Callable[[RowChange], bool]) -> list[int]:

@@ -151,6 +151,9 @@ def parse_chapter(text: str, file: str) -> Chapter:
             raise LessonError(file, heading.line, "here only “## run, step, phase” or its one “### …” may stand.")
     if not chapter.scenes:
         raise LessonError(file, heading.line, "a chapter needs a scene: “## toy, step 1, draft”.")
+    for scene in chapter.scenes:
+        if not scene.paragraphs and scene.ask is None:
+            raise LessonError(file, scene.line, "the scene says nothing: write a paragraph, or a question.")
     return chapter
 
 
@@ -198,8 +201,6 @@ def _scene(file: str, heading: Text, lines: list[Text]) -> Scene:
             )
         scene.heads[key] = Text(line.line, value.strip())
     scene.paragraphs = _paragraphs(lines[body:])
-    if not scene.paragraphs:
-        raise LessonError(file, heading.line, "the scene says nothing: write a paragraph.")
     return scene
 
 

@@ -29,7 +29,7 @@ import msgspec
 
 from tr_core.trace import RunTrace, StepTrace, read_trace
 from viz.explorer import run_record
-from viz.lesson_facts import NODES, ROWS, RUN_VALUES, STEP_VALUES, below, word
+from viz.lesson_facts import ROWS, RUN_VALUES, STEP_VALUES, below, find_nodes, word
 from viz.lesson_text import Ask, Chapter, LessonError, Option, Scene, Text, read_chapter
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -153,11 +153,12 @@ class _Resolver:
         name = told.text
         if name in REGIONS:
             return {"region": name}
-        if name in NODES or name in ROWS:
-            found = NODES[name](self.step) if name in NODES else ROWS[name](self.step)
+        nodes = find_nodes(self.step, name)
+        if nodes is not None or name in ROWS:
+            found = ROWS[name](self.step) if nodes is None else nodes
             if not found:
                 self._fail(told.line, f"in step {self.step.index} there are no “{name}”.")
-            return {"nodes" if name in NODES else "rows": found}
+            return {"rows" if nodes is None else "nodes": found}
         places = _PLACES.fullmatch(name)
         if not places:
             self._fail(told.line, f"there is no “{name}” to point at: a region, “node 3”, “row the”, or a fact.")
@@ -187,9 +188,10 @@ class _Resolver:
             record["options"] = [self._option(option, bool(option.right)) for option in ask.options]
             return record
         record["reveal"] = ask.reveal or ("recycle" if ask.fact in ROWS else "accept")
-        if ask.fact in NODES or ask.fact in ROWS:
-            record["pick"] = "node" if ask.fact in NODES else "row"
-            record["options"] = self._clicks(ask)
+        nodes = find_nodes(self.step, ask.fact)
+        if nodes is not None or ask.fact in ROWS:
+            record["pick"] = "row" if nodes is None else "node"
+            record["options"] = self._clicks(ask, nodes)
         else:
             record["options"] = self._choices(ask)
         return record
@@ -207,12 +209,13 @@ class _Resolver:
             )
         return [self._option(option, option.label == answer) for option in ask.options]
 
-    def _clicks(self, ask: Ask) -> list[dict[str, Any]]:
+    def _clicks(self, ask: Ask, nodes: list[int] | None) -> list[dict[str, Any]]:
+        """One answer a node, or a row where ``nodes`` is None."""
         if not ask.right or not ask.wrong or ask.options:
             self._fail(ask.line, "a prediction by click needs “right:” and “wrong:”, and no list of answers.")
-        step, of_nodes = self.step, ask.fact in NODES
+        step, of_nodes = self.step, nodes is not None
         places = list(range(len(step.tokens))) if of_nodes else [row.token for row in step.rows]
-        right = set(NODES[ask.fact](step) if of_nodes else ROWS[ask.fact](step))
+        right = set(nodes if of_nodes else ROWS[ask.fact](step))
         if of_nodes:
             places = [n for n in places if n not in step.unseen]
         if not right or right >= set(places) or len(places) > (MOST_NODES if of_nodes else MOST_ROWS):

@@ -10,10 +10,13 @@ import { createBanner, createHeader } from "./header.js";
 import { createEmpty, createHelp } from "./help.js";
 import { createInspector } from "./inspector.js";
 import { listenToKeys } from "./keys.js";
+import { createTour } from "./lesson.js";
 import { createMatrixPanel } from "./matrix.js";
 import { createPanels } from "./panels.js";
 import { PHASE_MS, createPlayer, initialState } from "./player.js";
+import { createProjector } from "./projector.js";
 import { addStep, endRun, learnAnalysis, openRun, tokenOf } from "./records.js";
+import { createRings } from "./rings.js";
 import { createStepsPanel } from "./steps.js";
 import { WORDS } from "./strings.js";
 import { STYLES } from "./styles.js";
@@ -26,9 +29,9 @@ const ROOT_ID = "tr-explorer";
 /**
  * @param {HTMLElement} element where the explorer goes
  * @param {{onRequest?: (request: Request) => void}} [options]
- *   `onRequest` is told where the reader is, whenever that changes; and the wish to see a recorded example, or a run
- *   in a file. Without it there is nobody to ask: examples and files are not offered.
- * @typedef {{type: "view", run: string, step: number, phase: string} | {type: "example", name: string} | {type: "file", file: File}} Request
+ *   `onRequest` is told where the reader is, whenever that changes; and the wish to see a recorded example, a run
+ *   in a file, or the tour. Without it there is nobody to ask: examples and files are not offered.
+ * @typedef {{type: "view", run: string, step: number, phase: string} | {type: "example", name: string} | {type: "file", file: File} | {type: "lessons"}} Request
  */
 export function mount(element, { onRequest } = {}) {
   addStyle();
@@ -44,18 +47,22 @@ export function mount(element, { onRequest } = {}) {
     frame ||= requestAnimationFrame(draw);
   });
   const help = createHelp();
-  const header = createHeader(state, help.open, Boolean(onRequest));
+  const frameBox = make("div", "tr-frame");
+  const cards = createPanels(state, player);
+  const tour = createTour({ root, frame: frameBox, state, player, panels: cards, ask: () => onRequest?.({ type: "lessons" }) });
+  const projector = createProjector(root, player.refresh);
+  const rings = createRings(root, state);
+  const header = createHeader(state, help.open, Boolean(onRequest), [tour.button, projector.button]);
+  tour.button.hidden = !onRequest;
   const banner = createBanner(state, () => player.setError(null));
   const steps = createStepsPanel(state, player);
   const tree = createTreePanel(state, player);
   const text = createTextPanel(state, player);
-  const cards = createPanels(state, player);
   const regions = [header, banner, text, tree, createMatrixPanel(state, player), createInspector(state), steps];
-  const empty = createEmpty((name) => onRequest?.({ type: "example", name }));
+  const empty = createEmpty((name) => onRequest?.({ type: "example", name }), () => tour.open(), Boolean(onRequest));
   const live = make("div", "tr-only-heard");
   live.setAttribute("aria-live", "polite");
-  const frameBox = make("div", "tr-frame");
-  frameBox.append(...regions.filter((region) => region !== banner).map((region) => region.element), empty.element);
+  frameBox.append(...regions.filter((region) => region !== banner).map((region) => region.element), tour.element, empty.element);
   root.append(frameBox, cards.element, banner.element, live, help.element);
   element.replaceChildren(root);
 
@@ -71,9 +78,11 @@ export function mount(element, { onRequest } = {}) {
     root.classList.toggle("tr-is-waiting", Boolean(run && !run.steps.length));
     for (const region of regions) region.draw();
     cards.draw();
+    rings.draw();
     text.settle();
     tree.settle();
     cards.settle();
+    tour.settle(rings.first());
     animate();
     tell();
   }
@@ -97,33 +106,36 @@ export function mount(element, { onRequest } = {}) {
       return;
     }
     const place = `${state.run.id} ${state.step} ${state.phase}`;
-    if (place === told) return;
+    // What is to be guessed is not given away to those who hear the page either.
+    if (place === told || tour.isAsking()) return;
     told = place;
     const run = state.run;
     const label = (/** @type {number} */ id) => tokenOf(run, id).full;
     const accepted = step.path.map((node) => label(step.ids[node]));
     const words = WORDS.summary(step.index, step.ids.length - 1, accepted, step.bonus === null ? null : label(step.bonus), step.stop);
     if (live.textContent !== words) live.textContent = words;
-    onRequest?.({ type: "view", run: run.id, step: state.step, phase: state.phase });
+    if (!tour.isOpen()) onRequest?.({ type: "view", run: run.id, step: state.step, phase: state.phase });
   }
 
   /** @param {any} record */
   function take(record) {
-    const current = state.run;
+    if (tour.isOpen() && isWished(record)) tour.leave();
+    const { state: own, player: reader } = tour.own();
+    const current = own.run;
     const known = current !== null && record.run === current.id;
     switch (record.type) {
       case "start":
         player.setError(null);
-        if (!known) player.open(openRun(record.run, record));
+        if (!known) reader.open(openRun(record.run, record));
         break;
       case "step":
         if (!known || !addStep(current, record)) break;
         player.setError(null);
-        player.added();
+        reader.added();
         break;
       case "end":
         if (known) endRun(current, record);
-        player.refresh();
+        reader.refresh();
         break;
       case "run": {
         player.setError(null);
@@ -132,14 +144,18 @@ export function mount(element, { onRequest } = {}) {
         run.recorded = record.name ?? "";
         for (const step of record.steps) addStep(run, step);
         endRun(run, record.end);
-        player.open(run);
+        reader.open(run);
         break;
       }
       case "analysis":
-        if (known && learnAnalysis(current, record)) player.analysed();
+        if (known && learnAnalysis(current, record)) reader.analysed();
         break;
       case "view":
-        look(record);
+        look(record, own, reader);
+        break;
+      case "lessons":
+        tour.button.hidden = false;
+        tour.receive(record);
         break;
       case "offer":
         empty.offer(record.examples);
@@ -150,17 +166,24 @@ export function mount(element, { onRequest } = {}) {
         break;
       case "reset":
         player.setError(null);
-        player.open(null);
+        reader.open(null);
         break;
     }
   }
 
-  /** Go where a view record says. @param {any} record */
-  function look(record) {
-    player.goTo(record.step, record.phase ?? undefined);
-    if (record.panel !== undefined) player.openPanel(cards.names.includes(record.panel) ? record.panel : null);
-    const row = state.run?.steps[state.step - 1]?.rows.find((/** @type {import("./records.js").Row} */ { t }) => t === record.row);
-    if (record.node !== undefined || row) player.select(record.node ?? row?.n ?? null);
+  /** Whether a record that comes while the tour is open is something new, and not a run that goes on behind it. @param {any} record */
+  function isWished(record) {
+    if (record.type === "step") return !tour.own().state.run?.running;
+    return record.type === "start" || record.type === "run" || record.type === "reset";
+  }
+
+  /** Go where a view record says. @param {any} record @param {import("./player.js").State} own @param {import("./player.js").Player} reader */
+  function look(record, own, reader) {
+    reader.goTo(record.step, record.phase ?? undefined);
+    if (record.panel !== undefined) reader.openPanel(cards.names.includes(record.panel) ? record.panel : null);
+    const row = own.run?.steps[own.step - 1]?.rows.find((/** @type {import("./records.js").Row} */ { t }) => t === record.row);
+    if (record.node !== undefined || row) reader.select(record.node ?? row?.n ?? null);
+    if (record.highlight !== undefined) reader.ring(record.highlight);
   }
 
   let largestFile = Infinity;
@@ -174,9 +197,12 @@ export function mount(element, { onRequest } = {}) {
     steps: () => state.run?.steps.length ?? 0,
     step: () => state.step,
     openHelp: help.open,
+    more: () => ({ l: tour.toggle, p: projector.toggle, ...tour.keys() }),
     root,
   });
   draw();
+  const linked = /^[1-9]\d?$/.exec(new URLSearchParams(location.search).get("lesson") ?? "");
+  if (linked) tour.open(Number(linked[0]) - 1);
 
   return {
     /**
@@ -196,6 +222,7 @@ export function mount(element, { onRequest } = {}) {
       tree.destroy();
       steps.destroy();
       cards.destroy();
+      tour.destroy();
       root.remove();
     },
   };

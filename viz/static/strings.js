@@ -5,6 +5,7 @@
  */
 
 import { plural, quoted } from "./plural.js";
+import { LESSON_WORDS } from "./strings-lessons.js";
 import { PANEL_WORDS } from "./strings-panels.js";
 
 export const WORDS = {
@@ -153,6 +154,8 @@ export const WORDS = {
     ["↑ ↓", "one phase back or on"],
     ["Home End", "first or last step"],
     ["J K", "next or previous node"],
+    ["L", "the tour; there N and B, or a presenter's clicker, go on and back, 1 … 9 answer"],
+    ["P", "projector mode: large type, strong contrast"],
     ["?", "this help"],
     ["Esc", "close, or let go of the selected node"],
   ],
@@ -166,4 +169,5 @@ export const WORDS = {
   },
 
   ...PANEL_WORDS,
+  ...LESSON_WORDS,
 };

@@ -7,10 +7,18 @@ const NARROWEST_COLUMN = 92;
 const WIDEST_COLUMN = 150;
 
 const LARGEST_SCALE = 4;
-const LARGEST_FIT = 1.6;
-/** Below this scale labels cannot be read, so a tree that would need it starts enlarged. */
-const READABLE = 0.72;
-const STARTING = 0.92;
+/**
+ * Scales by the distance from which a tree is looked at: the largest that a window is filled with, and the one at which
+ * a tree starts that would need a smaller one than can be read.
+ * @typedef {{largest: number, readable: number, starting: number}} Sizes
+ */
+
+/** @type {Record<"near" | "lesson" | "projector", Sizes>} */
+export const SIZES = {
+  near: { largest: 1.6, readable: 0.72, starting: 0.92 },
+  lesson: { largest: 2.6, readable: 0.72, starting: 0.92 },
+  projector: { largest: 3, readable: 1.3, starting: 1.45 },
+};
 
 /**
  * @typedef {object} Fitted
@@ -23,13 +31,14 @@ const STARTING = 0.92;
  * @param {{columns: number, rows: number}} size
  * @param {{width: number, height: number}} room
  * @param {boolean} whole whether all of it must be seen, however small
+ * @param {Sizes} sizes
  * @returns {Fitted}
  */
-export function fitTree(size, room, whole) {
-  const byHeight = Math.min(room.height / (size.rows * ROW_HEIGHT), LARGEST_FIT);
+export function fitTree(size, room, whole, sizes) {
+  const byHeight = Math.min(room.height / (size.rows * ROW_HEIGHT), sizes.largest);
   const byWidth = room.width / (size.columns * NARROWEST_COLUMN);
   let scale = Math.min(byHeight, byWidth);
-  if (!whole && scale < READABLE) scale = STARTING;
+  if (!whole && scale < sizes.readable) scale = sizes.starting;
   const column = Math.max(NARROWEST_COLUMN, Math.min(WIDEST_COLUMN, room.width / (size.columns * scale)));
   return { scale, column };
 }
