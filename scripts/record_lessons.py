@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from scripts.toy_story import STORY, StoryTarget, ids  # noqa: E402
+from scripts.worksheet import worksheet  # noqa: E402
 from tr_core import Session, Settings, templates  # noqa: E402
 from tr_core.drafters.base import Drafter  # noqa: E402
 from tr_core.recording import record  # noqa: E402
@@ -26,14 +27,17 @@ from viz.lessons import LESSONS  # noqa: E402
 
 # Two words below the root, two below the first of them and one below the other: five guesses, drawn in a minute.
 TREE = TreeTemplate.from_child_counts("toy", [[2], [2, 1]])
+WORKSHEET = ROOT / "docs" / "worksheet.html"
 NOTHING = Timing(0.0, 0.0, 0.0, 0.0)
 
 
 def main() -> int:
     """Write all files; returns the exit status."""
-    for name, trace in toy_runs().items():
+    runs = toy_runs()
+    for name, trace in runs.items():
         (LESSONS / f"{name}.json").write_text(trace.to_json(), encoding="utf-8")
         print(f"{name}: {len(trace.steps)} passes for {len(trace.output_ids)} words")
+    WORKSHEET.write_text(worksheet(runs["toy"]), encoding="utf-8")
     return 0
 
 
@@ -48,7 +52,9 @@ def toy_runs() -> dict[str, RunTrace]:
     }
 
 
-def _told(tree: TreeTemplate, name: str = "token_recycling", drafter: Drafter | None = None) -> tuple[RunTrace, Drafter]:
+def _told(
+    tree: TreeTemplate, name: str = "token_recycling", drafter: Drafter | None = None
+) -> tuple[RunTrace, Drafter]:
     settings = Settings(drafter=name, tree=tree, k=2, max_new_tokens=len(STORY) - 1)
     session = Session(StoryTarget(), settings, drafter=drafter).start(ids(STORY[:1]))
     trace = record(session)
@@ -57,7 +63,7 @@ def _told(tree: TreeTemplate, name: str = "token_recycling", drafter: Drafter | 
         trace,
         info=replace(trace.info, versions={}, prefill_ms=0.0),
         steps=tuple(replace(step, timing=NOTHING) for step in trace.steps),
-        reference_identical=trace.text.split() == STORY[1:],
+        reference_identical=tuple(trace.text.split()) == STORY[1:],
     ), session.drafter
 
 

@@ -16,7 +16,10 @@ from tr_core.settings import Settings
 from tr_core.target import Draft
 
 WORDS = ("the", "cat", "dog", "saw", "and", "ran")
-STORY = "the cat saw the dog and the dog saw the cat and the cat ran and the dog ran".split()
+STORY = (
+    "the", "cat", "saw", "the", "dog", "and", "the", "dog", "saw", "the", "cat", "and", "the", "cat", "ran", "and",
+    "the", "dog", "ran",
+)  # fmt: skip
 # After each word, the words that come to the toy's mind, best first.
 HABITS = {
     "the": ("cat", "dog"),
@@ -36,7 +39,7 @@ def ids(words: Sequence[str]) -> list[int]:
 def best_words(before: Sequence[str]) -> list[str]:
     """All six words in the order in which the toy would go on after ``before`` (n > 0 words), best first."""
     n = len(before)
-    story = STORY[n : n + 1] if list(before) == STORY[:n] else []
+    story = STORY[n : n + 1] if tuple(before) == STORY[:n] else ()
     return list(dict.fromkeys((*story, *HABITS[before[-1]], *WORDS)))
 
 

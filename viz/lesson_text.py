@@ -35,6 +35,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 from tr_core.errors import TokenRecyclingError
@@ -190,17 +191,15 @@ def _scene(file: str, heading: Text, lines: list[Text]) -> Scene:
             file, heading.line, f"a scene is told as “## toy, step 4, verify”, the phase one of {', '.join(PHASES)}."
         )
     scene = Scene(heading.line, found["run"], int(found["step"]), found["phase"])
-    body = 0
-    for body, line in enumerate(lines):
-        if not line.text:
-            break
+    head = list(takewhile(lambda line: line.text, lines))
+    for line in head:
         key, colon, value = line.text.partition(": ")
         if not colon or key not in HEAD_KEYS or key in scene.heads or not value.strip():
             raise LessonError(
                 file, line.line, f"below a scene's heading stand {', '.join(HEAD_KEYS)}, once each; then an empty line."
             )
         scene.heads[key] = Text(line.line, value.strip())
-    scene.paragraphs = _paragraphs(lines[body:])
+    scene.paragraphs = _paragraphs(lines[len(head) :])
     return scene
 
 
@@ -232,7 +231,7 @@ def _ask(file: str, heading: Text, lines: list[Text]) -> Ask:
         elif found := _REPLY.fullmatch(line.text):
             _take_reply(file, line, found, ask)
         elif ask.options or ask.right:
-            raise LessonError(file, line.line, "after the question stand only right, wrong, reveal and “- answer -> …”.")
+            raise LessonError(file, line.line, "after the question stand right, wrong, reveal and “- answer -> …”.")
         else:
             question.append(line.text)
     ask.question = " ".join(question)

@@ -9,7 +9,7 @@ import { makeButton } from "./dom.js";
 import { createLessonCard, sceneOf } from "./lessoncard.js";
 import { createStore } from "./lessonstore.js";
 import { createPlayer } from "./player.js";
-import { addStep, endRun, learnAnalysis, openRun } from "./records.js";
+import { addStep, endRun, openRun } from "./records.js";
 import { WORDS } from "./strings.js";
 
 /**
@@ -109,7 +109,7 @@ export function createTour({ root, frame, state, player, panels, ask }) {
     player.select(scene.select ?? null);
     player.ring(scene.highlight ? [scene.highlight] : []);
     unsettled = true;
-    root.classList.toggle("tr-predicting", Boolean(scene.ask));
+    root.classList.toggle("tr-predicting", scene.ask?.kind === "predict");
     card.draw(place);
     remember();
   }
@@ -131,7 +131,6 @@ export function createTour({ root, frame, state, player, panels, ask }) {
     run.recorded = "";
     for (const step of content.steps) addStep(run, step);
     endRun(run, content.end);
-    if (content.analysis) learnAnalysis(run, content.analysis);
     runs.set(name, run);
     return run;
   }
@@ -222,7 +221,7 @@ export function createTour({ root, frame, state, player, panels, ask }) {
     leave,
     isOpen: () => aside !== null,
     /** Whether an answer is still to be guessed, which nothing else may tell meanwhile. */
-    isAsking: () => aside !== null && Boolean(sceneOf(place).ask) && !place.settled,
+    isAsking: () => aside !== null && sceneOf(place).ask?.kind === "predict" && !place.settled,
     /** Where records of the visitor's own run go. */
     own: () => aside ?? { state, player },
     /** Once all is drawn, what is pointed at comes into sight. @param {Element | null} ringed */
