@@ -106,8 +106,12 @@ export function mount(element, { onRequest } = {}) {
       return;
     }
     const place = `${state.run.id} ${state.step} ${state.phase}`;
+    if (place === told) return;
     // What is to be guessed is not given away to those who hear the page either.
-    if (place === told || tour.isAsking()) return;
+    if (tour.isSecret()) {
+      live.textContent = "";
+      return;
+    }
     told = place;
     const run = state.run;
     const label = (/** @type {number} */ id) => tokenOf(run, id).full;

@@ -8,7 +8,7 @@
 import { makeButton } from "./dom.js";
 import { createLessonCard, sceneOf } from "./lessoncard.js";
 import { createStore } from "./lessonstore.js";
-import { createPlayer } from "./player.js";
+import { createPlayer, isJudged } from "./player.js";
 import { addStep, endRun, openRun } from "./records.js";
 import { WORDS } from "./strings.js";
 
@@ -220,8 +220,8 @@ export function createTour({ root, frame, state, player, panels, ask }) {
     toggle: () => (aside ? leave() : open()),
     leave,
     isOpen: () => aside !== null,
-    /** Whether an answer is still to be guessed, which nothing else may tell meanwhile. */
-    isAsking: () => aside !== null && sceneOf(place).ask?.kind === "predict" && !place.settled,
+    /** Whether something is still to be guessed, or comes out in a later phase, so that nothing else may tell it. */
+    isSecret: () => aside !== null && (!isJudged(state) || (sceneOf(place).ask?.kind === "predict" && !place.settled)),
     /** Where records of the visitor's own run go. */
     own: () => aside ?? { state, player },
     /** Once all is drawn, what is pointed at comes into sight. @param {Element | null} ringed */

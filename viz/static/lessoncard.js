@@ -144,8 +144,10 @@ export function createLessonCard(deeds) {
       drawAsk(place);
       if (said) {
         reply.dataset.right = String(said.right);
-        // The mark is for the eye; the words themselves say whether it was right.
-        reply.append(make("strong", "", `${said.right ? (place.picked.length ? WORDS.right : WORDS.answerIs(plain(said.label))) : WORDS.notQuite} `), ...marked(said.reply));
+        const found = sceneOf(place).ask?.options[place.picked.at(-1) ?? -1] === said;
+        // The colour is for the eye; the words themselves say whether it was right.
+        const verdict = !said.right ? WORDS.notQuite : found ? WORDS.right : WORDS.answerIs(plain(said.label));
+        reply.append(make("strong", "", `${verdict} `), ...marked(said.reply));
       }
       const again = focused === undefined ? null : ask.querySelector(`[data-option="${focused}"]`);
       if (again instanceof HTMLElement) again.focus({ preventScroll: true });

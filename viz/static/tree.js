@@ -7,7 +7,7 @@ import { PHASES, isJudged } from "./player.js";
 import { BONUS_NODE, STATUS_OF, pathEnd, tokenOf } from "./records.js";
 import { WORDS } from "./strings.js";
 import { createTreeShapes } from "./treeshapes.js";
-import { ROW_HEIGHT, SIZES, createZoom, fitTree } from "./treeview.js";
+import { ROW_HEIGHT, createZoom, fitTree, sizesAt } from "./treeview.js";
 
 /**
  * @typedef {import("./records.js").Step} Step
@@ -68,17 +68,12 @@ export function createTreePanel(state, player) {
   let columns = 0;
   let unsettled = false;
 
-  /** @returns {keyof typeof SIZES} */
-  function distance() {
-    return panel.closest(".tr-projector") ? "projector" : panel.closest(".tr-few") ? "lesson" : "near";
-  }
-
   /** Take the scale and width of columns; places everything anew if the latter changed. @param {boolean} [anew] */
   function refit(anew = false) {
     if (!step || !scroller.clientWidth) return;
     if (mode !== "hand") {
       const room = { width: scroller.clientWidth - 4, height: scroller.clientHeight - heads.offsetHeight - 4 };
-      const fitted = fitTree({ columns, rows }, room, mode === "whole", SIZES[distance()]);
+      const fitted = fitTree({ columns, rows }, room, mode === "whole", sizesAt(panel));
       scale = fitted.scale;
       anew ||= fitted.column !== column;
       column = fitted.column;
