@@ -6,7 +6,7 @@
  */
 
 import { makeButton } from "./dom.js";
-import { createLessonCard, sceneOf } from "./lessoncard.js";
+import { ANSWER_KEYS, createLessonCard, sceneOf } from "./lessoncard.js";
 import { createStore } from "./lessonstore.js";
 import { createPlayer, isJudged } from "./player.js";
 import { addStep, endRun, openRun } from "./records.js";
@@ -208,8 +208,10 @@ export function createTour({ root, frame, state, player, panels, ask }) {
   root.addEventListener("click", onClick, true);
 
   /** @type {Record<string, () => void>} */
-  const keys = { n: next, PageDown: next, b: back, PageUp: back, Enter: pickSelected };
-  for (let i = 1; i <= 9; i++) keys[String(i)] = () => pick(i - 1);
+  const keys = { n: next, PageDown: next, PageUp: back, Enter: pickSelected };
+  [...ANSWER_KEYS].forEach((letter, i) => {
+    keys[letter] = keys[letter.toUpperCase()] = keys[String(i + 1)] = () => pick(i);
+  });
   keys.Escape = () => (card.isListShown() ? card.showList(false) : player.select(null));
 
   return {

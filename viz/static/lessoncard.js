@@ -16,6 +16,9 @@ import { WORDS } from "./strings.js";
  * @typedef {{go: (chapter: number, scene: number) => void, next: () => void, back: () => void, pick: (option: number) => void, leave: () => void}} Deeds
  */
 
+/** Letters that choose an answer. */
+export const ANSWER_KEYS = "abcdefghi";
+
 /** @param {Deeds} deeds */
 export function createLessonCard(deeds) {
   const card = make("section", "tr-lesson");
@@ -34,7 +37,8 @@ export function createLessonCard(deeds) {
   const list = make("ol", "tr-lesson-list");
   list.hidden = true;
   const body = make("div", "tr-lesson-body");
-  body.tabIndex = -1;
+  body.tabIndex = 0;
+  body.setAttribute("role", "group");
   const title = make("h2", "tr-lesson-title");
   const text = make("div", "tr-lesson-text");
   const ask = make("div", "tr-ask");
@@ -101,7 +105,7 @@ export function createLessonCard(deeds) {
       button.dataset.option = String(i);
       const told = (place.settled && option.right) || place.picked.includes(i);
       if (told) button.dataset.right = String(option.right);
-      const mark = make("span", "tr-option-mark", told ? (option.right ? "✓" : "✗") : i < 9 ? String(i + 1) : "");
+      const mark = make("span", "tr-option-mark", told ? (option.right ? "✓" : "✗") : (ANSWER_KEYS[i] ?? "").toUpperCase());
       if (!told) mark.setAttribute("aria-hidden", "true");
       const label = make("span", "tr-option-label");
       label.append(...marked(option.label));
@@ -128,6 +132,7 @@ export function createLessonCard(deeds) {
       progress.value = scenes.slice(0, place.chapter).reduce((a, b) => a + b, 0) + place.scene + 1;
       setText(title, chapter.title);
       text.replaceChildren(...sceneOf(place).text.map(paragraph));
+      body.setAttribute("aria-label", WORDS.sceneName(chapter.title, place.scene + 1, chapter.scenes.length));
       setText(dots, WORDS.sceneOf(place.scene + 1, chapter.scenes.length));
       back.disabled = place.chapter === 0 && place.scene === 0;
       drawList(place);

@@ -11,6 +11,7 @@ export const LESSON_WORDS = {
   chapters: "All chapters",
   chapterOf: (/** @type {number} */ chapter, /** @type {number} */ all) => `Chapter ${chapter} of ${all}`,
   sceneOf: (/** @type {number} */ scene, /** @type {number} */ all) => `${scene} / ${all}`,
+  sceneName: (/** @type {string} */ title, /** @type {number} */ scene, /** @type {number} */ all) => `${title}, part ${scene} of ${all}`,
   chapterDone: "✓ done ·",
   minutes: (/** @type {number} */ minutes) => `${minutes} min`,
   leaveTour: "Leave the tour",

@@ -154,7 +154,7 @@ export const WORDS = {
     ["↑ ↓", "one phase back or on"],
     ["Home End", "first or last step"],
     ["J K", "next or previous node"],
-    ["L", "the tour; there N and B, or a presenter's clicker, go on and back, 1 … 9 answer"],
+    ["L", "the tour; there a presenter's clicker, or N, goes on, and A … I answer"],
     ["P", "projector mode: large type, strong contrast"],
     ["?", "this help"],
     ["Esc", "close, or let go of the selected node"],
