@@ -28,6 +28,7 @@ from viz.lessons import LESSONS  # noqa: E402
 # Two words below the root, two below the first of them and one below the other: five guesses, drawn in a minute.
 TREE = TreeTemplate.from_child_counts("toy", [[2], [2, 1]])
 WORKSHEET = ROOT / "docs" / "worksheet.html"
+SETTINGS = ("drafter", "tree", "k", "max_new_tokens", "temperature")
 NOTHING = Timing(0.0, 0.0, 0.0, 0.0)
 
 
@@ -58,10 +59,11 @@ def _told(
     settings = Settings(drafter=name, tree=tree, k=2, max_new_tokens=len(STORY) - 1)
     session = Session(StoryTarget(), settings, drafter=drafter).start(ids(STORY[:1]))
     trace = record(session)
-    # Times and versions are of the machine that records; of the toy they tell nothing.
+    # Times and versions are of the machine that records, most settings mean nothing to the toy.
+    told = {key: trace.info.settings[key] for key in SETTINGS}
     return replace(
         trace,
-        info=replace(trace.info, versions={}, prefill_ms=0.0),
+        info=replace(trace.info, settings=told, versions={}, prefill_ms=0.0),
         steps=tuple(replace(step, timing=NOTHING) for step in trace.steps),
         reference_identical=tuple(trace.text.split()) == STORY[1:],
     ), session.drafter

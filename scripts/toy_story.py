@@ -7,6 +7,7 @@ all that was read, as a real model's do, and still fit on a sheet of paper.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import torch
@@ -102,6 +103,12 @@ class StoryTarget:
 
     def rewind(self, length: int) -> None:
         self._cache, self._pending = self._cache[:length], []
+
+    def agree(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor
+
+    def clock(self) -> Callable[[], float]:
+        return time.perf_counter
 
     def cost_curve(self, settings: Settings) -> CostCurve:
         """Any draft at the price of one word: what the idea hopes for."""

@@ -97,9 +97,7 @@ def test_what_the_chapters_lean_on(toy):
 
 def test_recording_again_changes_nothing():
     runs = record_lessons.toy_runs()
-    assert {name: trace.to_json() for name, trace in runs.items()} == {
-        path.stem: path.read_text(encoding="utf-8") for path in lessons.LESSONS.glob("*.json")
-    }
+    assert runs == {path.stem: read_trace(path) for path in lessons.LESSONS.glob("*.json")}
     assert record_lessons.WORKSHEET.read_text(encoding="utf-8") == worksheet(runs["toy"]), (
         "run scripts/record_lessons.py"
     )

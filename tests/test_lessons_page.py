@@ -458,6 +458,11 @@ def test_on_the_page_the_tour_comes_by_button_or_link_and_goes_without_a_trace(t
     at(page, step=0, steps=0)
     click(page, "New here? Take the tour, 20 minutes")
     page.wait_for_selector(".tr-lesson[data-chapter='4']:visible", timeout=SOON_MS)
+    page.set_viewport_size({"width": 390, "height": 844})
+    settle(page)
+    page.evaluate("scrollTo(0, 0)")
+    button = page.locator(".tr-lesson-next").bounding_box()
+    assert 0 < button["y"] < 844 - button["height"], "the card stands at the window's foot"
 
 
 def test_a_view_record_can_ring_parts(explorer):

@@ -30,8 +30,11 @@ export function createLessonCard(deeds) {
   contents.setAttribute("aria-expanded", "false");
   const number = make("span", "tr-lesson-number");
   const leave = makeButton("tr-tool tr-lesson-leave", WORDS.leaveTour, "M4 4l8 8M12 4l-8 8");
-  const progress = make("progress", "tr-lesson-progress");
+  const progress = make("div", "tr-lesson-progress");
+  const passed = make("span", "tr-lesson-passed");
+  progress.setAttribute("role", "progressbar");
   progress.setAttribute("aria-label", WORDS.tourProgress);
+  progress.append(passed);
   head.append(contents, number, leave);
 
   const list = make("ol", "tr-lesson-list");
@@ -128,8 +131,11 @@ export function createLessonCard(deeds) {
       card.dataset.scene = String(place.scene + 1);
       setText(number, WORDS.chapterOf(place.chapter + 1, place.chapters.length));
       const scenes = place.chapters.map((each) => each.scenes.length);
-      progress.max = scenes.reduce((a, b) => a + b, 0);
-      progress.value = scenes.slice(0, place.chapter).reduce((a, b) => a + b, 0) + place.scene + 1;
+      const all = scenes.reduce((a, b) => a + b, 0);
+      const come = scenes.slice(0, place.chapter).reduce((a, b) => a + b, 0) + place.scene + 1;
+      progress.setAttribute("aria-valuemax", String(all));
+      progress.setAttribute("aria-valuenow", String(come));
+      passed.style.width = `${(100 * come) / all}%`;
       setText(title, chapter.title);
       text.replaceChildren(...sceneOf(place).text.map(paragraph));
       body.setAttribute("aria-label", WORDS.sceneName(chapter.title, place.scene + 1, chapter.scenes.length));
