@@ -17,14 +17,14 @@ import { WORDS } from "./strings.js";
 const POSITIONS = 46;
 const BRACKETS = 12;
 const PREFIX = 64;
-const GAP = 5;
+const PREFIX_GAP = 5;
 const HEAD = 20;
 const TAIL = 14;
-const TALLEST = 470;
+const TALLEST_MASK = 470;
 const [SMALLEST_CELL, LARGEST_CELL] = [2.5, 18];
 /** Positions closer than this are not all written. */
-const LINE = 11;
-const LONGEST_NAME = 18;
+const POSITION_LINE = 11;
+const NAMED = 18;
 
 /** @param {State} state @param {Player} player @returns {import("./panels.js").Panel} */
 export function createAttentionPanel(state, player) {
@@ -57,7 +57,7 @@ export function createAttentionPanel(state, player) {
   const said = make("div", "tr-mask-said");
   said.setAttribute("aria-live", "polite");
   said.append(subject, sees, shares);
-  side.append(said, lead, makeLegend());
+  side.append(said, lead, makeMaskLegend());
   element.append(window, side);
 
   /** @type {Step | null} */
@@ -65,8 +65,9 @@ export function createAttentionPanel(state, player) {
   let drawn = "";
   let told = "";
   let cell = 0;
+  let width = 0;
   const left = POSITIONS + BRACKETS;
-  const tree = left + PREFIX + GAP;
+  const tree = left + PREFIX + PREFIX_GAP;
 
   const y = (/** @type {number} */ node) => HEAD + node * cell;
   const x = (/** @type {number} */ node) => tree + node * cell;
@@ -76,8 +77,8 @@ export function createAttentionPanel(state, player) {
   /** @param {Step} shown */
   function drawMask(shown) {
     const count = shown.ids.length;
-    const room = Math.max(60, window.clientWidth - tree - TAIL - 2);
-    cell = Math.max(SMALLEST_CELL, Math.min(LARGEST_CELL, TALLEST / count, room / count));
+    const room = Math.max(60, width - tree - TAIL - 2);
+    cell = Math.max(SMALLEST_CELL, Math.min(LARGEST_CELL, TALLEST_MASK / count, room / count));
     const size = count * cell;
     for (const [name, value] of Object.entries({ width: tree + size + TAIL, height: HEAD + size + 2 })) svg.setAttribute(name, String(value));
     layers.ground.setAttribute("d", `M${tree} ${HEAD}h${size}v${size}h${-size}z`);
@@ -90,8 +91,8 @@ export function createAttentionPanel(state, player) {
     for (const [name, d] of Object.entries(cells)) layers[/** @type {keyof typeof layers} */ (name)].setAttribute("d", d);
     drawEdge(shown);
     heads.replaceChildren(
-      text(WORDS.maskPrefix(shown.committed - 1), left + PREFIX / 2, HEAD - 7, "middle"),
-      text(WORDS.maskTree(count), tree, HEAD - 7, "start"),
+      maskText(WORDS.maskPrefix(shown.committed - 1), left + PREFIX / 2, HEAD - 7, "middle"),
+      maskText(WORDS.maskTree(count), tree, HEAD - 7, "start"),
     );
     svg.setAttribute("aria-label", WORDS.maskWords(count, shown.committed - 1, countPairs(shown)));
   }
@@ -116,14 +117,14 @@ export function createAttentionPanel(state, player) {
     groups((node) => shown.x[node], (first, last) => {
       bracket(POSITIONS - 6, first, last);
       const middle = (y(first) + y(last + 1)) / 2 + 4;
-      if (middle - written < LINE) return;
+      if (middle - written < POSITION_LINE) return;
       written = middle;
-      places.push(text(String(shown.committed - 1 + shown.x[first]), POSITIONS - 10, middle, "end"));
+      places.push(maskText(String(shown.committed - 1 + shown.x[first]), POSITIONS - 10, middle, "end"));
     });
     groups((node) => shown.parents[node], (first, last) => {
       if (last > first) bracket(POSITIONS + 4, first, last);
     });
-    places.push(text(WORDS.maskPosition, POSITIONS - 6, HEAD - 7, "end"));
+    places.push(maskText(WORDS.maskPosition, POSITIONS - 6, HEAD - 7, "end"));
     positions.replaceChildren(...places);
     layers.brackets.setAttribute("d", brackets);
   }
@@ -147,7 +148,7 @@ export function createAttentionPanel(state, player) {
     const key = `${run.id} ${shown.index} ${node}`;
     if (told === key) return;
     told = key;
-    const name = (/** @type {number} */ n) => (shown.status[n] === "u" ? WORDS.status.unseen : `“${clip(tokenOf(run, shown.ids[n]).full, LONGEST_NAME)}”`);
+    const name = (/** @type {number} */ n) => (shown.status[n] === "u" ? WORDS.status.unseen : `“${clip(tokenOf(run, shown.ids[n]).full, NAMED)}”`);
     const position = shown.committed - 1 + shown.x[node];
     const level = shown.ids.filter((_, n) => n !== node && shown.x[n] === shown.x[node]).length;
     const siblings = shown.ids.filter((_, n) => n !== node && node && shown.parents[n] === shown.parents[node]).length;
@@ -173,7 +174,7 @@ export function createAttentionPanel(state, player) {
     player.shiftNode(by);
   });
   const watcher = new ResizeObserver(() => {
-    drawn = "";
+    width = window.clientWidth;
     if (step && state.panel === "attention") player.refresh();
   });
   watcher.observe(window);
@@ -185,8 +186,8 @@ export function createAttentionPanel(state, player) {
     draw() {
       const run = /** @type {Run} */ (state.run);
       step = run.steps[state.step - 1] ?? null;
-      if (!step || !window.clientWidth) return;
-      const key = `${run.id} ${state.step} ${window.clientWidth}`;
+      if (!step || !width) return;
+      const key = `${run.id} ${state.step} ${width}`;
       if (key !== drawn) {
         drawn = key;
         drawMask(step);
@@ -204,7 +205,7 @@ function countPairs(step) {
 }
 
 /** @param {string} words @param {number} x @param {number} y @param {string} anchor */
-function text(words, x, y, anchor) {
+function maskText(words, x, y, anchor) {
   const element = makeSvg("text", { x, y, "text-anchor": anchor });
   element.textContent = words;
   return element;
@@ -215,7 +216,7 @@ function dot(x, y) {
   return `M${x - 3} ${y}a3 3 0 1 0 6 0a3 3 0 1 0 -6 0`;
 }
 
-function makeLegend() {
+function makeMaskLegend() {
   const legend = make("ul", "tr-mask-legend");
   for (const [kind, words] of Object.entries(WORDS.maskLegend)) {
     const item = make("li", "", words);

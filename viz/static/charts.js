@@ -4,7 +4,6 @@
  * of the page itself. There it becomes an inline script, which the page's policy allows by the hash of its text.
  */
 
-import { colourOf } from "./colours.js";
 import { unpack } from "./unpack.js";
 
 const PACKED_ID = "tr-saved-plotly";
@@ -35,17 +34,13 @@ export async function loadPlotly() {
 
 /**
  * A figure's content with the colours that hold here.
- * @param {Element} element where it goes
  * @param {any} content
- * @param {Map<string, string>} [known]
+ * @param {(property: string) => string} colourOf such as that of `watchColours`
  * @returns {any}
  */
-export function coloured(element, content, known = new Map()) {
-  if (typeof content === "string" && content.startsWith("$")) {
-    if (!known.has(content)) known.set(content, colourOf(element, `--${content.slice(1)}`));
-    return known.get(content);
-  }
-  if (Array.isArray(content)) return content.map((part) => coloured(element, part, known));
+export function coloured(content, colourOf) {
+  if (typeof content === "string" && content.startsWith("$")) return colourOf(`--${content.slice(1)}`);
+  if (Array.isArray(content)) return content.map((part) => coloured(part, colourOf));
   if (content === null || typeof content !== "object") return content;
-  return Object.fromEntries(Object.entries(content).map(([key, part]) => [key, coloured(element, part, known)]));
+  return Object.fromEntries(Object.entries(content).map(([key, part]) => [key, coloured(part, colourOf)]));
 }

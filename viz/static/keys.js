@@ -23,6 +23,8 @@ export function listenToKeys({ player, steps, step, openHelp, more, root }) {
     End: () => player.goTo(steps()),
     j: () => player.shiftNode(1),
     k: () => player.shiftNode(-1),
+    n: () => player.goToMark(1),
+    N: () => player.goToMark(-1),
     Escape: () => player.select(null),
   };
 

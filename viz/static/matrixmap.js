@@ -1,8 +1,8 @@
 // @ts-check
 /** The matrix map: every row of the vocabulary as a dot, as the matrix was after the step shown. */
 
+import { watchColours } from "./colours.js";
 import { clip, make, makeSvg, setText } from "./dom.js";
-import { colourOf } from "./colours.js";
 import { tokenOf } from "./records.js";
 import { createRowLives, lifeAt } from "./rowlives.js";
 import { WORDS } from "./strings.js";
@@ -17,11 +17,11 @@ import { createTable } from "./tables.js";
  */
 
 const LISTED = 12;
-const TALLEST = 330;
+const TALLEST_MAP = 330;
 const [SMALLEST_DOT, LARGEST_DOT] = [1.5, 12];
 /** Steps after which a row counts as old. */
 const OLD = 20;
-const LONGEST_NAME = 16;
+const LISTED_NAME = 16;
 
 /** @param {State} state @param {Player} player @returns {import("./panels.js").Panel} */
 export function createMatrixMapPanel(state, player) {
@@ -72,8 +72,13 @@ export function createMatrixMapPanel(state, player) {
   element.append(bar, lead, body);
 
   const history = createRowLives();
+  const colours = watchColours(element, () => {
+    drawn = "";
+    player.refresh();
+  });
   let wanted = "";
   let drawn = "";
+  let width = 0;
   let dot = 0;
   let across = 1;
   /** @type {number | null} */
@@ -84,9 +89,8 @@ export function createMatrixMapPanel(state, player) {
 
   /** @param {Run} run @param {Map<number, Life>} lives */
   function drawMap(run, lives) {
-    const width = window.clientWidth;
     const vocabulary = run.info.vocab;
-    dot = Math.max(SMALLEST_DOT, Math.min(LARGEST_DOT, Math.sqrt((width * TALLEST) / vocabulary)));
+    dot = Math.max(SMALLEST_DOT, Math.min(LARGEST_DOT, Math.sqrt((width * TALLEST_MAP) / vocabulary)));
     across = Math.max(1, Math.floor(width / dot));
     const height = Math.ceil(vocabulary / across) * dot;
     const sharp = devicePixelRatio || 1;
@@ -99,7 +103,7 @@ export function createMatrixMapPanel(state, player) {
     const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
     context.setTransform(sharp, 0, 0, sharp, 0, 0);
     context.clearRect(0, 0, width, height);
-    context.fillStyle = colourOf(canvas, "--accepted");
+    context.fillStyle = colours.of("--accepted");
     const size = dot > 4 ? dot - 1 : dot;
     let [filled, most] = [0, 1];
     const now = [...lives.values()].map((life) => ({ token: life.token, before: life.before, ...lifeAt(life, state.step) }));
@@ -148,7 +152,7 @@ export function createMatrixMapPanel(state, player) {
   /** @param {Run} run @param {{token: number, writes: number, lost: number, last: number}[]} now @param {import("./rowlives.js").Loss[]} losses */
   function drawLists(run, now, losses) {
     const ids = found(run);
-    const name = (/** @type {number} */ token) => `“${clip(tokenOf(run, token).label, LONGEST_NAME)}”`;
+    const name = (/** @type {number} */ token) => `“${clip(tokenOf(run, token).label, LISTED_NAME)}”`;
     const listed = now
       .filter((row) => row.writes && (!ids || ids.has(row.token)))
       .sort((a, b) => b.lost - a.lost || b.writes - a.writes || a.token - b.token)
@@ -210,9 +214,12 @@ export function createMatrixMapPanel(state, player) {
     player.point(null);
   });
   canvas.addEventListener("click", () => {
-    if (state.run && pointed !== null && history.of(state.run).lives.has(pointed)) markRow(pointed, `“${clip(tokenOf(state.run, pointed).label, LONGEST_NAME)}”`);
+    if (state.run && pointed !== null && history.of(state.run).lives.has(pointed)) markRow(pointed, `“${clip(tokenOf(state.run, pointed).label, LISTED_NAME)}”`);
   });
-  const watcher = new ResizeObserver(() => state.panel === "matrix-map" && player.refresh());
+  const watcher = new ResizeObserver(() => {
+    width = window.clientWidth;
+    if (state.panel === "matrix-map") player.refresh();
+  });
   watcher.observe(window);
 
   return {
@@ -221,12 +228,12 @@ export function createMatrixMapPanel(state, player) {
     element,
     draw() {
       const run = /** @type {Run} */ (state.run);
-      if (!window.clientWidth) return;
+      if (!width) return;
       const empty = !run.steps.some((step) => step.rows.length);
       body.hidden = bar.hidden = empty;
       if (empty) return setText(lead, WORDS.matrixNone);
       const marked = /** @type {string} */ (state.marks?.key ?? "");
-      const key = `${run.id} ${run.steps.length} ${state.step} ${mode} ${wanted} ${marked} ${pointed} ${window.clientWidth} ${colourOf(canvas, "--accepted")}`;
+      const key = `${run.id} ${run.steps.length} ${state.step} ${mode} ${wanted} ${marked} ${pointed} ${width}`;
       if (key === drawn) return;
       drawn = key;
       const { lives, losses } = history.of(run);
@@ -238,6 +245,9 @@ export function createMatrixMapPanel(state, player) {
       const chosen = marked.startsWith("row ") ? [Number(marked.slice(4))] : [];
       drawRings(run, [...(ids ?? []), ...chosen, ...(pointed === null ? [] : [pointed])]);
     },
-    destroy: () => watcher.disconnect(),
+    destroy() {
+      watcher.disconnect();
+      colours.destroy();
+    },
   };
 }

@@ -2,7 +2,7 @@
 /** The metrics panel: the run's figures, made by viz/figures.py, drawn by plotly, one a frame so that nothing waits. */
 
 import { coloured, loadPlotly } from "./charts.js";
-import { colourOf } from "./colours.js";
+import { watchColours } from "./colours.js";
 import { make, setText } from "./dom.js";
 import { WORDS } from "./strings.js";
 import { createTable } from "./tables.js";
@@ -34,6 +34,12 @@ export function createMetricsPanel(state, player) {
   let asked = false;
   let frame = 0;
   let drawn = "";
+  let width = 0;
+  let turned = 0;
+  const colours = watchColours(element, () => {
+    turned += 1;
+    player.refresh();
+  });
 
   /** @param {string} name @returns {Chart} */
   function chartOf(name) {
@@ -64,14 +70,13 @@ export function createMetricsPanel(state, player) {
     frame = 0;
     if (state.panel !== "metrics" || !plotly) return;
     for (const chart of charts.values()) {
-      const width = chart.plot.clientWidth;
-      const key = `${drawn} ${width} ${colourOf(element, "--mute")}`;
+      const key = `${drawn} ${width} ${turned}`;
       if (chart.drawn === key || !width) continue;
       chart.drawn = key;
-      const { data, layout } = coloured(element, chart.figure);
-      const fonts = { ...layout.font, color: colourOf(element, "--mute") };
+      const { data, layout } = coloured(chart.figure, colours.of);
+      const fonts = { ...layout.font, color: colours.of("--mute") };
       const first = !chart.plot.classList.contains("js-plotly-plot");
-      plotly.react(chart.plot, data, { ...layout, font: fonts, width, height: HEIGHT, dragmode: false, hoverlabel: hoverColours() }, CONFIG);
+      plotly.react(chart.plot, data, { ...layout, font: fonts, width: chart.plot.clientWidth, height: HEIGHT, dragmode: false, hoverlabel: hoverColours() }, CONFIG);
       if (first) /** @type {any} */ (chart.plot).on("plotly_click", (/** @type {any} */ event) => follow(chart.name, event.points[0]));
       fillTable(chart);
       moveNow(chart);
@@ -81,7 +86,7 @@ export function createMetricsPanel(state, player) {
   }
 
   function hoverColours() {
-    return { bgcolor: colourOf(element, "--card"), bordercolor: colourOf(element, "--chip-line"), font: { color: colourOf(element, "--ink") } };
+    return { bgcolor: colours.of("--card"), bordercolor: colours.of("--chip-line"), font: { color: colours.of("--ink") } };
   }
 
   /** What a click on a bar means. @param {string} name @param {any} point */
@@ -122,10 +127,10 @@ export function createMetricsPanel(state, player) {
     chart.table.replaceChildren(/** @type {Node} */ (chart.table.firstElementChild), holder);
   }
 
-  const theme = matchMedia("(prefers-color-scheme: dark)");
-  const repaint = () => player.refresh();
-  theme.addEventListener("change", repaint);
-  const watcher = new ResizeObserver(() => state.panel === "metrics" && player.refresh());
+  const watcher = new ResizeObserver(() => {
+    width = grid.clientWidth;
+    if (state.panel === "metrics") player.refresh();
+  });
   watcher.observe(grid);
 
   return {
@@ -136,7 +141,7 @@ export function createMetricsPanel(state, player) {
       const run = /** @type {Run} */ (state.run);
       if (!asked) {
         asked = true;
-        loadPlotly().then((loaded) => (plotly = loaded), () => (failed = true)).then(repaint);
+        loadPlotly().then((loaded) => (plotly = loaded), () => (failed = true)).then(player.refresh);
       }
       setText(lead, failed ? WORDS.plotlyFailed : plotly && run.analysis ? WORDS.metricsLead(run.analysis.steps) : WORDS.diagnosisWaits);
       if (!run.analysis) return void (grid.hidden = true);
@@ -151,7 +156,7 @@ export function createMetricsPanel(state, player) {
     },
     destroy() {
       cancelAnimationFrame(frame);
-      theme.removeEventListener("change", repaint);
+      colours.destroy();
       watcher.disconnect();
       for (const chart of charts.values()) plotly?.purge(chart.plot);
     },

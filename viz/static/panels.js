@@ -60,8 +60,8 @@ export function createPanels(state, player) {
     return tab;
   });
 
-  /** @type {string | null} */
-  let shown = null;
+  /** @type {string | null | undefined} */
+  let shown;
   let unsettled = false;
 
   /** @param {string | null} name */

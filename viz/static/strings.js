@@ -154,6 +154,7 @@ export const WORDS = {
     ["↑ ↓", "one phase back or on"],
     ["Home End", "first or last step"],
     ["J K", "next or previous node"],
+    ["N", "next step that a panel has marked; with Shift the one before"],
     ["L", "the tour; there a presenter's clicker, or N, goes on, and A … I answer"],
     ["P", "projector mode: large type, strong contrast"],
     ["?", "this help"],
