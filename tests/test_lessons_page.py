@@ -194,6 +194,15 @@ def step_to_node(page, node):
     raise AssertionError(f"J never came to node {node}")
 
 
+def test_the_file_opens_where_its_reader_was(tour):
+    page = tour()
+    card(page, 1, 1)
+    press(page, "PageDown")
+    card(page, 1, 2)
+    page.reload()
+    card(page, 1, 2)
+
+
 def test_buttons_and_list_work_by_tab_and_enter(tour):
     page = tour("?lesson=3")
     card(page, 3, 1)

@@ -72,7 +72,7 @@ def to_html(trace: RunTrace) -> str:
 
 
 def lessons_to_html(folder: Path = LESSONS) -> str:
-    """The whole tour as one page, opened at its first chapter, or at that of the address: ``lessons.html?lesson=3``.
+    """The whole tour as one page, opened where its reader was last time, or as its address says: ``…html?lesson=3``.
 
     Args:
         folder: chapters and traces of their own; see ``lessons_record``.
@@ -81,7 +81,7 @@ def lessons_to_html(folder: Path = LESSONS) -> str:
         LessonError: a chapter is not written as it must be, or says what its run does not show.
         TraceError: a trace is damaged or of another schema.
     """
-    return _page(lessons_record(folder, open_at=1), LESSONS_TITLE, LESSONS_SUMMARY)
+    return _page(lessons_record(folder, open_at=0), LESSONS_TITLE, LESSONS_SUMMARY)
 
 
 def _page(records: str, title: str, summary: str, plotly: _Plotly | None = None) -> str:

@@ -7,7 +7,8 @@ The record, besides its ``type`` "lessons":
 
     chapters  [{title, minutes, scenes: [scene]}]
     runs      {name: start, steps and end, as in a ``run`` record}
-    open      number of the chapter to open at once, from 1; left out where the reader opens it
+    open      number of the chapter to open at once, from 1; 0 for where the reader was, or the first; left out where
+              the reader opens it
 
     scene     run, step, phase, text: [paragraph], and where told: panel, select: node, highlight, ask
     ask       kind (predict or question), pick (node, row or none), text: paragraph, options, and for predictions
@@ -54,7 +55,7 @@ def lessons_record(folder: Path = LESSONS, *, open_at: int | None = None) -> str
     Args:
         folder: chapters in the order of their names (``*.md``), and traces of their own (``*.json``); a run that is not
             there is looked for among the recorded examples.
-        open_at: chapter to open at once.
+        open_at: chapter to open at once, from 1; 0 for where the reader was last time.
 
     Raises:
         LessonError: there is none, or one is not written as it must be, or says what its run does not show.

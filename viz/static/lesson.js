@@ -36,7 +36,7 @@ export function createTour({ root, frame, state, player, panels, ask }) {
   const card = createLessonCard({ go, next, back, pick, leave });
   const button = makeButton("tr-header-button tr-learn-button", WORDS.learn);
   button.title = WORDS.learnHint;
-  button.addEventListener("click", () => (aside ? leave() : open()));
+  button.addEventListener("click", toggle);
   /** @type {any} */
   let record = null;
   /** @type {Map<string, Run>} */
@@ -69,6 +69,11 @@ export function createTour({ root, frame, state, player, panels, ask }) {
     place.done = new Set(known.done);
     if (chapter === null) go(known.chapter, known.scene);
     else go(Math.max(0, Math.min(chapter, place.chapters.length - 1)), 0);
+  }
+
+  function toggle() {
+    if (aside) leave();
+    else open();
   }
 
   function leave() {
@@ -219,7 +224,7 @@ export function createTour({ root, frame, state, player, panels, ask }) {
     /** Opens the tour and leaves it, from the header. */
     button,
     open,
-    toggle: () => (aside ? leave() : open()),
+    toggle,
     leave,
     isOpen: () => aside !== null,
     /** Whether something is still to be guessed, or comes out in a later phase, so that nothing else may tell it. */
@@ -237,7 +242,8 @@ export function createTour({ root, frame, state, player, panels, ask }) {
     receive(content) {
       record = content;
       place.chapters = content.chapters;
-      const wanted = waiting ?? (content.open ? { chapter: content.open - 1 } : null);
+      runs.clear();
+      const wanted = waiting ?? (content.open === undefined ? null : { chapter: content.open ? content.open - 1 : null });
       if (wanted) open(wanted.chapter);
     },
     destroy() {
