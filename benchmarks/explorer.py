@@ -30,7 +30,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 import viz
 
-PANELS = (None, "diagnosis", "metrics", "attention", "matrix-map", "cost", "budget")
+PANELS = (None, "diagnosis", "metrics", "compare", "attention", "matrix-map", "cost", "budget")
 
 # In the browser: milliseconds from a record's arrival to the frame after everything was drawn.
 OPEN = """async (records) => {

@@ -167,6 +167,22 @@ def test_stopped_by_an_end_token():
     assert remedy == "1 drafted token more that the model agreed with stood behind the stop."
 
 
+@pytest.mark.parametrize(
+    ("stop", "words"),
+    [
+        ("max_new_tokens", "because the limit of new tokens was reached"),
+        ("stop_string", "because a stop string was written"),
+        ("model_length", "because the model's maximum length was reached"),
+    ],
+)
+def test_stopped_by_a_limit(stop, words):
+    first = step([(0, 0, B), (1, 0, C)], [B, C, D], {A: ((B,), (B,))}, root=A, emitted=1, stop=stop)
+    d, (what, remedy) = only(run([A], first))
+    assert (d.reason, d.end, d.accepted, d.unused, d.lost, d.stop) == ("stopped", 1, 1, 1, 0, stop)
+    assert what == f"1 of 2 drafted tokens accepted: the run ended at B, {words}."
+    assert remedy == "1 drafted token more that the model agreed with stood behind the stop."
+
+
 def test_a_stop_at_the_bonus_leaves_the_reason_of_the_path():
     # The path ended by itself, and the bonus was the last token of the run.
     first = step([(0, 0, C)], [B, A], {A: ((C, D), (B, C))}, root=A, stop="max_new_tokens")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 
+import hand_runs
 import msgspec
 import pytest
 import viz_runs
 from explorer_tab import button, feed, press, settle, where
+from hand_runs import A, B, C, D
 
 import viz
 from tr_core.templates import chain, grown
@@ -295,7 +297,75 @@ def test_search_finds_rows_and_candidates(page):
     page.get_by_label("Find a token").fill("zzz")
     settle(page)
     assert rows.evaluate_all(visible) == []
-    assert page.get_by_text("No touched row has such a token.").is_visible()
+    assert page.get_by_text("No row of this step has such a token.").is_visible()
+
+
+def lost(page):
+    return page.locator("[data-lost]").all_inner_texts()
+
+
+def test_search_tells_which_rows_lost_a_token_over_the_whole_run(page):
+    one, back = {A: ((B, C), (C, D))}, {A: ((C, D), (B, C))}
+    trace = hand_runs.run([A], *(hand_runs.step([], [A], rows, root=A) for rows in (one, back, one)))
+    trace = msgspec.structs.replace(trace, pieces={A: "a", B: " the", C: " they", D: "The"})
+    feed(page, viz.run_record(trace))
+    search = page.get_by_label("Find a token")
+    assert page.locator(".tr-lost").is_hidden()
+    search.fill("the")
+    settle(page)
+    # “·the” went in steps 1 and 3, “The” in step 2; “·they” has the word in it, but is another.
+    assert lost(page) == ["step 1: row of “a”", "step 2: row of “a”", "step 3: row of “a”"]
+    assert "Rows that lost “the”, 3 times in this run:" in page.locator(".tr-matrix").inner_text()
+    page.locator("[data-lost]").nth(1).click()
+    settle(page)
+    assert where(page) == (2, 3, "recycle")
+    assert page.locator("[data-row='0'] .tr-evicted").inner_text() == "The"
+    assert page.locator("[data-lost].tr-lost-now").all_inner_texts() == ["step 2: row of “a”"]
+    search.fill("hey")
+    settle(page)
+    assert lost(page) == []
+    assert "No row lost “hey” in this run." in page.locator(".tr-matrix").inner_text()
+    # What has the letters in it counts where nothing is the word itself.
+    search.fill("th")
+    settle(page)
+    assert len(lost(page)) == 3
+    search.fill("")
+    settle(page)
+    assert page.locator(".tr-lost").is_hidden()
+
+
+def test_the_number_of_a_step_can_be_typed(page):
+    feed(page, viz.run_record(viz_runs.toy_run(20)))
+    box = page.get_by_role("spinbutton", name="Go to step")
+    assert box.input_value() == "20"
+    for text, step_shown in [("12", 12), ("99", 20), ("-3", 1), ("", 1), ("7.4", 7)]:
+        box.fill(text)
+        box.press("Enter")
+        settle(page)
+        assert where(page)[0] == step_shown, text
+        assert box.input_value() == str(step_shown)
+    # Then the arrow keys step again.
+    press(page, "ArrowRight")
+    assert where(page)[0] == 8
+
+
+def test_the_header_counts_the_passes_saved(page):
+    trace = viz_runs.toy_run(20)
+    feed(page, viz.run_record(trace))
+    tokens = len(trace.output_ids)
+    header = page.locator("#tr-explorer header")
+    assert f"{tokens} tokens in 20 passes ({tokens - 20} saved)" in header.inner_text()
+    feed(page, viz.run_record(viz_runs.toy_run(6, template=chain(0))))
+    assert "6 tokens in 6 passes" in header.inner_text()
+    assert "saved" not in header.inner_text()
+
+
+def test_passes_that_settled_near_ties_are_counted(page):
+    trace = viz_runs.toy_run(4, template=chain(0))
+    first = msgspec.structs.replace(trace.steps[0], passes=3)
+    feed(page, viz.run_record(msgspec.structs.replace(trace, steps=(first, *trace.steps[1:]))))
+    assert "4 tokens in 6 passes" in page.locator("#tr-explorer header").inner_text()
+    assert page.locator(".tr-number").inner_text() == "0.67"
 
 
 def test_tree_rows_and_text_highlight_each_other(page):

@@ -15,6 +15,7 @@ import viz_runs
 from hand_runs import telling_run
 
 import viz
+from tr_core.templates import chain
 from viz.export import STATIC, bundle, to_html
 
 MODULES = sorted(STATIC.glob("*.js"))
@@ -231,6 +232,21 @@ def test_the_page_is_one_picture_and_fits_a_phone(saved, scheme):
     expected = {"light": ("rgb(251, 251, 250)", "rgb(255, 255, 255)"), "dark": ("rgb(15, 18, 22)", "rgb(23, 27, 33)")}
     assert (ground, card) == expected[scheme]
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.browser
+def test_several_runs_travel_side_by_side(saved):
+    runs = [viz_runs.toy_run(8), viz_runs.toy_run(12, template=chain(3)), viz_runs.toy_run(8)]
+    page = saved(runs)
+    at(page, 1)
+    panel = page.locator("[data-panel=compare]")
+    assert panel.locator("tbody tr").count() == 3, "one of them is there twice"
+    # Nobody is there to run or to save anything.
+    assert "Save as" not in panel.inner_text()
+    panel.locator("tbody tr").nth(1).locator("th button").click()
+    page.wait_for_selector("#tr-explorer[data-steps='12']")
+    page.get_by_role("tab", name="Diagnosis").click()
+    assert "Why step 1 ended" in page.locator("[data-panel=diagnosis]").inner_text()
 
 
 @pytest.mark.browser

@@ -23,7 +23,8 @@ from transformers import (
 
 from tr_core import CandidateMatrix, TokenRecyclingError, token_recycling
 from tr_core import generate as generate_room
-from tr_core.drafters.prompt_lookup import PromptLookup
+from tr_core.drafters.registry import DRAFTERS
+from tr_core.drafters.token_recycling_dynamic import TokenRecyclingDynamic
 from tr_core.errors import PromptError
 
 # One of each kind: all layers alike, mixed layers, a table of positions, a window everywhere, experts.
@@ -145,10 +146,11 @@ def test_sampled_output_and_the_generator_behind_it_are_those_of_plain_generate(
             assert torch.equal(torch.get_rng_state(), after), name
 
 
-def test_each_drafter_gives_the_same_output():
+def test_each_drafter_gives_the_same_output_cold_and_hot():
     torch.manual_seed(5)
     expected = plain(model("llama"), do_sample=True, eos_token_id=None)
-    for drafter in ("token_recycling", "prompt_lookup", "none", PromptLookup("cpu")):
+    hot = TokenRecyclingDynamic(tiny.VOCAB, 6)
+    for drafter in (*DRAFTERS, hot, hot):
         torch.manual_seed(5)
         with torch.inference_mode():
             found = ours(model("llama"), do_sample=True, eos_token_id=None, drafter=drafter)

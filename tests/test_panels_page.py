@@ -21,6 +21,7 @@ TELLING = telling_run()
 PANELS = {
     "diagnosis": "Diagnosis",
     "metrics": "Metrics",
+    "compare": "Compare",
     "attention": "Attention mask",
     "matrix-map": "Matrix map",
     "cost": "ms and bytes",

@@ -5,14 +5,12 @@ one function it needs of them. So the engine stays without pictures, and can be 
 """
 
 import sys
-from collections.abc import Callable
 
-from tr_core.cli import main
+from tr_core.cli import ToHtml, main
 from tr_core.errors import SettingsError
-from tr_core.trace import RunTrace
 
 
-def load_html() -> Callable[[RunTrace], str]:
+def load_html() -> ToHtml:
     """Import what ``--html`` needs, only when it is asked for.
 
     Raises:

@@ -63,7 +63,7 @@ class GrowingLayer(CacheLayerMixin):
         if tuple(nodes) != tuple(range(len(nodes))):
             place = self._buffers[0].device
             if place not in indices:
-                indices[place] = torch.tensor(nodes, dtype=torch.int64, device=place)
+                indices[place] = torch.tensor(nodes, dtype=torch.int64).to(place)
             index = indices[place]
             for buffer in self._buffers:
                 # index_select makes a copy first, so rows may overlap the places they move to.

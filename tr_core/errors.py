@@ -7,7 +7,8 @@
     ├── ModelError             no such model, or it cannot be loaded
     │   └── UnsupportedModelError   the model loads, but tree decoding would not be exact on it
     ├── MatrixError            a stored candidate matrix is broken or of another tokenizer
-    └── TraceError             a stored trace is broken or of another schema
+    ├── TraceError             a stored trace is broken or of another schema
+    └── CompareError           runs that were chosen together cannot be laid side by side
 
 The doors (command line, page, API) catch ``TokenRecyclingError`` only: its text is one sentence made for the
 reader. Everything else is a bug and must be seen. This module imports no torch.
@@ -44,3 +45,7 @@ class MatrixError(TokenRecyclingError):
 
 class TraceError(TokenRecyclingError):
     """A stored trace is broken, or of a schema that this version does not know."""
+
+
+class CompareError(TokenRecyclingError):
+    """Runs cannot be laid side by side: too few, too many, or not of one prompt."""

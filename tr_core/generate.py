@@ -71,7 +71,7 @@ def token_recycling(
         drafter: a name of the registry, or a drafter that already knows something.
         tree: ``auto`` (measured on the first call with a model, about a second), a named template, a number of
             nodes, a JSON file, or a ``TreeTemplate``.
-        k: candidates a matrix row; 8 by default, or that of ``matrix``.
+        k: candidates a matrix row; 8 by default, or what ``matrix`` or ``drafter`` has.
         matrix: one to start hot with; it learns, and can be given to the next call.
         on_step: called with the trace of each step: what was drafted, accepted and emitted.
 
@@ -109,7 +109,7 @@ def token_recycling(
     settings = Settings(
         drafter=drafter if isinstance(drafter, str) else drafter.name,
         tree=tree,
-        k=k if k is not None else matrix.k if matrix is not None else _k_of(drafter),
+        k=k if k is not None else getattr(drafter, "k", _DEFAULT_K),
         max_new_tokens=MAX_NEW_TOKENS,  # the criteria end the output
         trace=False,
     )
@@ -214,8 +214,3 @@ def _drafter(drafter: str | Drafter, matrix: CandidateMatrix | None, target: HFT
             f"{target.device}: make one with CandidateMatrix({target.vocab_size}, k, “{target.device}”)."
         )
     return TokenRecycling(matrix)
-
-
-def _k_of(drafter: str | Drafter) -> int:
-    known = getattr(drafter, "matrix", None)
-    return _DEFAULT_K if known is None else known.k

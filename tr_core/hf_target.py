@@ -29,7 +29,7 @@ from tr_core.families import Family
 from tr_core.masks import Geometry, MaskMaker
 from tr_core.peers import Peers
 from tr_core.settings import Settings
-from tr_core.static_run import StaticRun
+from tr_core.static_run import NoStaticStep, StaticRun
 from tr_core.target import Draft
 from tr_core.tree import TreeTemplate
 from tr_core.vocabulary import TokenizerVocabulary
@@ -57,6 +57,8 @@ class Loaded:
     slices_logits: bool
     costs: CostBook
     peers: Peers
+    places: str
+    whole: bool
 
 
 class HFTarget:
@@ -74,6 +76,7 @@ class HFTarget:
         self.max_length = loaded.max_length
         self.eos_ids = loaded.eos_ids
         self.device = loaded.device
+        self.places = loaded.places
         self.dtype = loaded.model.dtype
         self.attention = loaded.model.config._attn_implementation
         self._geometries: OrderedDict[TreeTemplate, Geometry] = OrderedDict()
@@ -94,8 +97,8 @@ class HFTarget:
 
     @property
     def cache_bytes_per_token(self) -> int:
-        """Bytes of keys and values of one token, over all layers; 0 before the first token is in the cache."""
-        return footprint.cache_bytes_per_token(self._cache)
+        """Bytes of keys and values of one token, over all layers and processes; 0 before the first token is there."""
+        return footprint.cache_bytes_per_token(self._cache) * self._loaded.peers.size
 
     def fork(self) -> HFTarget:
         """The same weights with an empty cache of its own."""
@@ -186,6 +189,8 @@ class HFTarget:
             NoStaticStep: this model cannot be captured; the target goes on as it was.
         """
         loaded = self._loaded
+        if not loaded.whole:
+            raise NoStaticStep("the model is split over several devices")
         if self._static is None:
             window = loaded.masks.window
             self._static = StaticRun(loaded.model, loaded.family, window, self.max_length, self.vocab_size)

@@ -28,7 +28,7 @@ from tr_core.hf_target import HFTarget, Loaded
 from tr_core.masks import MaskMaker
 from tr_core.model_files import first_line
 from tr_core.peers import Peers
-from tr_core.placement import entry_device
+from tr_core.placement import DeviceMap, check_plan, check_split, entry_device, is_split, loading_options, places
 from tr_core.probe import probe
 from tr_core.speed import quicker
 from tr_core.vocabulary import TokenizerVocabulary
@@ -136,10 +136,11 @@ def load_weights(
     config: PreTrainedConfig,
     *,
     dtype: torch.dtype | str,
-    device: torch.device,
+    device: torch.device | None,
     attention: str,
+    **split: Any,
 ) -> PreTrainedModel:
-    """The model in a folder, on its device.
+    """The model in a folder, on its device, or split as ``placement.loading_options`` says.
 
     Raises:
         ModelError: the weights do not fit the config or the device, or need a package that is not there.
@@ -154,11 +155,14 @@ def load_weights(
             trust_remote_code=False,
             local_files_only=True,
             output_loading_info=True,
+            **split,
         )
-        model = model.to(device)
+        if not split:
+            model = model.to(device)
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise ModelError(
-            f"“{name}” does not fit into the memory of {device}: use a smaller model or dtype, or another device."
+            f"“{name}” does not fit into the memory of {device}: use a smaller model or dtype, another device, or "
+            "several (docs/scaling.md)."
         ) from error
     except Exception as error:  # weights that do not fit their config fail in many ways, and all mean the same here
         raise ModelError(f"“{name}” cannot be loaded: {first_line(error)}.") from error
@@ -179,6 +183,8 @@ def load_target(
     device: str = "auto",
     attention: str = "auto",
     allow_download: bool = True,
+    device_map: DeviceMap | None = None,
+    tensor_parallel: bool = False,
 ) -> HFTarget:
     """Load a model from a folder or the Hub: safetensors only, and never code that comes with the model.
 
@@ -190,25 +196,32 @@ def load_target(
         device: auto, or a torch device such as ``cpu``; auto is the accelerator where there is one.
         attention: auto, sdpa or eager; auto is the quicker one that the family can do.
         allow_download: whether the Hub may be asked.
+        device_map: split the model by layers, as accelerate does: auto, balanced, sequential, or {module: device}.
+        tensor_parallel: split each layer over the processes that torchrun started; all of them must load the model
+            and decode the same.
 
     Raises:
-        SettingsError: the dtype is none of these.
+        SettingsError: the dtype is none of these, or the split goes with another setting.
         ModelError: the model, the device or the attention is not there, or the model does not load; its text says
             which and what to do.
         UnsupportedModelError: trees would not equal plain decoding on this model.
     """
+    check_split(device_map, tensor_parallel, device, dtype)
     place = choose_device(device)
     kind = choose_dtype(dtype, place)
     folder = model_files.locate(model, allow_download=allow_download)
     with quiet():
         config = model_files.read_config(folder, model)
+        if tensor_parallel:
+            check_plan(config)
         implementation = choose_attention(attention, config, family_of(config))
         model_files.check_weights(folder, model)
         model_files.check_tokenizer(folder, model)
         tokenizer = load_tokenizer(folder, model)
 
         def weights_in(kind: torch.dtype | str) -> PreTrainedModel:
-            return load_weights(folder, model, config, dtype=kind, device=place, attention=implementation)
+            split = loading_options(device_map, tensor_parallel)
+            return load_weights(folder, model, config, dtype=kind, device=place, attention=implementation, **split)
 
         weights = weights_in(kind)
         if dtype == "fast" and place.type == "cpu":
@@ -288,6 +301,7 @@ def behind(
     config, family = model.config, found.family
     rows = model.get_input_embeddings().weight.shape[0]
     vocabulary = None if tokenizer is None else TokenizerVocabulary(tokenizer, min(rows, found.vocab_size))
+    peers = Peers.of(model)
     return HFTarget(
         Loaded(
             model=model,
@@ -302,7 +316,9 @@ def behind(
             device=found.device,
             slices_logits=found.slices_logits,
             costs=found.costs,
-            peers=Peers.of(model),
+            peers=peers,
+            places=places(model, found.device, peers),
+            whole=peers.size == 1 and not is_split(model),
         )
     )
 

@@ -16,6 +16,8 @@ import torch
 import torch.distributed as dist
 from transformers import PreTrainedModel
 
+from tr_core.errors import UnsupportedModelError
+
 
 class Peers:
     """The processes that run a model.
@@ -27,15 +29,23 @@ class Peers:
     def __init__(self, group: Any = None) -> None:
         self._group = group
         self.size = 1 if group is None else dist.get_world_size(group)
-        self.first = group is None or dist.get_rank(group) == 0
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> Peers:
-        """Those that hold the other parts of a model that transformers has loaded with ``tp_plan``."""
+        """Those that hold the other parts of a model that transformers has loaded with ``tp_plan``.
+
+        Raises:
+            UnsupportedModelError: the model is split over processes in another way, too.
+        """
         mesh = getattr(model, "_device_mesh", None)
         if mesh is None or mesh.size() == 1:
             return cls()
-        return cls(mesh.get_group() if mesh.ndim == 1 else mesh["tp"].get_group())
+        if mesh["tp"].size() < mesh.size():
+            raise UnsupportedModelError(
+                "Only tensor parallelism is known here (tp_plan), this model is cut by pp_size or fsdp_size as well: "
+                "load it with DistributedConfig(tp_plan=“auto”)."
+            )
+        return cls(mesh["tp"].get_group())
 
     def agree(self, tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
         """The first process's tensor, in all of them; shapes and dtypes must be equal. ``device``: of the model."""

@@ -80,7 +80,7 @@ def describe(session: Session) -> RunInfo:
         k=settings.k,
         settings=plain | {"tree": settings.tree_name, "stop": list(settings.stop)},
         dtype=str(target.dtype).removeprefix("torch."),
-        device=str(target.device),
+        device=getattr(target, "places", str(target.device)),
         attention=target.attention,
         versions={
             "python": platform.python_version(),

@@ -26,7 +26,7 @@ from tr_core.static_run import NoStaticStep, StaticRun
 from tr_core.strict import Settled, Strict
 from tr_core.target import Draft, Target
 from tr_core.trace import BudgetChoice, StepTrace, Timing
-from tr_core.tree import DraftTree, TreeTemplate
+from tr_core.tree import MAX_K, DraftTree, TreeTemplate
 from tr_core.verify import Verdict, walk
 from tr_core.watch import Watch
 
@@ -249,7 +249,7 @@ class Session:
         watch.lap()
         if self.budget is not None and entry.has_matrix:
             known = self.drafter.matrix.known(choices)
-        near = self._strict.near(logits) if self._strict else None
+        near = self.target.agree(self._strict.near(logits)) if self._strict else None
         rows = updates if traced or known is not None else None
         return draft.template, Readout(draft, choices, near, candidates, probabilities, rows, known)
 
@@ -304,6 +304,8 @@ class Session:
 
     def _fixed_template(self) -> TreeTemplate:
         tree, k = self.settings.tree, self.settings.k
+        if self._entry.grows:
+            k = MAX_K  # of a tree only the number of nodes counts
         if isinstance(tree, TreeTemplate):
             tree.check_k(k)
             return tree

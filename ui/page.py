@@ -15,7 +15,7 @@ from tr_core import catalog, templates
 from tr_core.drafters.registry import DRAFTERS
 from tr_core.errors import SettingsError, TokenRecyclingError
 from tr_core.settings import Settings
-from ui import examples, links
+from ui import compare, examples, links
 from ui.limits import Limits
 from ui.scripts import COPY_LINK, DOWNLOAD, MOUNT_EXPLORER, SHOW_EXPLORER
 from ui.shelf import Shelf
@@ -105,10 +105,19 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
                 chat = gr.Checkbox(False, label="Use the chat template")
                 tree_file = gr.File(label="Tree from a JSON file", file_types=[".json"], height=120)
                 matrix_file = gr.File(label="Start from a saved matrix", file_types=[".safetensors"], height=120)
+            with gr.Accordion("Compare", open=False):
+                beside = gr.Dropdown(
+                    compare.choices(), multiselect=True, max_choices=compare.MOST, allow_custom_value=True,
+                    label="Run it also with", info="up to three; or type, as in “k 4, tree 24”", elem_id="tr-beside",
+                )  # fmt: skip
+                compare_runs = gr.Button("Compare", size="sm")
             with gr.Accordion("Save and open", open=False):
                 saved = gr.UploadButton("Open a saved run", size="sm", file_types=[".json"])
                 save_run = gr.Button("Save this run", size="sm")
                 save_page = gr.Button("Save as a web page", size="sm")
+                with gr.Row(elem_classes="tr-small-buttons"):
+                    save_steps = gr.Button("Steps as CSV", size="sm", min_width=50)
+                    save_nodes = gr.Button("Nodes as CSV", size="sm", min_width=50)
                 save_matrix = gr.Button("Save its matrix", size="sm")
                 copy_link = gr.Button("Copy link", size="sm")
                 link = gr.Textbox(
@@ -122,7 +131,7 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
                 )
                 file = gr.DownloadButton(visible="hidden", elem_id="tr-download")
             with gr.Column(elem_id="tr-drop"):  # never seen: a way in for files dropped onto the explorer
-                dropped = gr.UploadButton("Drop a saved run")
+                dropped = gr.UploadButton("Drop a saved run", file_count="multiple")
         with gr.Column(scale=1, min_width=320, elem_id="tr-main"):
             offer = viz.offer_record([(e.name, e.word, e.title) for e in recordings.values()])
             explorer = gr.HTML(
@@ -152,8 +161,24 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
         def on_panels(request: gr.Request) -> Any:
             return visitors.workspace(request).analysis() or gr.skip()
 
-        def on_open(file: str | None, request: gr.Request) -> Any:
-            return next(visitors.workspace(request).open(Path(file))) if file else gr.skip()
+        def on_compare(request: gr.Request, texts: list[str] | None, *values: Any) -> Iterator[str]:
+            _tell_of_loading(shelf, values)
+            workspace = visitors.workspace(request)
+            yield from _records(lambda base: workspace.comparing.compare(base, texts or []), values)
+
+        def on_kept(event: gr.EventData, request: gr.Request) -> None:
+            visitors.workspace(request).comparing.keep(str(event.run), shown=bool(event.shown))
+
+        def on_save_comparison(event: gr.EventData, request: gr.Request) -> str:
+            names = [str(name) for name in event.runs]
+            return visitors.save(request, lambda own, folder: own.comparing.save(folder, str(event.format), names))
+
+        def on_open(files: str | list[str] | None, request: gr.Request) -> Any:
+            paths = [Path(file) for file in ([files] if isinstance(files, str) else files or [])]
+            if not paths:
+                return gr.skip()
+            workspace = visitors.workspace(request)
+            return next(workspace.open(paths[0]) if len(paths) == 1 else workspace.comparing.open_several(paths))
 
         def on_example(prompt: str, event: gr.EventData, request: gr.Request) -> list[Any]:
             if event.example is None:
@@ -187,6 +212,12 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
         def on_save_page(request: gr.Request) -> str:
             return visitors.save(request, Workspace.save_page)
 
+        def on_save_steps(request: gr.Request) -> str:
+            return visitors.save(request, Workspace.save_steps)
+
+        def on_save_nodes(request: gr.Request) -> str:
+            return visitors.save(request, Workspace.save_nodes)
+
         def on_save_matrix(request: gr.Request) -> str:
             return visitors.save(request, Workspace.save_matrix)
 
@@ -208,11 +239,15 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
         explorer.input(on_example, prompt, [explorer, preset, prompt, max_new_tokens], queue=False, **private).then(
             on_panels, None, explorer, **private
         )
+        compare_runs.click(on_compare, [beside, *controls], explorer, **private)
+        explorer.select(on_kept, None, None, queue=False, **private)
+        explorer.submit(on_save_comparison, None, file, **private).success(None, None, None, js=DOWNLOAD, **private)
         copy_link.click(on_link, controls, link, queue=False, **private).success(
             None, link, link, js=COPY_LINK, **private
         )
         page.load(on_load, None, [*controls, preset, explorer], queue=False, **private)
-        for button, save in ((save_run, on_save), (save_page, on_save_page), (save_matrix, on_save_matrix)):
+        saves = ((save_run, on_save), (save_page, on_save_page), (save_matrix, on_save_matrix))
+        for button, save in (*saves, (save_steps, on_save_steps), (save_nodes, on_save_nodes)):
             # A download button sends the file it had before the click; so the file is made first.
             button.click(save, None, file, **private).success(None, None, None, js=DOWNLOAD, **private)
         gr.on([page.load, model.change], on_model, model, chat, queue=False, **private)

@@ -13,14 +13,23 @@ import(new URL("tr/explorer.js", root.replace(/[?#].*$/, "").replace(/\\/?$/, "/
   explorer = module.mount(element.querySelector("#tr-explorer-host"), { onRequest: ask });
   early.forEach((value) => explorer.receive(value));
 });
+// A file that is too large would be sent for nothing, and Gradio would not say why it comes to nothing.
+document.addEventListener("change", (event) => {
+  const files = event.target instanceof HTMLInputElement && event.target.closest("#tr-controls") && event.target.files;
+  if (!explorer || !files || !files.length || explorer.mayTake([...files])) return;
+  event.stopImmediatePropagation();
+  event.target.value = "";
+}, true);
 function ask(request) {
   if (request.type === "example") trigger("input", { example: request.name });
   if (request.type === "lessons") trigger("input", { example: null });
-  if (request.type !== "file") return;
+  if (request.type === "kept") trigger("select", { run: request.run, shown: request.shown });
+  if (request.type === "save comparison") trigger("submit", { format: request.format, runs: request.runs });
+  if (request.type !== "files") return;
   // A dropped file goes the way of a chosen one, so that Gradio's own upload takes and checks it.
   const input = document.querySelector("#tr-drop input[type=file]");
   const content = new DataTransfer();
-  content.items.add(request.file);
+  request.files.forEach((file) => content.items.add(file));
   input.files = content.files;
   input.dispatchEvent(new Event("change", { bubbles: true }));
 }

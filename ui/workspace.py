@@ -14,8 +14,9 @@ from pathlib import Path
 import msgspec
 
 import viz
-from tr_core import metrics, reference
+from tr_core import metrics, reference, tables
 from tr_core.commands import load_drafter
+from tr_core.diagnosis import diagnose
 from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter
 from tr_core.errors import MatrixError, PromptError, SettingsError, TokenRecyclingError, TraceError
@@ -23,6 +24,7 @@ from tr_core.recording import Recording
 from tr_core.session import Session
 from tr_core.settings import Settings
 from tr_core.trace import SCHEMA, RunTrace, read_trace
+from ui.compare import Comparing
 from ui.examples import Example, telling_step
 from ui.limits import Limits
 from ui.shelf import Shelf
@@ -59,7 +61,11 @@ class _Run:
 
 
 class Workspace:
-    """The run of one browser tab, and what its drafter has learned so far."""
+    """The run of one browser tab, and what its drafter has learned so far.
+
+    Attributes:
+        comparing: what lies side by side in this tab.
+    """
 
     def __init__(self, shelf: Shelf, limits: Limits) -> None:
         self._shelf = shelf
@@ -70,15 +76,14 @@ class Workspace:
         self._runs = 0
         self._stop = False
         self._busy = threading.Lock()
+        self.comparing = Comparing(self)
 
     @property
     def trace(self) -> RunTrace | None:
         """The run on the screen: the one opened from a file, or the visitor's own so far; None before the first."""
         if self._opened is not None:
             return self._opened
-        if self._run is None:
-            return None
-        return self._run.recording.trace(reference_identical=self._run.reference_identical)
+        return self.own[1]
 
     def step(self, request: Request) -> Iterator[str]:
         """Exactly one engine step, of a new run if the request is another than the last one's."""
@@ -91,10 +96,12 @@ class Workspace:
     def stop(self) -> None:
         """End ``run`` after the step under way. The record stays, and Step or Run go on from it."""
         self._stop = True
+        self.comparing.stop()
 
     def reset(self) -> Iterator[str]:
         """Forget the run and what was learned."""
-        self._stop, self._run, self._learned, self._opened = True, None, None, None
+        self.stop()
+        self._run, self._learned, self._opened = None, None, None
         yield viz.reset_record()
 
     def open(self, path: Path) -> Iterator[str]:
@@ -103,6 +110,29 @@ class Workspace:
             yield viz.run_record(self._show(read_trace(path)))
         except TokenRecyclingError as error:
             yield viz.error_record(str(error))
+
+    def look_at(self, trace: RunTrace | None) -> None:
+        """The reader turned to another run, or back to the visitor's own: that is what is saved from now on."""
+        self._opened = trace
+
+    def has_run(self, request: Request) -> bool:
+        """Whether the run of this request is on the screen and has ended."""
+        run = self._run
+        on_screen = run is not None and self._opened is None and run.request == request
+        return on_screen and run.session.stop_reason is not None
+
+    @property
+    def own(self) -> tuple[str, RunTrace | None]:
+        """The visitor's own run, on the screen or not: its name in the records, and its trace so far."""
+        if self._run is None:
+            return "", None
+        return self._run.number, self._run.recording.trace(reference_identical=self._run.reference_identical)
+
+    def beside(self) -> Workspace:
+        """A workspace for a run out of sight, which knows what this one has learned."""
+        other = Workspace(self._shelf, self._limits)
+        other._learned = self._learned
+        return other
 
     def open_example(self, example: Example) -> Iterator[str]:
         """Show a recorded example at its most telling step, verdict included."""
@@ -139,12 +169,28 @@ class Workspace:
         """
         return self._write(folder, "html", viz.to_html)
 
+    def save_steps(self, folder: Path) -> str:
+        """Write a table with one line a step of the run on the screen, diagnosis included, and return the file.
+
+        Raises:
+            TraceError: there is no run yet.
+        """
+        return self._write(folder, "steps.csv", lambda trace: tables.steps_csv(trace, diagnose(trace)))
+
+    def save_nodes(self, folder: Path) -> str:
+        """Write a table with one line a node of the run on the screen and return the file.
+
+        Raises:
+            TraceError: there is no run yet.
+        """
+        return self._write(folder, "nodes.csv", tables.nodes_csv)
+
     def _write(self, folder: Path, suffix: str, render: Callable[[RunTrace], str]) -> str:
         trace = self.trace
         if trace is None:
             raise TraceError("There is no run to save yet: press Step or Run first.")
         path = folder / f"{_file_name(trace)}.{suffix}"
-        path.write_text(render(trace), encoding="utf-8")
+        path.write_text(render(trace), encoding="utf-8", newline="")
         return str(path)
 
     def save_matrix(self, folder: Path) -> str:
@@ -185,7 +231,7 @@ class Workspace:
 
     def _guarded(self, records: Iterator[str]) -> Iterator[str]:
         """Turn bad input into a record, and refuse a second run of one tab while the first goes on."""
-        if not self._busy.acquire(blocking=False):
+        if self.comparing.is_busy or not self._busy.acquire(blocking=False):
             yield viz.error_record("A run is going on in this tab: press Stop first.")
             return
         try:

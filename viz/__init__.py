@@ -2,13 +2,17 @@
 
 from viz.analysis import analysis_record
 from viz.assets import PLOTLY, STATIC, STYLES
+from viz.comparefigures import passes_by_position, steps_by_position
 from viz.explorer import (
     PHASES,
     batch,
+    compare_record,
     end_record,
     error_record,
     offer_record,
+    progress_record,
     reset_record,
+    run_name,
     run_record,
     start_record,
     step_record,
@@ -47,6 +51,7 @@ __all__ = [
     "analysis_record",
     "batch",
     "bytes_per_token",
+    "compare_record",
     "draft_tree",
     "emitted_by_class",
     "end_record",
@@ -59,11 +64,15 @@ __all__ = [
     "matrix_over_time",
     "most_rewritten_rows",
     "offer_record",
+    "passes_by_position",
+    "progress_record",
     "reset_record",
+    "run_name",
     "run_record",
     "sliding_mat",
     "start_record",
     "step_record",
+    "steps_by_position",
     "time_per_phase",
     "to_html",
     "token_ids",

@@ -5,12 +5,14 @@ Every record has a ``type``; all but ``error``, ``view``, ``offer`` and ``reset`
 a record of a run that is no longer shown is ignored there. Short keys, because a step has hundreds of cells:
 
     start  run, model, family, device, dtype, drafter, tree, nodes, k, sampling, vocab, rows_seen, prefill_ms,
-           limit: new tokens at most, prompt: [id], cost: {nodes: ms} or left out, tokens
+           limit: new tokens at most, tokenizer, facts: {key: words} that tell runs apart (tr_core/alignment.py),
+           prompt: [id], cost: {nodes: ms} or left out, tokens
     step   run, index, committed, running, stop: words or null, ms: [draft, forward, verify, update], cached, tokens,
            ids, parents, ranks, choices: [id per node], status: a letter per node (r a x u),
            why: a letter per node (see ``verdicts``), top: [[id × k] per node], p: [[1/10000 × k] per node],
            path: [node], bonus: id or null, emitted: [id], x, y: [place per node], counts: [nodes per column],
            height: rows of the layout, at: [column, row] of the bonus or null, new_rows: rows first written here,
+           passes: forward passes, left out where it is one,
            rows: [{t: id, n: node, b: [id before], a: [id after], c: a letter per cell (f m k),
                    u: a letter per cell before (d drafted, a accepted, - neither), e: [id evicted]}]
            ``a`` is left out where it equals ``top`` of the node; ``u`` and ``e`` are left out where empty.
@@ -18,6 +20,9 @@ a record of a run that is no longer shown is ignored there. Short keys, because 
     end    run, stop: words or null, text, identical: true, false or null
     run    run, start, steps, end, without their type and run; name of a recorded example, left out if it has none
     offer  examples: [[name, word, title]] that may be asked for, largest: bytes of a file that may be dropped
+    compare  runs: [run records] to lay side by side, known: [names of runs] that the browser has, anew: whether they
+           take the place of those that lie there; and the panel opens
+    progress  words, done, of: tokens of a run that is made for a comparison; words null when no more is to come
     error  sentence, at: a number that no other error has
     view   step, phase; and, each only if given: panel to open, or null to close, node or row (a token) to select,
            highlight: [parts to ring]
@@ -38,6 +43,7 @@ from typing import Any
 
 import msgspec
 
+from tr_core.alignment import facts
 from tr_core.trace import MAX_FILE_BYTES, STOP_REASONS, RowChange, RunInfo, RunTrace, StepTrace
 from viz.labels import full_label, label
 from viz.layout import bonus_place, tidy
@@ -109,6 +115,23 @@ def run_name(trace: RunTrace) -> str:
     info = trace.info
     content = [info.model, info.drafter, info.tree, info.prompt_ids, trace.steps]
     return f"saved-{zlib.crc32(msgspec.json.encode(content)):08x}"
+
+
+def compare_record(runs: Iterable[tuple[RunTrace, str]], known: Iterable[str] = (), *, anew: bool = False) -> str:
+    """Lay runs side by side.
+
+    Args:
+        runs: whole runs, each with its name as in ``run_record``.
+        known: names of runs that the browser has already; they come first.
+        anew: whether they take the place of those that lie there.
+    """
+    records = [msgspec.Raw(run_record(trace, run).encode()) for trace, run in runs]
+    return _encode({"type": "compare", "runs": records, "known": list(known), "anew": anew})
+
+
+def progress_record(words: str | None, done: int = 0, of: int = 0) -> str:
+    """How far a run that is made for a comparison has come, in tokens; None when there is no more to wait for."""
+    return _encode({"type": "progress", "words": words, "done": done, "of": of})
 
 
 def offer_record(examples: Iterable[tuple[str, str, str]]) -> str:
@@ -217,6 +240,8 @@ def _start(info: RunInfo) -> dict[str, Any]:
         "rows_seen": info.rows_seen,
         "prefill_ms": round(info.prefill_ms, 2),
         "limit": info.settings.get("max_new_tokens"),
+        "tokenizer": info.tokenizer,
+        "facts": facts(info),
         "prompt": info.prompt_ids,
     } | ({"cost": info.cost} if info.cost else {})
 
@@ -225,8 +250,10 @@ def _step(step: StepTrace) -> dict[str, Any]:
     layout = tidy(step.parents, step.ranks)
     timing = step.timing
     used = _used(step)
-    budget = {} if step.budget is None else {"budget": msgspec.structs.astuple(step.budget)}
-    return budget | {
+    rare = {} if step.budget is None else {"budget": msgspec.structs.astuple(step.budget)}
+    if step.passes > 1:
+        rare["passes"] = step.passes
+    return {
         "index": step.index,
         "committed": step.committed,
         "stop": _words(step.stop),
@@ -250,6 +277,7 @@ def _step(step: StepTrace) -> dict[str, Any]:
         "at": None if step.bonus is None else bonus_place(layout, step.path[-1] if step.path else 0),
         "new_rows": sum(not row.before for row in step.rows),
         "rows": [_row(row, step, used) for row in ordered_rows(step)],
+        **rare,
     }
 
 

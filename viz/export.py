@@ -19,16 +19,17 @@ import gzip
 import hashlib
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
 
+from tr_core.alignment import align
 from tr_core.trace import RunTrace
 from viz.analysis import analysis_record
 from viz.assets import PLOTLY, STATIC, STYLES
-from viz.explorer import batch, run_record, view_record
+from viz.explorer import batch, compare_record, run_name, run_record, view_record
 from viz.lessons import LESSONS, lessons_record
 
 ENTRY = "saved.js"
@@ -65,10 +66,15 @@ sent.</p></noscript>
 """
 
 
-def to_html(trace: RunTrace) -> str:
-    """A whole run as one page, opened at its first step."""
-    records = batch([run_record(trace), analysis_record(trace), view_record(1)])
-    return _page(records, _title(trace), _summary(trace), _plotly())
+def to_html(runs: RunTrace | Sequence[RunTrace]) -> str:
+    """A whole run as one page, opened at its first step; or two to four runs of one prompt, side by side.
+
+    Raises:
+        CompareError: several runs that do not belong together.
+    """
+    traces = [runs] if isinstance(runs, RunTrace) else list(runs)
+    trace = traces[0] if len(traces) == 1 else _comparable(traces)
+    return _page(batch(_records(traces)), _title(trace), _summary(trace), _plotly())
 
 
 def lessons_to_html(folder: Path = LESSONS) -> str:
@@ -99,6 +105,26 @@ def _page(records: str, title: str, summary: str, plotly: _Plotly | None = None)
         plotly=plotly.packed if plotly else "",
         script=script,
     )
+
+
+def _comparable(traces: Sequence[RunTrace]) -> RunTrace:
+    align(traces)
+    return traces[0]
+
+
+def _records(traces: Sequence[RunTrace]) -> Iterator[str]:
+    """The first run, and the others beside it if there are more."""
+    names: list[str] = []
+    for trace in traces:
+        name = run_name(trace)
+        names.append(f"{name}-{len(names)}" if name in names else name)  # one run may be there twice
+    named = list(zip(traces, names, strict=True))
+    yield run_record(*named[0])
+    if len(traces) > 1:
+        yield compare_record(named[1:], known=[named[0][1]])
+    for trace, name in named:
+        yield analysis_record(trace, name)
+    yield view_record(1)
 
 
 def bundle(entry: str = ENTRY, folder: Path = STATIC) -> str:

@@ -41,7 +41,7 @@ class Lesson:
         context: prompt and output before the step, the root the last.
         parents: (N + 1,) of the draft that was scored.
         tokens: (N + 1,) of the same.
-        choices: (N + 1,) the model's own pick after each node.
+        choices: (N + 1,) the model's own pick after each node; −1 off the path where nobody asked.
         candidates: (N + 1, k) int32, its best tokens there, best first.
         probabilities: (N + 1, k) float32 of those, at temperature 1.
         path: accepted nodes, root excluded.

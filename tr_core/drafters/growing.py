@@ -18,7 +18,7 @@ from tr_core.growth import Growth
 from tr_core.target import Draft
 from tr_core.templates import chain
 from tr_core.trace import ROOT, Source
-from tr_core.tree import TreeTemplate
+from tr_core.tree import MAX_K, TreeTemplate
 
 # A child's token, its chance to be accepted if its parent is, and where it came from.
 Child = tuple[int, float, Source]
@@ -89,7 +89,8 @@ def grow(
 
     Args:
         root: its token.
-        children: ``children(tree, node)``: what may stand below a node, the most likely first, no token twice.
+        children: ``children(tree, node)``: what may stand below a node, the most likely first, no token twice. A node
+            gets 32 at most, since no tree may have more.
     """
     tree = Branches(root)
     heap: list[tuple[float, int, int, Sequence[Child], int]] = []
@@ -106,7 +107,7 @@ def grow(
         token, _, source = listed[place]
         node = tree.add(parent, token, -negative, source)
         place += 1
-        if place < len(listed):
+        if place < min(len(listed), MAX_K):
             pushed += 1
             heappush(heap, (-tree.expected[parent] * min(listed[place][1], 1.0), pushed, parent, listed, place))
     if growth is not None:

@@ -11,6 +11,7 @@ import torch
 from tr_core.drafters.base import Drafter
 from tr_core.drafters.plain import Plain
 from tr_core.drafters.prompt_lookup import PromptLookup
+from tr_core.drafters.recycling_plus import RecyclingPlus
 from tr_core.drafters.token_recycling import TokenRecycling
 from tr_core.drafters.token_recycling_dynamic import TokenRecyclingDynamic
 from tr_core.errors import SettingsError
@@ -57,6 +58,13 @@ DRAFTERS = {
         learns=True,
         grows=True,
         load=TokenRecyclingDynamic.load,
+    ),
+    "recycling_plus": DrafterEntry(
+        RecyclingPlus,
+        "rows under one to three tokens and look-ups in the text, trees grown by calibrated chance",
+        learns=True,
+        grows=True,
+        load=RecyclingPlus.load,
     ),
     "prompt_lookup": DrafterEntry(
         lambda vocab_size, k, device: PromptLookup(device),

@@ -13,14 +13,8 @@ from safetensors.numpy import save_file
 from tr_core.errors import MatrixError
 
 
-def save(
-    path: str | Path,
-    form: str,
-    fingerprint: str,
-    parts: Mapping[str, np.ndarray],
-    more: Mapping[str, str] | None = None,
-) -> None:
-    """Write arrays, and short texts ``more`` beside them.
+def save(path: str | Path, form: str, fingerprint: str, parts: Mapping[str, np.ndarray]) -> None:
+    """Write arrays.
 
     Args:
         form: name of the drafter's format, with its version.
@@ -29,7 +23,7 @@ def save(
     Raises:
         MatrixError: the file cannot be written.
     """
-    meta = {**more, "format": form, "tokenizer": fingerprint}
+    meta = {"format": form, "tokenizer": fingerprint}
     try:
         save_file({name: np.ascontiguousarray(part) for name, part in parts.items()}, str(path), metadata=meta)
     except (OSError, SafetensorError) as error:
@@ -38,8 +32,8 @@ def save(
 
 def load(
     path: str | Path, form: str, fingerprint: str, expected: Mapping[str, tuple[type, int]]
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Read what ``save`` wrote: the arrays and the texts.
+) -> dict[str, np.ndarray]:
+    """Read what ``save`` wrote.
 
     Args:
         expected: type and number of dimensions of each array.
@@ -64,7 +58,7 @@ def load(
         )
     check(path, parts.keys() == expected.keys())
     check(path, all(parts[name].dtype == kind and parts[name].ndim == n for name, (kind, n) in expected.items()))
-    return parts, meta
+    return parts
 
 
 def check(path: str | Path, sound: bool) -> None:

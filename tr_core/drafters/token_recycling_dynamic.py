@@ -88,7 +88,7 @@ class TokenRecyclingDynamic(HostDrafter):
         Raises:
             MatrixError: no such file, another drafter's or another tokenizer's, or damaged.
         """
-        parts, _ = states.load(path, FORMAT, fingerprint, {"rows": (np.int32, 2), "chances": (np.float32, 2)})
+        parts = states.load(path, FORMAT, fingerprint, {"rows": (np.int32, 2), "chances": (np.float32, 2)})
         rows, chances = parts["rows"], parts["chances"]
         states.check(path, rows.shape == chances.shape and len(rows) == vocab_size)
         unseen = (rows == UNSEEN).all(axis=1)

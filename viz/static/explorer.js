@@ -5,7 +5,7 @@
  */
 
 import { make } from "./dom.js";
-import { listenToDrops } from "./drop.js";
+import { listenToDrops, refusalOfFiles } from "./drop.js";
 import { createBanner, createHeader } from "./header.js";
 import { createEmpty, createHelp } from "./help.js";
 import { createInspector } from "./inspector.js";
@@ -29,9 +29,11 @@ const ROOT_ID = "tr-explorer";
 /**
  * @param {HTMLElement} element where the explorer goes
  * @param {{onRequest?: (request: Request) => void}} [options]
- *   `onRequest` is told where the reader is, whenever that changes; and the wish to see a recorded example, a run
- *   in a file, or the tour. Without it there is nobody to ask: examples and files are not offered.
- * @typedef {{type: "view", run: string, step: number, phase: string} | {type: "example", name: string} | {type: "file", file: File} | {type: "lessons"}} Request
+ *   `onRequest` is told where the reader is, whenever that changes, which runs lie side by side and which of them is
+ *   shown; and the wish to see a recorded example, runs in files, or the tour, or to save a comparison. Without it
+ *   there is nobody to ask: examples and files are not offered.
+ * @typedef {{type: "view", run: string, step: number, phase: string} | {type: "example", name: string} | {type: "files", files: File[]}
+ *   | {type: "kept", run: string, shown: boolean} | {type: "save comparison", format: string, runs: string[]} | {type: "lessons"}} Request
  */
 export function mount(element, { onRequest } = {}) {
   addStyle();
@@ -48,7 +50,7 @@ export function mount(element, { onRequest } = {}) {
   });
   const help = createHelp();
   const frameBox = make("div", "tr-frame");
-  const cards = createPanels(state, player);
+  const cards = createPanels(state, player, onRequest);
   const tour = createTour({ root, frame: frameBox, state, player, panels: cards, ask: () => onRequest?.({ type: "lessons" }) });
   const projector = createProjector(root, player.refresh);
   const rings = createRings(root, state);
@@ -121,38 +123,74 @@ export function mount(element, { onRequest } = {}) {
     if (!tour.isOpen()) onRequest?.({ type: "view", run: run.id, step: state.step, phase: state.phase });
   }
 
+  /** The run that was started last: it goes on while the reader looks at another. @type {Run | null} */
+  let started = null;
+
+  /** @param {string} id @returns {Run | null} */
+  function runOf(id) {
+    const { state: own } = tour.own();
+    return [own.run, started, ...own.kept].find((run) => run?.id === id) ?? null;
+  }
+
+  /** A run that comes whole. @param {any} record */
+  function wholeRun(record) {
+    const run = openRun(record.run, record.start);
+    run.recorded = record.name ?? "";
+    for (const step of record.steps) addStep(run, step);
+    endRun(run, record.end);
+    return run;
+  }
+
   /** @param {any} record */
   function take(record) {
     if (tour.isOpen() && isWished(record)) tour.leave();
     const { state: own, player: reader } = tour.own();
     const current = own.run;
-    const known = current !== null && record.run === current.id;
+    const known = runOf(record.run);
     switch (record.type) {
       case "start":
         player.setError(null);
-        if (!known) reader.open(openRun(record.run, record));
+        if (known) break;
+        started = openRun(record.run, record);
+        reader.open(started);
         break;
       case "step":
-        if (!known || !addStep(current, record)) break;
+        if (!known || !addStep(known, record)) break;
         player.setError(null);
-        reader.added();
+        if (known === current) reader.added();
+        else reader.refresh();
         break;
       case "end":
-        if (known) endRun(current, record);
+        if (known) endRun(known, record);
+        // What was remembered of it while it went on was not all.
+        if (known && own.kept.includes(known)) onRequest?.({ type: "kept", run: known.id, shown: known === current });
         reader.refresh();
         break;
-      case "run": {
+      case "run":
         player.setError(null);
-        if (known && current.steps.length >= record.steps.length && current.end) break;
-        const run = openRun(record.run, record.start);
-        run.recorded = record.name ?? "";
-        for (const step of record.steps) addStep(run, step);
-        endRun(run, record.end);
-        reader.open(run);
+        if (!known?.end || known.steps.length < record.steps.length) reader.open(wholeRun(record));
+        else if (known !== current) reader.open(known);
         break;
-      }
+      case "compare":
+        player.setError(null);
+        if (record.anew) reader.keepOnly([]);
+        for (const id of record.known) {
+          const run = runOf(id);
+          if (run) reader.keep(run);
+        }
+        for (const content of record.runs) {
+          const run = runOf(content.run) ?? wholeRun(content);
+          if (!own.run) reader.open(run);
+          reader.keep(run);
+        }
+        reader.openPanel("compare");
+        break;
+      case "progress":
+        reader.setMaking(record.words === null ? null : record);
+        break;
       case "analysis":
-        if (known && learnAnalysis(current, record)) reader.analysed();
+        if (!known || !learnAnalysis(known, record)) break;
+        if (known === current) reader.analysed();
         break;
       case "view":
         look(record, own, reader);
@@ -170,6 +208,7 @@ export function mount(element, { onRequest } = {}) {
         break;
       case "reset":
         player.setError(null);
+        started = null;
         reader.open(null);
         break;
     }
@@ -177,8 +216,8 @@ export function mount(element, { onRequest } = {}) {
 
   /** Whether a record that comes while the tour is open is something new, and not a run that goes on behind it. @param {any} record */
   function isWished(record) {
-    if (record.type === "step") return !tour.own().state.run?.running;
-    return record.type === "start" || record.type === "run" || record.type === "reset";
+    if (record.type === "step") return !runOf(record.run)?.running;
+    return ["start", "run", "compare", "reset"].includes(record.type);
   }
 
   /** Go where a view record says. @param {any} record @param {import("./player.js").State} own @param {import("./player.js").Player} reader */
@@ -192,7 +231,7 @@ export function mount(element, { onRequest } = {}) {
 
   let largestFile = Infinity;
   const stopDrops = onRequest && listenToDrops(root, {
-    take: (file) => onRequest({ type: "file", file }),
+    take: (files) => onRequest({ type: "files", files }),
     refuse: (sentence) => player.setError(sentence),
     largest: () => largestFile,
   });
@@ -217,6 +256,12 @@ export function mount(element, { onRequest } = {}) {
       if (!text) return;
       const content = JSON.parse(text);
       for (const record of Array.isArray(content) ? content : [content]) take(record);
+    },
+    /** Whether files that were chosen outside may be sent; a sentence tells why not. @param {File[]} files */
+    mayTake(files) {
+      const sentence = refusalOfFiles(files, largestFile);
+      if (sentence) player.setError(sentence);
+      return !sentence;
     },
     destroy() {
       cancelAnimationFrame(frame);

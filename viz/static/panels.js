@@ -7,6 +7,7 @@
 
 import { createAttentionPanel } from "./attention.js";
 import { createBudgetPanel } from "./budget.js";
+import { createComparePanel } from "./compare.js";
 import { createCostPanel } from "./cost.js";
 import { createDiagnosisPanel } from "./diagnosis.js";
 import { make, makeButton, setText } from "./dom.js";
@@ -22,16 +23,18 @@ import { WORDS } from "./strings.js";
  * @property {string} title on its tab
  * @property {HTMLElement} element
  * @property {() => void} draw called after every change while it is open; cheap where nothing of it has changed
+ * @property {() => void} [settle] called after everything is drawn, for what needs to know how wide it has become
  * @property {() => void} [destroy]
  */
 
-/** Every panel, in the order of the tabs. @type {((state: State, player: Player) => Panel)[]} */
+/** Every panel, in the order of the tabs. @type {((state: State, player: Player, onRequest?: (request: any) => void) => Panel)[]} */
 const PANELS = [
-  createDiagnosisPanel, createMetricsPanel, createAttentionPanel, createMatrixMapPanel, createCostPanel, createBudgetPanel,
+  createDiagnosisPanel, createMetricsPanel, createComparePanel, createAttentionPanel, createMatrixMapPanel, createCostPanel,
+  createBudgetPanel,
 ];
 
-/** @param {State} state @param {Player} player */
-export function createPanels(state, player) {
+/** @param {State} state @param {Player} player @param {(request: any) => void} [onRequest] see explorer.js */
+export function createPanels(state, player, onRequest) {
   const card = make("section", "tr-panels");
   card.setAttribute("aria-label", WORDS.panels);
   const strip = make("div", "tr-panels-strip");
@@ -42,7 +45,7 @@ export function createPanels(state, player) {
   strip.append(list, marks.element);
   card.append(strip);
 
-  const panels = PANELS.map((create) => create(state, player));
+  const panels = PANELS.map((create) => create(state, player, onRequest));
   const tabs = panels.map((panel) => {
     const tab = makeButton("tr-tab", panel.title);
     tab.setAttribute("role", "tab");
@@ -103,6 +106,7 @@ export function createPanels(state, player) {
     settle() {
       if (unsettled) card.scrollIntoView({ block: "nearest" });
       unsettled = false;
+      if (state.run?.steps.length) panels.find((panel) => panel.name === state.panel)?.settle?.();
     },
     destroy() {
       for (const panel of panels) panel.destroy?.();

@@ -1,6 +1,7 @@
 // @ts-check
 /** Where the reader is: the one state object, and every way to change it. Draws nothing. */
 
+import { refusalOf } from "./align.js";
 import { BONUS_NODE } from "./records.js";
 
 /** @typedef {import("./records.js").Run} Run */
@@ -19,6 +20,8 @@ import { BONUS_NODE } from "./records.js";
 /**
  * @typedef {object} State
  * @property {Run | null} run
+ * @property {Run[]} kept runs that lie side by side in the compare panel
+ * @property {{words: string, done: number, of: number} | null} making a run that is made to lie there: its tokens so far
  * @property {number} step number of the step shown, from 1; 0 when there is none
  * @property {string} phase
  * @property {number | null} selected node that the reader has chosen; null: where the path ended
@@ -46,6 +49,8 @@ export const PHASE_MS = 1000;
 export function initialState() {
   return {
     run: null,
+    kept: [],
+    making: null,
     step: 0,
     phase: FRESH_PHASE,
     selected: null,
@@ -109,6 +114,28 @@ export function createPlayer(state, changed) {
       state.marks = null;
       if (phaseAt() < PHASES.indexOf(FRESH_PHASE)) state.phase = FRESH_PHASE;
       show(steps());
+    },
+
+    /** Lay a run beside those that are compared; a sentence tells if it cannot lie there. @param {Run} run */
+    keep(run) {
+      const sentence = refusalOf(state.kept, run);
+      if (sentence) return player.setError(sentence);
+      if (!state.kept.includes(run)) state.kept = [...state.kept, run];
+      changed();
+    },
+
+    /** @param {Run[]} runs those that lie side by side from now on */
+    keepOnly(runs) {
+      state.kept = runs;
+      changed();
+    },
+
+    /** Go to a step of another run. @param {Run} run @param {number} step */
+    visit(run, step) {
+      // The run that leaves the screen would be gone, if it did not lie with the others.
+      if (state.run && state.run !== run && !refusalOf(state.kept, state.run)) player.keep(state.run);
+      if (state.run !== run) player.open(run);
+      player.goTo(step);
     },
 
     /** @param {string | null} name */
@@ -231,6 +258,12 @@ export function createPlayer(state, changed) {
     /** @param {string | null} sentence */
     setError(sentence) {
       state.error = sentence;
+      changed();
+    },
+
+    /** @param {State["making"]} making */
+    setMaking(making) {
+      state.making = making;
       changed();
     },
 

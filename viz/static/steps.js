@@ -27,7 +27,14 @@ const DRAWINGS = {
 export function createStepsPanel(state, player) {
   const { panel, head, note } = makePanel("tr-steps", WORDS.stepsTitle);
   setText(note, WORDS.stepsHead);
-  const place = make("span", "tr-step-of");
+  const place = make("label", "tr-step-of");
+  const number = make("input", "tr-step-input");
+  number.type = "number";
+  number.min = "1";
+  number.setAttribute("aria-label", WORDS.stepInput);
+  number.title = WORDS.stepInput;
+  const inAll = make("span", "");
+  place.append(number, inAll);
   head.append(place);
 
   const chart = makeSvg("svg", { class: "tr-chart", height: CHART_HEIGHT, preserveAspectRatio: "none", "aria-hidden": "true" });
@@ -77,6 +84,14 @@ export function createStepsPanel(state, player) {
   last.addEventListener("click", () => player.goTo(steps().length));
   unread.addEventListener("click", () => player.goTo(steps().length));
   speed.addEventListener("change", () => player.setSpeed(Number(speed.value)));
+  // Not with each digit: on the way to 12 there is no step 1 to be seen.
+  number.addEventListener("change", () => {
+    const wanted = Math.round(Number(number.value));
+    if (wanted) player.goTo(wanted);
+    number.value = String(state.step);
+    // So that the arrow keys step again.
+    number.blur();
+  });
   slider.addEventListener("input", () => player.goTo(Number(slider.value)));
 
   /** @param {PointerEvent} event */
@@ -143,7 +158,10 @@ export function createStepsPanel(state, player) {
       slider.disabled = !count;
       if (slider.value !== String(state.step)) slider.value = String(state.step);
       slider.setAttribute("aria-valuetext", WORDS.stepOf(state.step, count));
-      setText(place, count ? WORDS.stepOf(state.step, count) : "");
+      place.hidden = !count;
+      number.max = String(count);
+      if (document.activeElement !== number) number.value = String(state.step);
+      setText(inAll, WORDS.stepsInAll(count));
       for (const button of [first, back]) button.disabled = state.step <= 1;
       for (const button of [forward, last]) button.disabled = state.step >= count;
       play.disabled = !count;

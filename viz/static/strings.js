@@ -5,6 +5,7 @@
  */
 
 import { plural, quoted } from "./plural.js";
+import { COMPARE_WORDS } from "./strings-compare.js";
 import { LESSON_WORDS } from "./strings-lessons.js";
 import { PANEL_WORDS } from "./strings-panels.js";
 
@@ -16,7 +17,7 @@ export const WORDS = {
   recordedHere: "recording · Step for your own",
   recordedHint: (/** @type {string} */ name) => `${name ? `${name}. ` : ""}A run that was recorded earlier: nothing is computed here.`,
   dropHere: "Drop a saved run here to open it",
-  dropOne: "Drop one file at a time: a run that was saved here as JSON.",
+  dropFew: (/** @type {number} */ most) => `Drop a run that was saved here as JSON, or up to ${most} of one prompt to compare them.`,
   dropTooLarge: (/** @type {string} */ name, /** @type {number} */ size, /** @type {number} */ largest) =>
     `“${name}” has ${size} MB, over the ${largest} MB that can be opened: record a shorter run.`,
   emptyMore: "Step decodes one pass and waits; Run goes on to the end. Every step stays here, so you can walk back at any time.",
@@ -24,6 +25,8 @@ export const WORDS = {
   tokensPerPass: "tokens per pass",
   tokensInPasses: (/** @type {number} */ tokens, /** @type {number} */ passes) =>
     `${plural(tokens, "token", "tokens")} in ${plural(passes, "pass", "passes")}`,
+  passesSaved: (/** @type {number} */ passes) => ` (${passes} saved)`,
+  passesSavedHint: "Plain decoding makes one forward pass for each token: so many fewer were made here.",
   perSecond: (/** @type {string} */ speed) => `${speed} tokens/s`,
   perSecondHint: "Tokens emitted per second of drafting, forward pass, verifying and updating; the prompt's pass is not counted.",
   perPassHint: "Mean accepted tokens: tokens emitted per forward pass after the prompt's, the bonus included. Plain decoding gives 1.",
@@ -94,8 +97,12 @@ export const WORDS = {
   matrixHeadBefore: (/** @type {number} */ n) => `${plural(n, "row", "rows")} to be overwritten`,
   matrixNone: "This drafter keeps no matrix.",
   matrixUntouched: "No row was touched by this step.",
-  matrixNoMatch: "No touched row has such a token.",
+  matrixNoMatch: "No row of this step has such a token.",
   search: "Find a token",
+  lostHead: (/** @type {string} */ label, /** @type {number} */ times) =>
+    times ? `Rows that lost “${label}”, ${plural(times, "time", "times")} in this run:` : `No row lost “${label}” in this run.`,
+  lostRow: (/** @type {number} */ step, /** @type {string} */ row) => `step ${step}: row of “${row}”`,
+  lostHint: (/** @type {string} */ row, /** @type {string} */ label, /** @type {number} */ step) => `In step ${step} the row of “${row}” lost “${label}”`,
   fill: (/** @type {number} */ seen, /** @type {number} */ all) =>
     `${seen.toLocaleString("en")} of ${all.toLocaleString("en")} rows filled`,
   neverWritten: "new row",
@@ -136,6 +143,8 @@ export const WORDS = {
 
   stepsTitle: "Steps",
   stepsHead: "tokens each pass emitted",
+  stepInput: "Go to step",
+  stepsInAll: (/** @type {number} */ steps) => `/ ${steps}`,
   stepOf: (/** @type {number} */ step, /** @type {number} */ steps) => `${step} / ${steps}`,
   slider: "Step",
   newSteps: (/** @type {number} */ n) => plural(n, "new step", "new steps"),
@@ -170,5 +179,6 @@ export const WORDS = {
   },
 
   ...PANEL_WORDS,
+  ...COMPARE_WORDS,
   ...LESSON_WORDS,
 };

@@ -31,7 +31,11 @@ function sameNumbers(a, b) {
   return a.length === b.length && a.every((n, i) => n === b[i]);
 }
 
-export function createTreeShapes() {
+/**
+ * @param {{mini?: boolean}} [options] a mini is one of several and only looked at: its verdict always shows, and its
+ *   nodes do not count among those of the tree that the page is about
+ */
+export function createTreeShapes({ mini = false } = {}) {
   const svg = makeSvg("svg", { class: "tr-shapes", role: "img" });
   const edgeLayer = makeSvg("g");
   const lines = makeSvg("g");
@@ -65,7 +69,7 @@ export function createTreeShapes() {
       return pair;
     });
     chips.forEach((chip, node) => {
-      chip.group.dataset.node = String(node);
+      if (!mini) chip.group.dataset.node = String(node);
       setText(chip.rank, node ? String(step.ranks[node]) : "");
       levels[step.x[node]][1].append(chip.group);
       if (node) levels[step.x[node]][0].append(edges[node]);
@@ -110,7 +114,8 @@ export function createTreeShapes() {
       if (reshaped) build(step);
       chips.forEach((chip, node) => {
         const status = STATUS_OF[step.status[node]];
-        chip.group.dataset.status = status;
+        if (mini) chip.group.setAttribute("class", `tr-node tr-mini-${status}`);
+        else chip.group.dataset.status = status;
         const agrees = node > 0 && status !== "unseen" && step.ids[node] === step.choices[step.parents[node]];
         chip.group.classList.toggle("tr-agrees", agrees);
         chip.group.classList.remove("tr-met");
@@ -120,7 +125,7 @@ export function createTreeShapes() {
         edges[node].classList.toggle("tr-edge-unseen", status === "unseen");
       });
       const free = step.bonus !== null;
-      bonus.group.toggleAttribute("data-bonus", free);
+      bonus.group.toggleAttribute("data-bonus", free && !mini);
       bonus.group.style.display = free ? "" : "none";
       if (free) setText(bonus.label, `★ ${clip(tokenOf(run, /** @type {number} */ (step.bonus)).label, 8)}`);
       return reshaped;
