@@ -316,6 +316,7 @@ def test_chances_are_chances_and_the_trace_tells_where_all_came_from(name):
         for token, source in zip(step.tokens, step.sources, strict=True):
             assert source.place < 0 or text[source.place] == token
     assert len(steps) < 40, "it repeats itself, so they must have learned"
+    assert any(step.rows for step in steps) == (name in ("suffix_automaton", "fused"))
 
 
 @pytest.mark.parametrize("name", FAMILY)

@@ -23,7 +23,7 @@ from tr_core.drafters.corrections import CLASS_ENDS, CLASSES, Corrections
 from tr_core.drafters.growing import Child
 from tr_core.drafters.guessing import Guesser, sorted_chances
 from tr_core.drafters.token_recycling_dynamic import TokenRecyclingDynamic
-from tr_core.trace import Source
+from tr_core.trace import RowChange, Source
 
 MOST_TOKENS = 16_384
 _RANKS = 3
@@ -151,8 +151,8 @@ class CopiesAndRows(Guesser):
     ) -> None:
         self.rows.matrix.learn_prompt(prompt, offset, candidates, probabilities)
 
-    def absorb(self, lesson: Lesson) -> None:
-        self.rows.matrix.learn(lesson)
+    def absorb(self, lesson: Lesson) -> tuple[RowChange, ...]:
+        return self.rows.matrix.learn(lesson).rows
 
     def save(self, path: str | Path, fingerprint: str) -> None:
         """Write the rows, as ``token_recycling_dynamic`` does.

@@ -18,7 +18,7 @@ from tr_core.drafters.base import HostDrafter, Learned, Lesson
 from tr_core.drafters.growing import Branches, Child, grow
 from tr_core.growth import Growth
 from tr_core.target import Draft
-from tr_core.trace import Held
+from tr_core.trace import Held, RowChange
 from tr_core.tree import TreeTemplate
 
 Cursor = Any  # each way of guessing has its own
@@ -53,8 +53,8 @@ class Guesses(Protocol):
         """See ``HostDrafter``."""
         ...
 
-    def absorb(self, lesson: Lesson) -> None:
-        """Learn from all nodes of a scored draft."""
+    def absorb(self, lesson: Lesson) -> tuple[RowChange, ...]:
+        """Learn from all nodes of a scored draft; the rows overwritten, if there is one for each token."""
         ...
 
 
@@ -81,8 +81,9 @@ class Guesser(HostDrafter):
         """See ``Guesses``."""
         raise NotImplementedError
 
-    def absorb(self, lesson: Lesson) -> None:
-        """Learns from the text alone."""
+    def absorb(self, lesson: Lesson) -> tuple[RowChange, ...]:
+        """See ``Guesses``; by default it learns from the text alone."""
+        return ()
 
     def propose(self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None) -> Draft:
         self._root = self.start(context)
@@ -106,8 +107,7 @@ class Guesser(HostDrafter):
         held = Held(len(known), known.index(choice) if choice in known else None)
         for node, cursor in zip(nodes, cursors, strict=True):
             self.judge(cursor, lesson.choices[node])
-        self.absorb(lesson)
-        return Learned((), held)
+        return Learned(self.absorb(lesson), held)
 
 
 def sorted_chances(children: list[Child]) -> list[Child]:

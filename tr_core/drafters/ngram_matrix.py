@@ -28,7 +28,7 @@ from tr_core.drafters.base import Lesson
 from tr_core.drafters.corrections import CLASS_ENDS, CLASSES, Corrections
 from tr_core.drafters.growing import Child
 from tr_core.drafters.guessing import Guesser, sorted_chances
-from tr_core.trace import Source
+from tr_core.trace import RowChange, Source
 
 FORMAT = "ngram-matrix-1"
 MOST_ROWS = 10_000
@@ -114,13 +114,14 @@ class NgramMatrix(Guesser):
             self._add((before, prompt[place]), *row, prompt[place + 1])
             before = prompt[place]
 
-    def absorb(self, lesson: Lesson) -> None:
+    def absorb(self, lesson: Lesson) -> tuple[RowChange, ...]:
         before = lesson.context[-2] if len(lesson.context) > 1 else _UNUSED
         written = {0, *lesson.path}
         candidates, probabilities = lesson.candidates.tolist(), lesson.probabilities.tolist()
         for node, token in enumerate(lesson.tokens):
             pair = (lesson.tokens[lesson.parents[node]] if node else before, token)
             self._add(pair, candidates[node], probabilities[node], lesson.choices[node] if node in written else _UNUSED)
+        return ()  # a row here is no list that is overwritten
 
     def save(self, path: str | Path, fingerprint: str) -> None:
         """Write all rows as safetensors, the one written last at the end.
