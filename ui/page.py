@@ -19,6 +19,7 @@ from ui import compare, examples, links
 from ui.limits import Limits
 from ui.scripts import COPY_LINK, DOWNLOAD, MOUNT_EXPLORER, SHOW_EXPLORER
 from ui.shelf import Shelf
+from ui.tour import Tour
 from ui.workspace import Request, Workspace
 
 # The controls by the keys that a link has for them; files do not travel in a link.
@@ -61,6 +62,7 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
     presets = {p["name"]: p for p in json.loads(PRESETS.read_text(encoding="utf-8"))}
     first = next(iter(presets.values()))
     recordings = examples.recorded(list(presets))
+    tour = Tour()
 
     with (
         # Files that visitors upload or download are deleted after a day.
@@ -179,6 +181,8 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
             return next(workspace.open(paths[0]) if len(paths) == 1 else workspace.comparing.open_several(paths))
 
         def on_example(prompt: str, event: gr.EventData, request: gr.Request) -> list[Any]:
+            if event.example is None:
+                return [tour.record(), *[gr.skip()] * 3]
             example = recordings.get(str(event.example))
             if example is None:
                 return [gr.skip()] * 4
