@@ -212,7 +212,11 @@ export function createTreePanel(state, player) {
         }
         unsettled = true;
       }
-      if (step) setText(note, headOf(step));
+      if (step) {
+        const words = headOf(step);
+        setText(note, words);
+        shapes.element.setAttribute("aria-label", `${WORDS.treeTitle}, ${words}`);
+      }
       if (step) shapes.highlight(step, state.selected, state.hover?.nodes ?? []);
     },
     settle() {
