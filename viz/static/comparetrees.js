@@ -6,7 +6,7 @@ import { make, setText } from "./dom.js";
 import { pathEnd, tokenOf } from "./records.js";
 import { WORDS } from "./strings.js";
 import { createTreeShapes } from "./treeshapes.js";
-import { ROW_HEIGHT, fitTree } from "./treeview.js";
+import { ROW_HEIGHT, fitTree, sizesAt } from "./treeview.js";
 
 /**
  * @typedef {import("./records.js").Run} Run
@@ -114,8 +114,7 @@ function createMini() {
       const columns = Math.max(step.counts.length, 1 + (step.at?.[0] ?? 0));
       const rows = step.height + FREE_ROWS;
       const room = { width: width - 4, height: TALLEST_BOX - 4 };
-      const fitted = fitTree({ columns, rows }, room, false);
-      const [scale, column] = [Math.min(fitted.scale, LARGEST), fitted.column];
+      const { scale, column } = fitTree({ columns, rows }, room, false, { ...sizesAt(element), largest: LARGEST });
       if (reshaped || column !== placed) shapes.place(step, column);
       else shapes.placePath(step);
       placed = column;
