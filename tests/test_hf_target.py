@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import pytest
@@ -198,6 +199,12 @@ def test_prefill_shows_the_places_that_were_asked_for_and_no_others(family: str,
     assert [places for places, _ in seen] == [[3, 15], [16], [49]]
     torch.testing.assert_close(torch.cat([logits for _, logits in seen]), torch.cat(whole)[[3, 15, 16, 49]], **CLOSE)
     assert target.length == 50
+    # The same from a model that can only give all logits.
+    uncut = tiny.target(family)
+    uncut._loaded = dataclasses.replace(uncut._loaded, slices_logits=False)
+    uncut.prefill(ids, lambda places, logits: seen.append((list(places), logits)), asked)
+    assert [places for places, _ in seen[3:]] == [[3, 15], [16], [49]]
+    torch.testing.assert_close(*(torch.cat([x for _, x in part]) for part in (seen[3:], seen[:3])), **CLOSE)
 
 
 @pytest.mark.parametrize("family", sorted(name for name, f in FAMILIES.items() if f.position_table))

@@ -131,7 +131,10 @@ class HFTarget:
             told: Sequence[int] = range(offset, offset + len(part)) if observe is not None else ()
             if places is not None:
                 told = places[bisect_left(places, offset) : bisect_left(places, offset + len(part))]
-            wanted = torch.tensor([place - offset for place in told] or [len(part) - 1], device=self.device)
+            wanted = None
+            # On the host: a split model may have its last layer on another device than its first.
+            if len(told) < len(part):
+                wanted = torch.tensor([place - offset for place in told], dtype=torch.int64)
             logits = self._forward(part, self._loaded.masks.of_chain(len(part)), wanted)
             self._length += len(part)
             if told and observe is not None:
@@ -309,11 +312,14 @@ class HFTarget:
 
     @torch.inference_mode()
     def _forward(self, tokens: torch.Tensor, shape: Geometry, wanted: torch.Tensor | None = None) -> torch.Tensor:
-        """Run (n,) tokens of a shape behind the cache: float32 logits (n, V), or (m, V) of those at ``wanted`` (m,)."""
+        """Run (n,) tokens of a shape behind the cache: float32 logits (n, V), or (m, V) of those at ``wanted`` (m,).
+
+        Where nothing is wanted, (1, V) of the last, since models take no less.
+        """
         # Nodes too deep for the model's length can never be emitted, but must not read beyond its positions.
         positions = (shape.depths + self._length).clamp_(max=self.max_length - 1)
         slices = wanted is not None and self._loaded.slices_logits
-        fewer = {"logits_to_keep": wanted} if slices else {}
+        fewer = {"logits_to_keep": wanted if len(wanted) else 1} if slices else {}
         output = self._loaded.model(
             input_ids=tokens[None],
             attention_mask=self._loaded.masks.mask(shape, self._length),
