@@ -140,7 +140,9 @@ class CandidateMatrix:
 
     def _live_in(self, storage: torch.Tensor) -> None:
         self._storage = storage
-        self._here = storage.numpy() if storage.device.type == "cpu" else None
+        # A subclass, such as a tensor that only stands for one, has no memory of its own.
+        plain = type(storage) is torch.Tensor and storage.device.type == "cpu"
+        self._here = storage.numpy() if plain else None
 
     def save(self, path: str | Path, fingerprint: str) -> None:
         """Write a safetensors file that remembers which tokenizer its ids belong to.

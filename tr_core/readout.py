@@ -38,8 +38,8 @@ def parts_of(
 
 
 def is_here(tensor: torch.Tensor) -> bool:
-    """Whether the host can read it without a copy."""
-    return tensor.device.type == "cpu"
+    """Whether the host can read it without a copy; a subclass may have no memory to read."""
+    return type(tensor) is torch.Tensor and tensor.device.type == "cpu"
 
 
 def pack(parts: dict[str, torch.Tensor]) -> torch.Tensor:
