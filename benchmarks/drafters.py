@@ -1,115 +1,107 @@
-"""Tokens per pass and per second of drafters and trees, against plain decoding and transformers' ``generate``.
+"""Tokens per second and per pass: our drafters and plain decoding against transformers' own ways, on the same prompts.
 
-    python benchmarks/drafters.py --model pocket --max-new-tokens 128
+    python benchmarks/drafters.py --dtypes float32,bfloat16 --prompts prompts.jsonl
 
-All in one process, on the same prompts, times of the whole call, prefill included; the better of ``--rounds`` rounds
-in which all cases take turns, since whatever else the machine does only adds time. ``speed-up`` is over our own plain
-decoding, ``over generate`` over transformers' greedy ``generate``; ``worst`` is the lowest speed-up on one prompt.
-Every output is compared with ``generate``'s, id by id.
+All in one process, greedy, cold, times of the whole call, prefill included. All ways take turns on each prompt, in
+another order every round, so that what else the machine does hits them alike. A way's time for a prompt is the median
+of its rounds; ``spread`` is how far the slower half of them lies above, on average. ``speed-up`` is over our own plain
+decoding and ``worst`` the lowest on one prompt; ``over generate`` and ``over look-up`` are totals too. In half
+precision near-ties part some outputs, so all ratios are of time per token. ``same`` counts prompts on which the output
+is that of ``generate``, id by id.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import fmean, median
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import prompt_sets
 import report
+import torch
+from prompt_sets import read as read_prompts
 
-from tr_core import Session, Settings, catalog, load_target, prompts, reference
-
-CASES = [
-    ("none", "auto"),
-    ("prompt_lookup", "small-8"),
-    ("token_recycling", "chain-4"),
-    ("token_recycling", "small-8"),
-    ("token_recycling", "small-16"),
-    ("token_recycling", "wide-32"),
-    ("token_recycling", "paper"),
-    ("token_recycling", "auto"),
-]
+from tr_core import Settings, catalog, load_target
+from tr_core.capture import can_capture
+from tr_core.hf_target import HFTarget
 
 
-def read_prompts(path: Path) -> list[tuple[str, str]]:
-    """(name, text) of the presets, or of a prompt file."""
-    if path.suffix == ".json":
-        return [(p["name"], p["prompt"]) for p in json.loads(path.read_text())]
-    return [(p.name, p.text) for p in prompts.read_jsonl(path)]
+def measured(
+    target: HFTarget, listed: list[list[int]], args: argparse.Namespace
+) -> tuple[dict[str, list[list[float]]], dict[str, list[list[int]]], dict[str, list[int | None]]]:
+    """By way: seconds of each round of each prompt, its output, and its forward passes."""
+    clock = time.process_time if args.cpu_time else time.perf_counter
+    chosen = prompt_sets.ways(target.device, args.static)
+    seconds: dict[str, list[list[float]]] = {name: [[] for _ in listed] for name in chosen}
+    outputs: dict[str, list[list[int]]] = {name: [[]] * len(listed) for name in chosen}
+    passes: dict[str, list[int | None]] = {name: [None] * len(listed) for name in chosen}
+    for run in chosen.values():
+        run(target, listed[0], min(16, args.max_new_tokens))  # the first call pays for what the others reuse
+    for number in range(args.rounds):
+        report.say(f"  round {number + 1} of {args.rounds}")
+        for place, ids in enumerate(listed):
+            turn = (number * 5 + place) % len(chosen)
+            for name in [*chosen, *chosen][turn : turn + len(chosen)]:
+                began = clock()
+                outputs[name][place], passes[name][place] = chosen[name](target, ids, args.max_new_tokens)
+                seconds[name][place].append(clock() - began)
+    return seconds, outputs, passes
 
 
-def timed(run: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    run()
-    return time.perf_counter() - began
-
-
-def keep_best(best: dict[object, list[float]], case: object, seconds: list[float]) -> None:
-    best[case] = list(map(min, best.get(case, seconds), seconds))
-
-
-def runs_of(target, listed, case: tuple[str, str], args: argparse.Namespace) -> Iterator[Callable[[], Session]]:
-    """One call per prompt, each of which decodes it; with ``--hot`` they share one drafter."""
-    settings = Settings(drafter=case[0], tree=case[1], max_new_tokens=args.max_new_tokens, trace=False)
-    known = Session(target, settings).drafter if args.hot else None
-    for _, ids in listed:
-
-        def run(ids: list[int] = ids) -> Session:
-            session = Session(target, settings, drafter=known).start(ids)
-            for _ in session.run():
-                pass
-            return session
-
-        yield run
+def tables(args: argparse.Namespace) -> list[report.Table]:
+    """One table a dtype."""
+    found = []
+    for dtype in args.dtypes.split(","):
+        target = load_target(catalog.source(args.model), dtype=dtype, device=args.device)
+        listed = [target.vocabulary.encode(text) for _, text in read_prompts(args.prompts)]
+        if args.quick:
+            listed = listed[:2]
+        seconds, outputs, passes = measured(target, listed, args)
+        # Milliseconds a token, by way and prompt; a prompt may end at once.
+        pace = {
+            name: [1e3 * median(rounds) / max(1, len(out)) for rounds, out in zip(times, outputs[name], strict=True)]
+            for name, times in seconds.items()
+        }
+        total = {name: sum(map(median, seconds[name])) / max(1, sum(map(len, outputs[name]))) for name in seconds}
+        lookup = "generate, prompt look-up"
+        rows = []
+        for name, times in seconds.items():
+            counted = [p for p in passes[name] if p is not None]
+            spreads = [fmean(sorted(r)[len(r) // 2 :]) / median(r) - 1 for r in times]
+            ratios = [plain / mine for plain, mine in zip(pace["none"], pace[name], strict=True)]
+            same = sum(a == b for a, b in zip(outputs[name], outputs["generate"], strict=True))
+            rows.append(
+                {
+                    "way": name,
+                    "tokens per pass": sum(map(len, outputs[name])) / sum(counted) if counted else "-",
+                    "tokens/s": 1 / total[name],
+                    "spread": f"{fmean(spreads):.0%}",
+                    "speed-up": total["none"] / total[name],
+                    "worst": min(ratios),
+                    "on prompt": ratios.index(min(ratios)),
+                    "over generate": total["generate"] / total[name],
+                    "over look-up": total[lookup] / total[name],
+                    "same": f"{same} of {len(listed)}",
+                }
+            )
+        curve = target.cost_curve(Settings(trace=False)).rounded()
+        note = f"ms by draft nodes, as learned: {curve}"
+        if not can_capture(target.device):
+            note += ". generate with a static cache and compile: skipped, no graphs on " + target.device.type
+        title = f"{args.model}, {target.dtype}, {target.device}, {len(listed)} prompts × {args.max_new_tokens} tokens"
+        found.append(report.Table(f"Speed: {title}, greedy, cold, {args.rounds} rounds", rows, note))
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="pocket")
-    parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--prompts", type=Path, default=report.ROOT / "assets" / "presets.json")
-    parser.add_argument("--max-new-tokens", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--hot", action="store_true", help="keep the matrix from prompt to prompt")
-    args = parser.parse_args()
-    target = load_target(catalog.source(args.model), dtype=args.dtype, device=args.device)
-    listed = [(name, target.vocabulary.encode(text)) for name, text in read_prompts(args.prompts)]
-    plain = Settings(drafter="none", max_new_tokens=args.max_new_tokens, trace=False)
-
-    expected = [reference.plain_ids(target, ids, plain) for _, ids in listed]
-    best: dict[object, list[float]] = {}
-    for _ in range(args.rounds):
-        keep_best(best, "generate", [timed(lambda i=ids: reference.plain_ids(target, i, plain)) for _, ids in listed])
-        for case in CASES:
-            keep_best(best, case, [timed(run) for run in runs_of(target, listed, case, args)])
-
-    rows = []
-    for drafter, tree in CASES:
-        sessions = []
-        for run in runs_of(target, listed, (drafter, tree), args):
-            sessions.append(run())
-        identical = [s.output_ids for s in sessions] == expected
-        steps, seconds, base = sum(s.passes for s in sessions), best[drafter, tree], best[CASES[0]]
-        tokens = sum(map(len, expected))
-        rows.append(
-            {
-                "drafter": drafter,
-                "tree": tree if drafter != "none" else "-",
-                "tokens per pass": tokens / steps,
-                "tokens/s": tokens / sum(seconds),
-                "speed-up": sum(base) / sum(seconds),
-                "worst": min(b / s for b, s in zip(base, seconds, strict=True)),
-                "over generate": sum(best["generate"]) / sum(seconds),
-                "identical": identical,
-            }
-        )
-    start = "hot" if args.hot else "cold"
-    report.show(f"{args.model}, {target.dtype}, {target.device}, {len(listed)} prompts, {start}, greedy", rows)
+    args = report.parsed(report.options(__doc__))
+    report.show_all("Speed", tables(args))
 
 
 if __name__ == "__main__":

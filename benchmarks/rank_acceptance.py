@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import report
-from drafters import read_prompts
+from prompt_sets import read as read_prompts
 
 from tr_core import Session, Settings, acceptance, catalog, load_target
 from tr_core.recording import record

@@ -1,10 +1,10 @@
 """What recording costs: the time of steps with the trace on, over the same steps with it off.
 
-    python benchmarks/trace_tax.py --model pocket
-    python benchmarks/trace_tax.py --random          # a 15 M Llama with random weights, 32,000 tokens
+    python benchmarks/trace_tax.py                # the bundled model and a 15 M Llama with random weights
+    python benchmarks/trace_tax.py --cpu-time --threads 1    # on a busy machine
 
-Both runs make the same steps, so each step is timed many times, runs with and without a trace taking turns, and its
-least time counts: what else the machine does only ever adds. ``tax`` is the share that recording adds to a step.
+Both runs make the same steps, so each step is timed many times, a step with a trace beside the same step without one,
+and its least time counts: what else the machine does only ever adds. ``tax`` is the share that recording adds.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -22,7 +23,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, PreTr
 
 from tr_core import Session, Settings, catalog, load_target
 from tr_core.hf_target import HFTarget
-from tr_core.loading import wrap
+from tr_core.loading import quiet, wrap
 
 TREES = ("small-8", "small-16", "paper")
 PROMPT = "once upon a time, there was a little girl named lily. one day, lily took her red kite to the park."
@@ -39,40 +40,58 @@ def random_llama(like: HFTarget, tokenizer: PreTrainedTokenizerBase) -> HFTarget
     return wrap(model, tokenizer, "random 15M")
 
 
-def step_seconds(target: HFTarget, settings: Settings, ids: list[int], best: list[float]) -> list[float]:
-    """The lower of ``best`` and the seconds of each step of this run."""
-    session = Session(target, settings).start(ids)
-    seconds = []
-    while session.stop_reason is None:
-        began = time.perf_counter()
-        session.step()
-        seconds.append(time.perf_counter() - began)
-    return [min(pair) for pair in zip(seconds, best or seconds, strict=True)]
+def least_seconds(
+    target: HFTarget, tree: str, ids: list[int], args: argparse.Namespace, clock: Callable[[], float]
+) -> dict[bool, float]:
+    """Seconds of all steps without and with a trace, each step's the least of the rounds."""
+    best: dict[bool, list[float]] = {False: [], True: []}
+    for number in range(args.rounds):
+        sessions = {
+            trace: Session(
+                target.fork(), Settings(tree=tree, max_new_tokens=args.max_new_tokens, ignore_eos=True, trace=trace)
+            ).start(ids)
+            for trace in best
+        }
+        step = 0
+        while sessions[False].stop_reason is None:
+            # Side by side, so that both meet the same machine; who goes first changes from step to step.
+            for trace in (False, True) if (step + number) % 2 else (True, False):
+                began = clock()
+                sessions[trace].step()
+                elapsed = clock() - began
+                if step == len(best[trace]):
+                    best[trace].append(elapsed)
+                best[trace][step] = min(best[trace][step], elapsed)
+            step += 1
+    return {trace: sum(times) for trace, times in best.items()}
+
+
+def tables(args: argparse.Namespace) -> list[report.Table]:
+    """One table a dtype, the bundled model and the random one in it."""
+    clock = time.process_time if args.cpu_time else time.perf_counter
+    found = []
+    for dtype in args.dtypes.split(","):
+        known = load_target(catalog.source(args.model), dtype=dtype, device=args.device)
+        ids = known.vocabulary.encode(PROMPT)
+        with quiet():
+            random = random_llama(known, AutoTokenizer.from_pretrained(catalog.source(args.model)))
+        rows = []
+        for target in (known, random):
+            for tree in TREES[:1] if args.quick else TREES:
+                report.say(f"  trace tax, {dtype}, {Path(target.name).name}, {tree}")
+                spent = least_seconds(target, tree, ids, args, clock)
+                tax = f"{spent[True] / spent[False] - 1:.1%}"
+                told = {f"ms {word}": 1e3 * spent[trace] for trace, word in ((False, "off"), (True, "on"))}
+                rows.append({"model": Path(target.name).name, "tree": tree, **told, "tax": tax})
+        found.append(report.Table(f"What a trace costs: {known.dtype}, {known.device}, {args.rounds} rounds", rows))
+    return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="pocket")
-    parser.add_argument("--random", action="store_true", help="a random 15 M Llama on the model's device")
-    parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--max-new-tokens", type=int, default=48)
-    parser.add_argument("--rounds", type=int, default=15)
-    args = parser.parse_args()
-    target = load_target(catalog.source(args.model), dtype=args.dtype, device=args.device)
-    ids = target.vocabulary.encode(PROMPT)
-    if args.random:
-        target = random_llama(target, AutoTokenizer.from_pretrained(catalog.source(args.model)))
-    rows = []
-    for tree in TREES:
-        best: dict[bool, list[float]] = {False: [], True: []}
-        for _ in range(args.rounds):
-            for trace, known in best.items():
-                settings = Settings(tree=tree, max_new_tokens=args.max_new_tokens, ignore_eos=True, trace=trace)
-                best[trace] = step_seconds(target, settings, ids, known)
-        off, on = (1e3 * sum(best[trace]) / len(best[trace]) for trace in (False, True))
-        rows.append({"tree": tree, "ms/step off": off, "ms/step on": on, "tax %": 100 * (on / off - 1)})
-    report.show(f"{target.name}, {target.dtype}, {target.device}, {args.rounds} rounds", rows)
+    parser = report.options(__doc__)
+    parser.set_defaults(max_new_tokens=48, rounds=15)
+    args = report.parsed(parser)
+    report.show_all("What a trace costs", tables(args))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
+
 import pytest
 import tiny_models as tiny
 import torch
@@ -164,14 +167,16 @@ def test_the_cache_grows_in_place_and_keeps_what_it_holds() -> None:
 def test_prefill_in_chunks_shows_every_position_once(monkeypatch: pytest.MonkeyPatch) -> None:
     target = tiny.target("cohere2", "sdpa")
     ids = [2 + n % 90 for n in range(50)]
-    seen: list[tuple[int, torch.Tensor]] = []
-    target.prefill(ids, lambda offset, logits: seen.append((offset, logits)))
+    seen: list[tuple[Sequence[int], torch.Tensor]] = []
+    target.prefill(ids, lambda places, logits: seen.append((places, logits)))
     whole = torch.cat([logits for _, logits in seen])
 
     monkeypatch.setattr("tr_core.hf_target.PREFILL_TOKENS", 16)
     target, seen = tiny.target("cohere2", "sdpa"), []
-    target.prefill(ids, lambda offset, logits: seen.append((offset, logits)))
-    assert [(offset, len(logits)) for offset, logits in seen] == [(0, 16), (16, 16), (32, 16), (48, 2)]
+    target.prefill(ids, lambda places, logits: seen.append((places, logits)))
+    assert [(places[0], len(places), len(logits)) for places, logits in seen] == [
+        (0, 16, 16), (16, 16, 16), (32, 16, 16), (48, 2, 2),
+    ]  # fmt: skip
     torch.testing.assert_close(torch.cat([logits for _, logits in seen]), whole, **CLOSE)
     torch.testing.assert_close(whole[29], plain_logits(target, ids[:30]), **CLOSE)
     assert target.length == 50
@@ -179,6 +184,27 @@ def test_prefill_in_chunks_shows_every_position_once(monkeypatch: pytest.MonkeyP
     unseen = tiny.target("cohere2", "sdpa")
     unseen.prefill(ids)
     torch.testing.assert_close(unseen._cache.layers[1].keys, target._cache.layers[1].keys, **CLOSE)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_prefill_shows_the_places_that_were_asked_for_and_no_others(family: str, monkeypatch) -> None:
+    monkeypatch.setattr("tr_core.hf_target.PREFILL_TOKENS", 16)
+    ids = [2 + n * n % 90 for n in range(50)]
+    whole: list[torch.Tensor] = []
+    tiny.target(family).prefill(ids, lambda places, logits: whole.append(logits))
+    seen: list[tuple[Sequence[int], torch.Tensor]] = []
+    asked = [3, 15, 16, 49]  # none in the third chunk
+    target = tiny.target(family)
+    target.prefill(ids, lambda places, logits: seen.append((list(places), logits)), asked)
+    assert [places for places, _ in seen] == [[3, 15], [16], [49]]
+    torch.testing.assert_close(torch.cat([logits for _, logits in seen]), torch.cat(whole)[[3, 15, 16, 49]], **CLOSE)
+    assert target.length == 50
+    # The same from a model that can only give all logits.
+    uncut = tiny.target(family)
+    uncut._loaded = dataclasses.replace(uncut._loaded, slices_logits=False)
+    uncut.prefill(ids, lambda places, logits: seen.append((list(places), logits)), asked)
+    assert [places for places, _ in seen[3:]] == [[3, 15], [16], [49]]
+    torch.testing.assert_close(*(torch.cat([x for _, x in part]) for part in (seen[3:], seen[:3])), **CLOSE)
 
 
 @pytest.mark.parametrize("family", sorted(name for name, f in FAMILIES.items() if f.position_table))

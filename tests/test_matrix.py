@@ -4,8 +4,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tr_core.drafters.token_recycling import TokenRecycling
 from tr_core.errors import MatrixError
 from tr_core.matrix import CandidateMatrix
+from tr_core.tree import TreeTemplate
+
+TREE = TreeTemplate.from_child_counts("three levels", [[3], [2, 1, 0], [1, 0, 2]])
 
 
 def rows(*lists):
@@ -39,6 +43,24 @@ def test_fillers_write_nothing():
     assert updates.writers.tolist() == [0, -1, -1]
     assert matrix.rows[0].tolist() == [-1, -1]
     assert matrix.rows_seen == 1
+
+
+@pytest.mark.parametrize("fillers", [False, True])
+def test_what_the_host_does_by_itself_is_what_a_device_would_do(fillers):
+    noise = torch.Generator().manual_seed(2)
+    here, there = CandidateMatrix(9, 3), CandidateMatrix(9, 3)
+    recycler = TokenRecycling(here)
+    for _ in range(20):
+        tokens, candidates = (torch.randint(9, shape, generator=noise) for shape in ((6,), (6, 3)))
+        seen = torch.rand(6, generator=noise) < 0.7 if fillers else None
+        one, other = here.overwrite(tokens, candidates, seen), there.overwrite_on_device(tokens, candidates, seen)
+        assert one.writers.tolist() == other.writers.tolist()
+        assert one.before.tolist() == other.before.tolist()
+        assert torch.equal(here.padded, there.padded)
+        draft, root = recycler.propose([tokens[0].item()], TREE), tokens[:1]
+        for mine, other in zip((draft.tokens, draft.seen), recycler.fill(root, recycler.plan(TREE)), strict=True):
+            assert mine.dtype == other.dtype
+            assert mine.tolist() == other.tolist()
 
 
 def test_a_152k_vocabulary_takes_under_5_mb():

@@ -35,8 +35,8 @@ class RoundingToy(ToyTarget):
         super().reset()
         self.exact = []
 
-    def prefill(self, ids, observe=None):
-        super().prefill(ids, observe)
+    def prefill(self, ids, observe=None, places=None):
+        super().prefill(ids, observe, places)
         self.exact += [True] * len(ids)
 
     def score(self, draft):
@@ -238,6 +238,7 @@ def test_without_a_trace_nothing_but_ids_leaves_the_device(monkeypatch, drafter,
 
     settings = Settings(drafter=drafter, tree="small-8", max_new_tokens=12, trace=False)
     session = Session(ToyTarget(TABLE), settings).start([0, 1, 2, 0, 1])
+    monkeypatch.setattr("tr_core.readout.is_here", lambda tensor: False)  # as on an accelerator
     monkeypatch.setattr(torch.Tensor, "cpu", cpu)
     monkeypatch.setattr(torch.Tensor, "topk", topk)
     monkeypatch.setattr(torch.Tensor, "softmax", not_needed)

@@ -3,6 +3,7 @@
 from itertools import accumulate
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import ToyTarget
@@ -66,6 +67,35 @@ def test_prompt_positions_fill_rows_unless_switched_off():
     assert start([A, B, C, A], prompt_rows=False).step().path == ()
     assert start([A, B, C, A]).rows_seen == 3
     assert start([A, B, C, A], prompt_rows=False).rows_seen == 0
+
+
+def test_of_a_prompts_equal_tokens_the_last_one_alone_is_computed():
+    asked = []
+
+    class Asked(ToyTarget):
+        def prefill(self, ids, observe=None, places=None):
+            asked.append(list(places))
+            super().prefill(ids, observe, places)
+
+    prompt = [A, B, A, C, B, A, A]
+    trace = record(start(prompt, target=Asked(CIRCLE)))
+    assert asked == [[3, 4, 5]]  # c, b, a; the last token of all is the first root, which its step will score
+    assert (trace.info.prompt_rows, trace.info.rows_seen) == (3, 3)
+    start(prompt, target=Asked(CIRCLE), prompt_rows=False)
+    Session(Asked(CIRCLE), Settings(drafter="none", k=3)).start(prompt)
+    assert asked[1:] == [[], []]
+
+
+def test_under_a_budget_a_prompt_gets_no_more_rows_than_the_output_can_pay_for():
+    # A row costs 1 of 10 ms at most; a tenth of two plain steps pays for two, and the last ones are nearest the output.
+    dear = CostCurve((0, 80), (10.0, 90.0))
+    short = start([A, B, C, 3, 4, 5], target=ToyTarget(CIRCLE, costs=dear), tree="auto", max_new_tokens=2)
+    assert (short.prompt_rows, short.rows_seen) == (2, 2)
+    assert short.drafter.matrix.known(torch.tensor([C, 3, 4])).tolist() == [False, True, True]
+    long = start([A, B, C, 3, 4, 5], target=ToyTarget(CIRCLE, costs=dear), tree="auto", max_new_tokens=100)
+    assert long.prompt_rows == 5
+    named = start([A, B, C, 3, 4, 5], target=ToyTarget(CIRCLE, costs=dear), max_new_tokens=2)
+    assert named.prompt_rows == 5  # a tree of the user's own has no costs to go by
 
 
 def test_a_hot_start_keeps_the_rows():

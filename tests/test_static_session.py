@@ -7,6 +7,7 @@ host in it: that is checked here too. Whether a GPU captures it is for benchmark
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import pytest
 import tiny_models as tiny
@@ -16,7 +17,7 @@ from torch._dynamo.utils import counters
 from torch.utils._python_dispatch import TorchDispatchMode
 from toy import ToyTarget
 
-from tr_core import Session, Settings, TreeTemplate, capture, static_run
+from tr_core import Session, Settings, TreeTemplate, capture, hf_target, static_run
 from tr_core.budget import CostCurve
 from tr_core.drafters.registry import DRAFTERS
 from tr_core.drafters.token_recycling import TokenRecycling
@@ -26,6 +27,7 @@ from tr_core.hf_target import HFTarget
 from tr_core.matrix import CandidateMatrix
 from tr_core.recording import record
 from tr_core.reference import plain_ids
+from tr_core.static_cache import StaticCache
 from tr_core.target import Draft
 from tr_core.trace import RunTrace
 
@@ -68,15 +70,24 @@ def test_every_step_equals_the_ordinary_one(family, drafter):
 
 
 @pytest.mark.parametrize("drafter", KINDS)
-def test_growing_past_buckets_and_past_the_room_changes_nothing(drafter):
+def test_growing_past_buckets_and_past_the_room_changes_nothing(drafter, monkeypatch):
     target = tiny.target("llama", "sdpa", **LONG)
+    rooms = []
+
+    def reserve(self, rows, real=StaticCache.reserve):
+        moved = real(self, rows)
+        rooms.extend([self.room] * moved)
+        return moved
+
+    monkeypatch.setattr(StaticCache, "reserve", reserve)
     for length in (170, 940):  # crosses 256 rows, and 1,024, where the buffers move
         prompt = [2 + (n * n) % 90 for n in range(length)]
         expected = target.generate_plain(prompt, max_new_tokens=90, eos_ids=())
         session = static(target, prompt, drafter=drafter, tree="paper", max_new_tokens=90)
         assert session.output_ids == expected
         assert session._static.captures >= 2
-        assert session._static.cache.room == (1024 if length == 170 else 2048)
+        # Past a bucket nothing is copied, past the room everything once. The second run finds the first one's room.
+        assert rooms == ([1024] if length == 170 else [1024, 2048])
 
 
 @pytest.mark.parametrize(("family", "drafter"), meetings(["llama", "gemma2", "phi3"], ["llama"]))
@@ -278,6 +289,50 @@ def test_a_model_that_cannot_take_static_steps_takes_ordinary_ones(monkeypatch):
     session = decoded(target, Settings(max_new_tokens=20, ignore_eos=True, capture="on"))
     assert session.execution == "ordinary: RuntimeError: this model reads a number"
     assert session.output_ids == target.generate_plain(PROMPT, max_new_tokens=20, eos_ids=())
+
+
+class Recorder:
+    """Plays a graph by calling the function again; the third one cannot be recorded."""
+
+    made = 0
+
+    def __init__(self, function, device, pool):
+        Recorder.made += 1
+        function()  # a real one warms up, and leaves its traces in the cache
+        if Recorder.made == 3:
+            raise RuntimeError("out of memory\nwhile recording")
+        self._function = function
+
+    def __call__(self):
+        return self._function()
+
+
+@pytest.mark.parametrize("sampled", [{}, SAMPLED], ids=["greedy", "sampled"])
+@pytest.mark.parametrize("drafter", ["token_recycling", "prompt_lookup"])
+@pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2", "deepseek_v3"])
+def test_a_graph_that_cannot_be_recorded_in_the_middle_of_a_run(family, drafter, sampled, monkeypatch):
+    # Buckets of 16 × 1, 2, 3, 4, 6 rows: each needs a graph of its own.
+    monkeypatch.setattr(hf_target, "StaticRun", functools.partial(static_run.StaticRun, smallest_bucket=16))
+    monkeypatch.setattr(static_run, "can_capture", lambda device: True)
+    monkeypatch.setattr(static_run, "graph_pool", lambda device: None)
+    monkeypatch.setattr(static_run, "Captured", Recorder)
+    Recorder.made = 0
+    target = tiny.target(family)
+    settings = Settings(drafter=drafter, tree="8", max_new_tokens=70, ignore_eos=True, capture="on", **sampled)
+    session = Session(target, settings).start(PROMPT)
+    trace = record(session)
+    assert trace.output_ids == tuple(plain_ids(target, PROMPT, settings))
+    assert Recorder.made == 3
+    start = "captured graph, grouped attention"
+    words = f"{start} up to step "
+    assert trace.info.execution.startswith(words)
+    assert trace.info.execution.endswith(", then ordinary: RuntimeError: out of memory")
+    assert 1 <= int(trace.info.execution.removeprefix(words).split(",")[0]) < len(trace.steps) - 1
+    # The steps before and after it are those of a run that was ordinary all along.
+    ordinary = record(Session(target.fork(), dataclasses.replace(settings, capture="off")).start(PROMPT))
+    assert [(s.tokens, s.path, s.rows) for s in trace.steps] == [(s.tokens, s.path, s.rows) for s in ordinary.steps]
+    # And the next prompt tries again.
+    assert Session(target, settings).start(PROMPT).execution == start
 
 
 def test_what_the_record_says_where_nothing_is_captured():

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -15,7 +16,7 @@ import viz_runs
 
 import viz
 from tr_core.templates import chain, grown, paper
-from tr_core.trace import RunTrace
+from tr_core.trace import BudgetReason, RunTrace
 from viz import explorer, labels
 from viz.layout import bonus_place, tidy
 
@@ -261,3 +262,10 @@ def test_names_of_static_modules_can_stand_in_one_file():
             path.name
         )
         assert len(source.splitlines()) <= 330, path.name
+
+
+def test_the_page_has_a_sentence_for_every_reason_of_a_budget():
+    words = (ROOT / "viz" / "static" / "strings-panels.js").read_text()
+    block = words[words.index("budgetReasons: {") :]
+    told = re.findall(r"^    (\w+): \(", block[: block.index("\n  },")], re.MULTILINE)
+    assert set(told) == set(get_args(BudgetReason))

@@ -9,7 +9,7 @@ import torch
 
 from tr_core.budget import CostCurve
 from tr_core.settings import Settings
-from tr_core.target import Draft
+from tr_core.target import Draft, Observe
 
 # A step over 80 nodes costs twice a plain one.
 FLAT = CostCurve((0, 80), (10.0, 20.0))
@@ -73,10 +73,11 @@ class ToyTarget:
     def reset(self) -> None:
         self.cache = []
 
-    def prefill(self, ids: Sequence[int], observe: Callable[[int, torch.Tensor], None] | None = None) -> None:
+    def prefill(self, ids: Sequence[int], observe: Observe | None = None, places: Sequence[int] | None = None) -> None:
         self.cache += ids
-        if observe is not None and ids:
-            observe(0, torch.stack([self.logits(t) for t in ids]))
+        places = range(len(ids)) if places is None else places
+        if observe is not None and places:
+            observe(places, torch.stack([self.logits(ids[place]) for place in places]))
 
     def score(self, draft: Draft) -> torch.Tensor:
         assert self._pending is None, "keep() must follow each score()"

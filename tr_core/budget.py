@@ -7,32 +7,40 @@ millisecond, is highest; N = 0 is plain decoding.
 
 The statistics need no exploring: at every node on the accepted path the row that was drafted from and the model's
 choice are both known, so the rank of the choice is counted even where the tree had no child for it, or no child at all.
+Costs do: of a size that is never drafted nothing is learned. Where the ratio of two costs decides and is in doubt, a
+step is spent on it now and then (``probe``). What a run may lose by trying is bounded by its ``Account``.
 """
 
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
-from statistics import quantiles
 from typing import Generic, TypeVar
 
+from tr_core.account import MARGIN, Account
+from tr_core.cost_curve import CostCurve, LiveCurve
 from tr_core.templates import chain
-from tr_core.trace import BudgetChoice
+from tr_core.trace import BudgetChoice, BudgetReason
 from tr_core.tree import TreeTemplate
 
 # Sizes to choose from: few, so that shapes come again and what is kept per shape is found.
 SIZES = (0, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 80)
-# A new shape must promise this much more than the one in use, and drafting this much more than none.
-MARGIN = 1.03
 # Steps that a choice holds once the statistics have settled; at first it holds as many as there were before it.
 EVERY = 12
 # Observations that the statistics remember, and how many the prior counts for.
 MEMORY = 64
 PRIOR_WEIGHT = 6.0
+# A ratio of costs is in doubt above this standard deviation of its logarithm; then, that many steps apart, a step is
+# spent on it.
+DOUBT = 0.15
+PROBE_EVERY = 8
+# Rows of the prompt may cost this share of decoding the output plainly, at most so many.
+PROMPT_SHARE = 0.1
+MAX_ROWS = 100_000
 # The spine is not followed further.
 LONGEST_SPINE = 16
 # Longer spines are right more often: below 4, below 16 and 16 rows have statistics of their own.
@@ -40,65 +48,6 @@ SPINES = (4, LONGEST_SPINE)
 
 S = TypeVar("S")
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class CostCurve:
-    """Milliseconds of a whole step over N draft nodes.
-
-    Attributes:
-        nodes: rising sizes, the first 0.
-        ms: milliseconds of each; never falling.
-
-    Raises:
-        ValueError: not of this form.
-    """
-
-    nodes: tuple[int, ...]
-    ms: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        rising = all(a < b for a, b in pairwise(self.nodes))
-        falling = any(a > b for a, b in pairwise(self.ms))
-        if not self.nodes or self.nodes[0] != 0 or not rising or falling or len(self.nodes) != len(self.ms):
-            raise ValueError(f"a cost curve needs sizes rising from 0 and times that do not fall, got {self}")
-        if self.ms[0] <= 0:
-            raise ValueError(f"a step takes some time, got {self.ms[0]} ms")
-
-    @classmethod
-    def fit(cls, samples: Mapping[int, Sequence[float]]) -> CostCurve:
-        """From times measured at some sizes, 0 among them: their lower quartiles, levelled where they fall.
-
-        Whatever else the machine does only ever adds time, and more nodes never cost less: what says so is noise.
-        """
-        nodes = sorted(samples)
-        # Pool adjacent violators: (sum, count) of blocks with rising means.
-        blocks: list[tuple[float, int]] = []
-        for size in nodes:
-            times = samples[size]
-            blocks.append((quantiles(times, n=4, method="inclusive")[0] if len(times) > 1 else times[0], 1))
-            while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
-                (a, m), (b, n) = blocks[-2:]
-                blocks[-2:] = [(a + b, m + n)]
-        return cls(tuple(nodes), tuple(total / count for total, count in blocks for _ in range(count)))
-
-    def least_slope(self, nodes: int) -> float:
-        """Milliseconds that the cheapest further node costs, beyond ``nodes``."""
-        points = list(zip(self.nodes, self.ms, strict=True))
-        slopes = [(t - s) / (b - a) for (a, s), (b, t) in pairwise(points) if b > nodes]
-        return min(slopes, default=(self.at(nodes + 1) - self.at(nodes)))
-
-    def rounded(self) -> dict[int, float]:
-        """Milliseconds by nodes, for the trace."""
-        return {n: round(t, 3) for n, t in zip(self.nodes, self.ms, strict=True)}
-
-    def at(self, nodes: int) -> float:
-        """Milliseconds of a step over ``nodes``: straight between two measured sizes, and on beyond the last."""
-        if len(self.nodes) == 1:
-            return self.ms[0] * (1 + nodes)  # nothing known but plain decoding: believe that a pass saves nothing
-        right = min(max(1, bisect_left(self.nodes, nodes)), len(self.nodes) - 1)
-        (a, b), (low, high) = self.nodes[right - 1 : right + 1], self.ms[right - 1 : right + 1]
-        return low + (high - low) * (nodes - a) / (b - a)
 
 
 class Acceptance:
@@ -135,14 +84,14 @@ class Budget:
     rows, its *spine*, is known before drafting, and each length of it has a shape of its own.
 
     Args:
-        curve: what a step costs.
+        curve: what a step costs; a live one changes with what the steps take, which its owner is told.
         prior: (k,) chances of the ranks believed at first; one alone makes chains.
         least: the smallest size; above 0 for a drafter that can only learn from what it drafts.
     """
 
-    def __init__(self, curve: CostCurve, prior: Sequence[float], *, least: int = 0) -> None:
-        self.curve = curve
-        self._ms = tuple(round(curve.at(n), 3) for n in SIZES)
+    def __init__(self, curve: CostCurve | LiveCurve, prior: Sequence[float], *, least: int = 0) -> None:
+        self._live = curve if isinstance(curve, LiveCurve) else None
+        self.curve = curve.curve() if isinstance(curve, LiveCurve) else curve
         self._least = SIZES.index(least)
         # A sure row is a quarter as likely to be wrong at rank 0, and its other ranks are worth a quarter.
         surer = [1 - (1 - prior[0]) / 4, *(p / 4 for p in prior[1:])]
@@ -151,22 +100,29 @@ class Budget:
         self._sure: dict[int, bool] = {}
         self._first: dict[int, int] = {}
         self._plans: dict[int, _Plan] = {}
+        self._account = Account()
         self._steps = 0
         self._spine = 0
+        self._asked = _UNSEEN
+        self._since = [PROBE_EVERY] * 2  # steps since the last plain one, and since the last one with a draft
 
     def next(self, root: int, seen: bool = True) -> tuple[TreeTemplate, BudgetChoice]:
         """The template of the next step and why; the root alone where its row was never seen, which drafts nothing."""
-        self._spine = 0
+        self._spine, self._asked = 0, _UNSEEN
         if not seen:
-            return chain(0), BudgetChoice(0, "unseen", 0, (0,), (1.0,), self._ms[:1])
+            return chain(0), BudgetChoice(0, "unseen", 0, (0,), (1.0,), (round(self.curve.at(0), 3),))
         token: int | None = root
         while self._spine < LONGEST_SPINE and token is not None and self._sure.get(token, False):
             self._spine += 1
             token = self._first.get(token)
         plan = self._plans.get(self._spine)
         if plan is None or self._steps >= plan.until:
-            plan = self._plans[self._spine] = self._choose(plan.template if plan else chain(0))
-        return plan.template, plan.choice
+            plan = self._plans[self._spine] = self._choose(plan.offer.template if plan else chain(0))
+        self._asked = plan.offer
+        # What is in doubt is looked at now and then: plain steps while drafting, drafts while they seem not to pay.
+        if plan.probe is not None and self._since[plan.probe.template.nodes > 0] >= PROBE_EVERY:
+            self._asked = plan.probe
+        return self._asked.template, self._asked.choice
 
     def observe(
         self,
@@ -193,6 +149,24 @@ class Budget:
             self._sure[token] = rank == 0
         self._first.update(rows)
 
+    def spent(self, nodes: int, emitted: int) -> None:
+        """The step that ``next`` was asked about last drafted so many nodes and emitted so many tokens."""
+        asked = self._asked
+        # A look-up that found less than it might have has promised less.
+        promised = 1 + (asked.promised - 1) * min(1.0, nodes / max(1, asked.template.nodes))
+        self._account.enter(promised, emitted, self.curve.at(nodes) / self.curve.at(0))
+        self._since = [n + 1 for n in self._since]
+        self._since[nodes > 0] = 0
+
+    def prompt_rows(self, new_tokens: int) -> int:
+        """How many rows of the prompt may be computed for an output of so many tokens.
+
+        A row costs less than a further node of a wide draft, which is all that is known of it: its forward pass is
+        done anyway, its logits are not.
+        """
+        row = (self.curve.at(80) - self.curve.at(16)) / 64
+        return int(min(MAX_ROWS, PROMPT_SHARE * new_tokens * self.curve.at(0) / max(row, 1e-9)))
+
     def _kinds(self) -> _Places[Acceptance]:
         """The statistics that hold at each place of a tree with the spine at hand."""
         sure = self._sure_rows[bisect_right(SPINES, self._spine)]
@@ -200,38 +174,69 @@ class Budget:
 
     def _choose(self, in_use: TreeTemplate) -> _Plan:
         """The best shape for a spine of the length at hand, or the one in use if that is nearly as good."""
+        if self._live is not None:
+            self.curve = self._live.curve()
+        curve, trust = self.curve, self._account.trust
         chances = self._kinds().map(Acceptance.chances)
-        sizes, paths, total, expected, rates = [0], [], 1.0, [1.0], [1 / self.curve.at(0)]
+        sizes, paths, total, expected, rates = [0], [], 1.0, [1.0], [1 / curve.at(0)]
         growth = _grow(chances)
         for size in SIZES[1:]:
             while len(paths) < size:
                 chance, path = next(growth)
                 paths.append(path)
-                total += chance
+                total += trust * chance
             sizes.append(size)
             expected.append(total)
-            rates.append(total / self.curve.at(size))
-            if chance < max(rates) * self.curve.least_slope(size) and len(sizes) > self._least:
+            rates.append(total / curve.at(size))
+            if trust * chance < max(rates) * curve.least_slope(size) and len(sizes) > self._least:
                 break  # no later node can pay for itself
+        told, ms = tuple(round(e, 4) for e in expected), tuple(round(curve.at(n), 3) for n in sizes)
+
+        def offer(place: int, reason: BudgetReason) -> _Offer:
+            template, promised = _shape(tuple(paths[: sizes[place]])), 1 + (expected[place] - 1) / trust
+            if reason == "kept":
+                template, promised = in_use, promised_in_use
+            return _Offer(template, BudgetChoice(template.nodes, reason, self._spine, tuple(sizes), told, ms), promised)
+
         # The smallest of those that promise most.
         best, reason = max(range(self._least, len(sizes)), key=rates.__getitem__), "best"
-        rate_in_use = _expected(in_use, chances) / self.curve.at(in_use.nodes)
-        if rates[best] < MARGIN * rates[0]:
+        promised_in_use = _expected(in_use, chances)
+        rate_in_use = (1 + trust * (promised_in_use - 1)) / curve.at(in_use.nodes)
+        needed = self._account.margin * rates[0]
+        if rates[best] < needed:
             best, reason = self._least, "plain"
         elif in_use.nodes and rates[best] < MARGIN * rate_in_use:
             reason = "kept"
-        template = in_use if reason == "kept" else _shape(tuple(paths[: sizes[best]]))
-        told = tuple(round(e, 4) for e in expected)
-        choice = BudgetChoice(template.nodes, reason, self._spine, tuple(sizes), told, self._ms[: len(sizes)])
-        return _Plan(template, choice, self._steps + min(EVERY, max(1, self._steps)))
+        chosen, probe = offer(best, reason), None
+        if self._live is not None and chosen.template.nodes and self._live.doubt(chosen.template.nodes) > DOUBT:
+            probe = offer(0, "probe")
+        elif self._live is not None and reason == "plain":
+            doubts = [self._live.doubt(n) for n in sizes]
+            hope = max(range(len(sizes)), key=lambda p: rates[p] * math.exp(doubts[p]))
+            if doubts[hope] > DOUBT and rates[hope] * math.exp(doubts[hope]) >= needed:
+                probe = offer(hope, "probe")
+        return _Plan(chosen, probe, self._steps + min(EVERY, max(1, self._steps)))
+
+
+@dataclass(frozen=True)
+class _Offer:
+    """A shape, why it was chosen, and the tokens that it promises by chances taken as they are."""
+
+    template: TreeTemplate
+    choice: BudgetChoice
+    promised: float
+
+
+# What stands below a root whose row was never seen.
+_UNSEEN = _Offer(chain(0), BudgetChoice(0, "unseen", 0, (0,), (1.0,), (0.0,)), 1.0)
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """A shape, why it was chosen, and the number of steps after which to choose again."""
+    """What is done while nothing new is known, what is tried now and then, and when to think again (a step)."""
 
-    template: TreeTemplate
-    choice: BudgetChoice
+    offer: _Offer
+    probe: _Offer | None
     until: int
 
 

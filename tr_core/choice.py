@@ -48,6 +48,17 @@ class Greedy:
     def __call__(self, logits: torch.Tensor, template: TreeTemplate, emitted: int) -> torch.Tensor:
         return logits.argmax(dim=-1)
 
+    def of_best(self, logits: torch.Tensor, values: torch.Tensor, best: torch.Tensor) -> torch.Tensor:
+        """The same from the (n, k) ``best`` tokens and their logits, on a CPU: wide rows need not be read again.
+
+        Only among equal logits ``topk`` is free in its order.
+        """
+        if values.shape[1] > 1:
+            first, second = values[:, :2].numpy().T
+            if (first > second).all():
+                return best[:, 0]
+        return logits.argmax(dim=-1)
+
 
 class Sampled:
     """A sample at a temperature, from the best ``top_k`` tokens or the smallest set of probability ``top_p``.

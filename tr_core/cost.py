@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import torch
 
-from tr_core.budget import CostCurve
+from tr_core.cost_curve import CostCurve, LiveCurve
 from tr_core.drafters.token_recycling import TokenRecycling
 from tr_core.matrix import CandidateMatrix
 from tr_core.session import Session
@@ -28,19 +28,21 @@ PROMPT_TOKENS = 160
 
 
 class CostBook:
-    """Cost curves of one loaded model, each measured when it is first asked for."""
+    """Cost curves of one loaded model, each measured when it is first asked for, and corrected by all of its runs."""
 
     def __init__(self) -> None:
-        self._curves: dict[tuple[int, bool, bool, str], CostCurve] = {}
+        self._measured: dict[tuple[int, bool, bool, str], CostCurve] = {}
+        self._curves: dict[tuple[tuple[int, bool, bool, str], str], LiveCurve] = {}
         self._measuring = threading.Lock()
 
-    def curve(self, target: Target, settings: Settings) -> CostCurve:
+    def curve(self, target: Target, settings: Settings) -> LiveCurve:
         """The curve of the kind of steps that ``settings`` ask for; see ``measure``."""
         kind = (settings.k, settings.trace, settings.temperature > 0, settings.capture)
+        # One measurement serves all drafters; what their own work adds, the steps of each tell.
         with self._measuring:
-            if kind not in self._curves:
-                self._curves[kind] = measure(target, settings)
-        return self._curves[kind]
+            if kind not in self._measured:
+                self._measured[kind] = measure(target, settings)
+            return self._curves.setdefault((kind, settings.drafter), LiveCurve(self._measured[kind]))
 
 
 def measure(target: Target, settings: Settings, clock: Callable[[], float] | None = None) -> CostCurve:

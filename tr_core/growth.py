@@ -35,6 +35,12 @@ class Growth:
     """
 
     def __init__(self, curve: CostCurve) -> None:
+        self._accepted = self._expected = 0.0
+        self.reprice(curve)
+        self.begin()
+
+    def reprice(self, curve: CostCurve) -> None:
+        """Steps cost this from the next draft on."""
         self.curve = curve
         self._ms = [curve.at(n) for n in range(MOST + 1)]
         # What the cheapest node behind n others costs; none may follow the last.
@@ -42,8 +48,6 @@ class Growth:
         for n in reversed(range(MOST)):
             slope = max(_LEAST_SLOPE * self._ms[0], self._ms[n + 1] - self._ms[n])
             self._least[n] = min(slope, self._least[n + 1])
-        self._accepted = self._expected = 0.0
-        self.begin()
 
     @property
     def trust(self) -> float:

@@ -8,6 +8,7 @@ target.keep((0, 2, 5))                # the root and the accepted path stay in t
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,10 +20,10 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 from transformers.cache_utils import Cache
 
 from tr_core import footprint
-from tr_core.budget import CostCurve
 from tr_core.cache import GrowingCache
 from tr_core.choice import Sampled
 from tr_core.cost import CostBook
+from tr_core.cost_curve import LiveCurve
 from tr_core.drafters.base import Drafter
 from tr_core.errors import SettingsError
 from tr_core.families import Family
@@ -30,7 +31,7 @@ from tr_core.masks import Geometry, MaskMaker
 from tr_core.peers import Peers
 from tr_core.settings import Settings
 from tr_core.static_run import NoStaticStep, StaticRun
-from tr_core.target import Draft
+from tr_core.target import Draft, Observe
 from tr_core.tree import TreeTemplate
 from tr_core.vocabulary import TokenizerVocabulary
 
@@ -109,11 +110,13 @@ class HFTarget:
         self._cache.reset()
         self._length = self._scored = 0
 
-    def prefill(self, ids: Sequence[int], observe: Callable[[int, torch.Tensor], None] | None = None) -> None:
+    def prefill(self, ids: Sequence[int], observe: Observe | None = None, places: Sequence[int] | None = None) -> None:
         """Append ``ids`` to the cache, in chunks small enough for their float32 logits to stay under 256 MiB.
 
-        ``observe(offset, logits)`` gets each chunk's logits, float32 (chunk, V); with None only the last position's
-        logits are computed, or none where the model allows.
+        Args:
+            ids: token ids.
+            observe: gets the places within ``ids`` of a chunk and their float32 logits (n, V).
+            places: rising, those to observe; all by default.
 
         Raises:
             RuntimeError: a scored draft waits for ``keep``, or the ids do not fit the model's length.
@@ -125,10 +128,17 @@ class HFTarget:
         tokens = torch.tensor(ids, dtype=torch.int64, device=self.device)
         for offset in range(0, len(ids), chunk):
             part = tokens[offset : offset + chunk]
-            logits = self._forward(part, self._loaded.masks.of_chain(len(part)), wanted=observe is not None)
+            told: Sequence[int] = range(offset, offset + len(part)) if observe is not None else ()
+            if places is not None:
+                told = places[bisect_left(places, offset) : bisect_left(places, offset + len(part))]
+            wanted = None
+            # On the host: a split model may have its last layer on another device than its first.
+            if len(told) < len(part):
+                wanted = torch.tensor([place - offset for place in told], dtype=torch.int64)
+            logits = self._forward(part, self._loaded.masks.of_chain(len(part)), wanted)
             self._length += len(part)
-            if observe is not None:
-                observe(offset, logits)
+            if told and observe is not None:
+                observe(told, logits)
 
     def score(self, draft: Draft) -> torch.Tensor:
         """One forward pass over a draft: float32 logits (N + 1, V), each node after its ancestors and the cache.
@@ -139,7 +149,7 @@ class HFTarget:
         self._check_no_score("score")
         if self._length >= self.max_length:
             raise RuntimeError(f"the cache holds {self._length} tokens, all that the model can take")
-        logits = self._forward(draft.tokens, self._geometry(draft.template), wanted=True)
+        logits = self._forward(draft.tokens, self._geometry(draft.template))
         self._scored = len(draft.tokens)
         return logits
 
@@ -204,6 +214,10 @@ class HFTarget:
             if layer.is_initialized:
                 into.update(layer.keys.clone(), layer.values.clone(), number)
 
+    def ordinary(self) -> None:
+        """Take the cache back from the static steps that are under way: the next pass is an ordinary one."""
+        self._cache, self._length = self._static.released(), self._static.length
+
     def agree(self, tensor: torch.Tensor) -> torch.Tensor:
         """What the first of the processes that run this model has in ``tensor``; itself if there is but one."""
         return self._loaded.peers.agree(tensor, self.device)
@@ -212,7 +226,7 @@ class HFTarget:
         """A clock that tells all processes that run this model the same."""
         return self._loaded.peers.clock(self.device)
 
-    def cost_curve(self, settings: Settings) -> CostCurve:
+    def cost_curve(self, settings: Settings) -> LiveCurve:
         """What a step costs under ``settings`` by its draft nodes; measured at the first call for all forks."""
         return self._loaded.costs.curve(self, settings)
 
@@ -297,11 +311,15 @@ class HFTarget:
         return geometry
 
     @torch.inference_mode()
-    def _forward(self, tokens: torch.Tensor, shape: Geometry, *, wanted: bool) -> torch.Tensor:
-        """Run (n,) tokens of a shape behind the cache: float32 logits (n, V), or of the last token if not wanted."""
+    def _forward(self, tokens: torch.Tensor, shape: Geometry, wanted: torch.Tensor | None = None) -> torch.Tensor:
+        """Run (n,) tokens of a shape behind the cache: float32 logits (n, V), or (m, V) of those at ``wanted`` (m,).
+
+        Where nothing is wanted, (1, V) of the last, since models take no less.
+        """
         # Nodes too deep for the model's length can never be emitted, but must not read beyond its positions.
         positions = (shape.depths + self._length).clamp_(max=self.max_length - 1)
-        fewer = {} if wanted or not self._loaded.slices_logits else {"logits_to_keep": 1}
+        slices = wanted is not None and self._loaded.slices_logits
+        fewer = {"logits_to_keep": wanted if len(wanted) else 1} if slices else {}
         output = self._loaded.model(
             input_ids=tokens[None],
             attention_mask=self._loaded.masks.mask(shape, self._length),
@@ -311,4 +329,5 @@ class HFTarget:
             **fewer,
         )
         # float32 in a copy of its own, as `generate` does before it takes the argmax.
-        return output.logits[0].to(copy=True, dtype=torch.float32)
+        logits = output.logits[0] if wanted is None or slices else output.logits[0, wanted]
+        return logits.to(copy=True, dtype=torch.float32)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -38,7 +39,7 @@ class CandidateMatrix:
         if not 1 <= k <= min(MAX_K, vocab_size):
             raise MatrixError(f"k must be 1 … {min(MAX_K, vocab_size)}, got {k}.")
         # One row more than the vocabulary: what must not be written is sent there, which needs no copy to the host.
-        self._storage = torch.full((vocab_size + 1, k), UNSEEN, dtype=torch.int32, device=device)
+        self._live_in(torch.full((vocab_size + 1, k), UNSEEN, dtype=torch.int32, device=device))
 
     @property
     def rows(self) -> torch.Tensor:
@@ -54,12 +55,20 @@ class CandidateMatrix:
         """Live in ``storage`` (V + 1, k) int32 from now on, which takes over what is known."""
         if storage is not self._storage:
             storage.copy_(self._storage)
-            self._storage = storage
+            self._live_in(storage)
 
     def move_out(self, storage: torch.Tensor) -> None:
         """Live in ``storage`` no longer, if that is where the rows are: they go on in memory of their own."""
         if storage is self._storage:
-            self._storage = storage.clone()
+            self._live_in(storage.clone())
+
+    @property
+    def here(self) -> np.ndarray | None:
+        """``padded`` as an array, the same memory, where that is the host's own; else None.
+
+        What a step asks of the rows is so little that torch takes longer to begin than numpy to finish.
+        """
+        return self._here
 
     @property
     def vocab_size(self) -> int:
@@ -84,6 +93,8 @@ class CandidateMatrix:
 
     def known(self, tokens: torch.Tensor) -> torch.Tensor:
         """(n,) bool: whether the rows of ``tokens`` (n,) hold candidates."""
+        if self._here is not None and not torch.compiler.is_compiling():
+            return torch.from_numpy(self._here[tokens.numpy(), 0] != UNSEEN)
         return self._storage[tokens, 0] != UNSEEN
 
     def clear(self) -> None:
@@ -96,6 +107,23 @@ class CandidateMatrix:
         Args:
             seen: (n,) bool; tokens that are only fillers are false and write nothing.
         """
+        if self._here is None:
+            return self.overwrite_on_device(tokens, candidates, seen)
+        places = tokens.numpy()
+        if seen is not None:
+            places = np.where(seen.numpy(), places, self.vocab_size)
+        before = self._here[places]
+        self._here[places] = candidates.numpy()  # one after the other: the last of equal places stays
+        self._here[-1] = UNSEEN
+        last = {token: node for node, token in enumerate(places.tolist())}
+        last[self.vocab_size] = UNSEEN
+        writers = np.array([last[token] for token in places.tolist()])
+        return RowUpdates(torch.from_numpy(writers), torch.from_numpy(before))
+
+    def overwrite_on_device(
+        self, tokens: torch.Tensor, candidates: torch.Tensor, seen: torch.Tensor | None = None
+    ) -> RowUpdates:
+        """``overwrite`` in operations that any device does by itself and a graph can hold."""
         nodes = torch.arange(len(tokens), device=self.device)
         if seen is not None:
             tokens = torch.where(seen, tokens, self.vocab_size)
@@ -109,6 +137,12 @@ class CandidateMatrix:
         if seen is not None:
             writers = torch.where(seen, writers, UNSEEN)
         return RowUpdates(writers, before)
+
+    def _live_in(self, storage: torch.Tensor) -> None:
+        self._storage = storage
+        # A subclass, such as a tensor that only stands for one, has no memory of its own.
+        plain = type(storage) is torch.Tensor and storage.device.type == "cpu"
+        self._here = storage.numpy() if plain else None
 
     def save(self, path: str | Path, fingerprint: str) -> None:
         """Write a safetensors file that remembers which tokenizer its ids belong to.

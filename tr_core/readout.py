@@ -37,6 +37,11 @@ def parts_of(
     return parts
 
 
+def is_here(tensor: torch.Tensor) -> bool:
+    """Whether the host can read it without a copy; a subclass may have no memory to read."""
+    return type(tensor) is torch.Tensor and tensor.device.type == "cpu"
+
+
 def pack(parts: dict[str, torch.Tensor]) -> torch.Tensor:
     """All parts as one int32 tensor."""
     return torch.cat([p.to(torch.int32).flatten() for p in parts.values()])
@@ -44,6 +49,8 @@ def pack(parts: dict[str, torch.Tensor]) -> torch.Tensor:
 
 class Readout:
     """A step's results on the host, brought there in one copy: float bits travel as int32 beside the ids.
+
+    What is on the host already is not copied.
 
     Args:
         draft: N nodes below the root.
@@ -66,6 +73,9 @@ class Readout:
         known: torch.Tensor | None,
     ) -> None:
         parts = parts_of(draft.tokens, draft.seen, choices, near, candidates, probabilities, updates, known)
+        if is_here(draft.tokens):
+            self._read({name: part.numpy() for name, part in parts.items()})
+            return
         shapes = {name: tuple(part.shape) for name, part in parts.items()}
         self._unpack(pack(parts).cpu().numpy(), shapes, len(draft.tokens))
 
@@ -82,12 +92,15 @@ class Readout:
             size = math.prod(shape)
             arrays[name] = flat[start : start + size].reshape(shape)[:nodes]
             start += size
+        self._read(arrays)
+
+    def _read(self, arrays: dict[str, np.ndarray]) -> None:
         self.tokens = tuple(arrays["tokens"].tolist())
         self.seen = arrays["seen"].astype(bool)
         self.choices = tuple(arrays["choices"].tolist())
         self.near = tuple(arrays["near"].astype(bool).tolist()) if "near" in arrays else ()
         # As they came, for a drafter that thinks on the host: (N + 1, k) int32 and float32; None if nobody asked.
-        self.best: np.ndarray | None = arrays.get("candidates")
+        self.best = arrays["candidates"].astype(np.int32, copy=False) if "candidates" in arrays else None
         self.chances = arrays["probabilities"].view(np.float32) if "probabilities" in arrays else None
         self.known = arrays.get("known")
         self._before = arrays.get("before")
@@ -128,8 +141,8 @@ class Readout:
 
     def rank_of_choice(self, node: int) -> int | None:
         """Where the node's choice stood in the row that the draft was made from; None if nowhere in it."""
-        places = np.flatnonzero(self._before[node] == self.choices[node])
-        return int(places[0]) if len(places) else None
+        row, choice = self._before[node].tolist(), self.choices[node]
+        return row.index(choice) if choice in row else None
 
     def written(self) -> list[tuple[int, int]]:
         """(token, its best candidate) of all rows just overwritten, in the order of writing."""

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
 import torch
 import transformers
 
@@ -36,7 +37,8 @@ class Recording:
         """The run so far."""
         return RunTrace(
             schema=SCHEMA,
-            info=self.info,
+            # How it ran may have changed on the way.
+            info=msgspec.structs.replace(self.info, execution=self._session.execution),
             steps=tuple(self.steps),
             pieces=dict(self.pieces),
             partial_bytes=dict(self.partial_bytes),
@@ -91,6 +93,7 @@ def describe(session: Session) -> RunInfo:
         prompt_ids=tuple(session.prompt_ids),
         prefill_ms=round(session.prefill_ms, 3),
         rows_seen=session.rows_seen,
+        prompt_rows=session.prompt_rows,
         execution=session.execution,
         # A target need not know its bytes.
         weight_bytes=getattr(target, "weight_bytes", 0),

@@ -6,32 +6,30 @@ The life of a step is told in design.md §4: propose, score, walk, clip, keep, o
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 
 from tr_core import numerics, templates
 from tr_core.bounds import StopRule, checked_prompt
-from tr_core.budget import Budget, CostCurve
+from tr_core.budget import Budget
 from tr_core.capture import can_capture
 from tr_core.choice import Greedy, Rules, Sampled
+from tr_core.cost_curve import CostCurve, LiveCurve
 from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter, Learned
 from tr_core.errors import SettingsError
-from tr_core.growth import MOST, Growth
-from tr_core.readout import Readout
+from tr_core.readout import Readout, is_here
 from tr_core.settings import Settings
-from tr_core.static_run import NoStaticStep, StaticRun
+from tr_core.sizing import Sizing, is_auto
+from tr_core.static_run import NoStaticStep, Passed, StaticRun
 from tr_core.strict import Settled, Strict
 from tr_core.target import Draft, Target
 from tr_core.trace import BudgetChoice, StepTrace, Timing
 from tr_core.tree import MAX_K, DraftTree, TreeTemplate
-from tr_core.verify import Verdict, walk
+from tr_core.verify import walk
 from tr_core.watch import Watch
-
-# Chance that a copied token is right, given that those before it were: what a look-up in the text believes at first.
-_COPY_ACCEPTANCE = 0.5
 
 
 class Session:
@@ -42,6 +40,7 @@ class Session:
         settings: how to decode.
         drafter: one that already knows something, for a hot start; a new one by default.
         rules: choose tokens and end the output in place of the settings, which then only say how to draft.
+        clock: seconds.
 
     Raises:
         SettingsError: the settings do not fit the model or the drafter.
@@ -56,6 +55,7 @@ class Session:
         *,
         drafter: Drafter | None = None,
         rules: Rules | None = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.target = target
         self.settings = settings = settings or Settings()
@@ -68,9 +68,12 @@ class Session:
         if k != settings.k:
             raise SettingsError(f"The matrix has k = {k}, the settings ask for k = {settings.k}: choose the same.")
         self._entry = registry.entry(settings.drafter)
-        self.budget: Budget | None = None
-        self.growth: Growth | None = None
-        self._set_budget()
+        self._clock = clock or time.perf_counter
+        # What was measured stays where no step tells more: several processes must draft alike and have clocks of their
+        # own, and without a trace nobody waits for an accelerator.
+        alone = clock is not None or target.clock() is time.perf_counter
+        self._learns_costs = alone and Watch.tells(target.device, settings.trace)
+        self._sizing = self._new_sizing()
         self.template = templates.chain(0) if self.curve else self._fixed_template()
         self._choose = Greedy()
         self._rules = rules
@@ -78,7 +81,7 @@ class Session:
         self._stop = StopRule(target, settings)
         self.stop_reason: str | None = None
         self.prefill_ms = 0.0
-        self.rows_seen = 0
+        self.rows_seen = self.prompt_rows = 0
         self.execution = "ordinary"
         self._static: StaticRun | None = None
         self.steps = self.passes = 0
@@ -97,8 +100,12 @@ class Session:
     @property
     def curve(self) -> CostCurve | None:
         """What a step costs here, where the tree is ``auto``; None elsewhere."""
-        weighing = self.budget or self.growth
-        return weighing.curve if weighing else None
+        return self._sizing.curve
+
+    @property
+    def budget(self) -> Budget | None:
+        """What chooses the templates, where the tree is ``auto`` and the drafter fills one."""
+        return self._sizing.budget
 
     def start(self, prompt_ids: Sequence[int]) -> Session:
         """Prefill all of the prompt but its last token, which becomes the first root. Returns the session.
@@ -114,18 +121,18 @@ class Session:
             self._choose = Sampled(
                 settings.temperature, settings.top_p, settings.top_k, settings.seed, target.device
             )  # a fresh one: the noise starts with the prompt
-        began = time.perf_counter()
+        began = self._clock()
         self.drafter.begin()
         target.reset()
-        learn = settings.prompt_rows and (self._entry.has_matrix or self._entry.learns)
-        target.prefill(prompt[:-1], self._observe_prompt if learn else None)
+        self._sizing = self._new_sizing()
+        places = self._sizing.places_to_learn(prompt[:-1])
+        self.prompt_rows = len(places)
+        target.prefill(prompt[:-1], self._observe_prompt if places else None, places)
         self.rows_seen = self.drafter.rows_seen
-        self._set_budget()
-        self._root_known = True
         if self.budget is not None and self._entry.has_matrix:
             root = torch.tensor(prompt[-1:], device=target.device)
-            self._root_known = bool(self.drafter.matrix.known(root))
-        self.prefill_ms = (time.perf_counter() - began) * 1e3
+            self._sizing.root_known = bool(self.drafter.matrix.known(root))
+        self.prefill_ms = (self._clock() - began) * 1e3
         if settings.strict:
             shape = self.template if self.template.nodes else templates.paper()  # auto may draft any
             difference = numerics.logit_difference(target, prompt, shape)
@@ -142,21 +149,23 @@ class Session:
         if not self._context or self.stop_reason is not None:
             raise RuntimeError("step() needs a started session that has not stopped")
         committed, emitted_before = len(self._context), len(self.output_ids)
-        watch = Watch(self.target.device, self.settings.trace)
+        watch = Watch(self.target.device, self.settings.trace, self._clock)
+        recorded = self._static.captures if self._static is not None else 0
 
-        why = None
-        if self.budget is not None:
-            self.template, why = self.budget.next(self._context[-1], self._root_known)
-        draft = None
+        self.template, why = self._sizing.next(self.template, self._context[-1])
+        draft = passed = None
         if self._static is None or self._static.takes_drafts:
             draft, why = self._propose(why)
         watch.lap()
         if self._static is not None:
-            passed = self._static.step(self.template, emitted_before, draft)
+            passed = self._static_pass(emitted_before, draft)
+        if passed is not None:
             shape, host, verdict = passed.template, passed.host, passed.verdict
             watch.lap()
             draft_ms, forward_ms, verify_ms, update_ms = 0.0, sum(watch.laps), 0.0, 0.0
         else:
+            if draft is None:  # it would have been made in the graph that could not be recorded
+                draft, why = self._propose(why)
             shape, host = self._ordinary_pass(draft, emitted_before, watch)
             verdict = None
             draft_ms, forward_ms, verify_ms, update_ms = watch.laps
@@ -180,10 +189,9 @@ class Session:
             cache.keep((0, *path)[: len(emitted)])
         verify_ms += watch.lap()
 
-        if self.budget is not None:
-            self._inform(tree, verdict, host)
-        elif self.growth is not None and draft.expected:
-            self.growth.observe(sum(draft.expected[1:]), len(verdict.path))
+        # What only this step paid for, a graph or the passes of strict decoding, is no cost of its size.
+        usual = not settled.passes and (self._static is None or self._static.captures == recorded)
+        self._sizing.done(tree, verdict, host, draft, watch.total() if usual and self._learns_costs else None)
         traced = self.settings.trace
         self.steps += 1
         self.passes += 1 + settled.passes
@@ -220,26 +228,26 @@ class Session:
 
     def _propose(self, why: BudgetChoice | None) -> tuple[Draft, BudgetChoice | None]:
         """The next draft, and why it has its size where the tree is ``auto``."""
-        if self.growth is None:
-            return self.drafter.propose(self._context, self.template), why
-        self.growth.begin()
-        draft = self.drafter.propose(self._context, templates.chain(MOST), self.growth)
-        self.template = draft.template
-        return draft, self.growth.choice()
+        draft, why = self._sizing.proposed(self.drafter, self._context, self.template, why)
+        if self._sizing.growth is not None:
+            self.template = draft.template
+        return draft, why
 
     def _ordinary_pass(self, draft: Draft, emitted_before: int, watch: Watch) -> tuple[TreeTemplate, Readout]:
         """Score, choose, observe: what a static step does in one graph. Takes three laps."""
         entry, traced = self._entry, self.settings.trace
         logits = self.target.score(draft)
         watch.lap()
-        if self._rules is not None:
-            choices = self._rules.choose(logits, draft)
-        else:
-            choices = self._choose(logits, draft.template, emitted_before)
-        choices = self.target.agree(choices)
+        choices = self._rules.choose(logits, draft) if self._rules is not None else None
         candidates = probabilities = updates = known = None
         if traced or entry.has_matrix or entry.learns:
-            candidates = self.target.agree(logits.topk(self.settings.k, dim=-1).indices)
+            values, ranked = logits.topk(self.settings.k, dim=-1)
+            if choices is None and isinstance(self._choose, Greedy) and is_here(logits):
+                choices = self._choose.of_best(logits, values, ranked)
+            candidates = self.target.agree(ranked)
+        if choices is None:
+            choices = self._choose(logits, draft.template, emitted_before)
+        choices = self.target.agree(choices)
         if traced or entry.learns:
             # Half of logsumexp's time on a CPU.
             probabilities = self.target.agree(logits.softmax(-1).gather(-1, candidates))
@@ -260,6 +268,16 @@ class Session:
         path, traced = settled.verdict.path, self.settings.trace
         lesson = host.lesson(self._context, tree.template.parents, settled.choices, path, traced)
         return self.drafter.learn(lesson) or Learned()
+
+    def _static_pass(self, emitted_before: int, draft: Draft | None) -> Passed | None:
+        """All of it in one graph; None if its graph cannot be recorded, and from then on all passes are ordinary."""
+        try:
+            return self._static.step(self.template, emitted_before, draft)
+        except NoStaticStep as reason:
+            self.target.ordinary()
+            self.execution = f"{self._static.how} up to step {self.steps}, then ordinary: {reason}"
+            self._static = None
+            return None
 
     def prepare(self, template: TreeTemplate) -> None:
         """Record the static step of a template before it is needed; where steps are ordinary there is nothing to do."""
@@ -288,19 +306,11 @@ class Session:
             return None, f"ordinary: {reason}"
         return static, static.how
 
-    def _set_budget(self) -> None:
-        """One that knows only what steps cost here; none where the settings name a tree or nothing is drafted."""
-        tree, entry = self.settings.tree, self._entry
-        self.budget = self.growth = None
-        if isinstance(tree, TreeTemplate) or tree.strip() != "auto" or not entry.drafts:
-            return
-        curve = self.target.cost_curve(self.settings)
-        if entry.grows:
-            self.growth = Growth(curve)
-        elif entry.uses_tree:
-            self.budget = Budget(curve, templates.rank_acceptance(self.settings.k))
-        else:
-            self.budget = Budget(curve, [_COPY_ACCEPTANCE], least=2)
+    def _new_sizing(self) -> Sizing:
+        curve = self.target.cost_curve(self.settings) if is_auto(self.settings, self._entry) else None
+        if isinstance(curve, LiveCurve) and not self._learns_costs:
+            curve = curve.curve()
+        return Sizing(self.settings, self._entry, curve)
 
     def _fixed_template(self) -> TreeTemplate:
         tree, k = self.settings.tree, self.settings.k
@@ -311,26 +321,13 @@ class Session:
             return tree
         return templates.resolve(tree, k) if self._entry.drafts else templates.chain(0)
 
-    def _inform(self, tree: DraftTree, verdict: Verdict, host: Readout) -> None:
-        """Tell the budget where each choice on the path stood, and note whether the next root's row is known."""
-        nodes = (0, *verdict.path)
-        tokens = [tree.tokens[n] for n in nodes]
-        if host.known is not None:
-            ranks = [host.rank_of_choice(n) for n in nodes]
-            self.budget.observe(tokens, ranks, host.written(), self._root_known)
-            self._root_known = bool(host.known[nodes[-1]])
-        else:
-            # No rows: only what was drafted is known, and what stood behind the last node of a chain is not.
-            missed = [None] if nodes[-1] < tree.template.nodes else []
-            self.budget.observe(tokens, [0] * len(verdict.path) + missed)
-
-    def _observe_prompt(self, offset: int, logits: torch.Tensor) -> None:
+    def _observe_prompt(self, places: Sequence[int], logits: torch.Tensor) -> None:
         candidates = self.target.agree(logits.topk(self.settings.k, dim=-1).indices)
         if self._entry.learns:
             chances = self.target.agree(logits.softmax(-1).gather(-1, candidates)).cpu().numpy()
-            self.drafter.learn_prompt(self._context, offset, candidates.to(torch.int32).cpu().numpy(), chances)
+            self.drafter.learn_prompt(self._context, places[0], candidates.to(torch.int32).cpu().numpy(), chances)
             return
-        tokens = torch.tensor(self._context[offset : offset + len(logits)], device=logits.device)
+        tokens = torch.tensor([self._context[place] for place in places], device=logits.device)
         self.drafter.observe_prompt(tokens, candidates)
 
     def _clip(self, tokens: list[int]) -> list[int]:

@@ -133,6 +133,16 @@ class StaticCache(Cache):
         self.positions[:length] = torch.arange(length, device=self.positions.device)
         self.length.fill_(length)
 
+    def released(self) -> GrowingCache:
+        """A growing cache with the rows that are taken, in the order of their positions; one copy."""
+        taken = (self.positions >= 0).nonzero()[:, 0]
+        rows = taken[self.positions[taken].argsort()]
+        cache = GrowingCache()
+        for number, layer in enumerate(self.layers):
+            if layer.is_initialized:
+                cache.update(layer.keys[:, :, rows], layer.values[:, :, rows], number)
+        return cache
+
     def forget_from(self, position: int) -> None:
         """Free the rows of all positions from ``position`` on."""
         self.positions.masked_fill_(self.positions >= position, FREE)

@@ -156,7 +156,7 @@ class StaticRun:
                     self._borrow(drafter.matrix)
                 self._prepare(self._plan(template, template))
         except Exception as error:  # a model's own code, the compiler and the device can fail in any way
-            raise NoStaticStep(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}") from error
+            raise NoStaticStep(_in_a_line(error)) from error
 
     @property
     def takes_drafts(self) -> bool:
@@ -168,11 +168,18 @@ class StaticRun:
         """One step; ``emitted`` new tokens stand before it. Its path is kept.
 
         A ``draft`` made outside the graph has at most the nodes of ``template``; a drafter on the device learns here.
+
+        Raises:
+            NoStaticStep: this shape or bucket cannot be recorded; nothing has happened, and ``released`` gives what
+                was there before.
         """
         shape = draft.template if draft is not None else template
-        self._reserve(self.length + self._width(template, shape))
-        plan = self._plan(template, shape)
-        ready = self._prepare(plan)
+        try:
+            self._reserve(self.length + self._width(template, shape))
+            plan = self._plan(template, shape)
+            ready = self._prepare(plan)
+        except Exception as error:  # as in begin
+            raise NoStaticStep(_in_a_line(error)) from error
         if draft is not None:
             ready.step.give(shape, draft.tokens, draft.seen)
         elif plan.template is None:
@@ -220,6 +227,11 @@ class StaticRun:
         if len(nodes) < self._kept:
             self.length -= self._kept - len(nodes)
             self.cache.forget_from(self.length)
+
+    @torch.inference_mode()
+    def released(self) -> GrowingCache:
+        """The rows of all kept tokens in the order of their positions, in a cache for ordinary passes."""
+        return self.cache.released()
 
     def _width(self, template: TreeTemplate, shape: TreeTemplate) -> int:
         """Tokens of a pass for a ``shape`` within the budget of ``template``."""
@@ -313,6 +325,11 @@ class StaticRun:
             for tensor, value in zip(changing, saved, strict=True):
                 tensor.copy_(value)
         return _Ready(step, call)
+
+
+def _in_a_line(error: Exception) -> str:
+    """An error in one line."""
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
 
 
 def _source(drafter: Drafter) -> Literal["matrix", "root", "outside"]:

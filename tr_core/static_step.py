@@ -210,7 +210,7 @@ def run(step: StaticStep) -> tuple[torch.Tensor, torch.Tensor]:
 
     updates = known = probabilities = None
     if plan.source == "matrix":
-        updates = step.recycler.matrix.overwrite(tokens, candidates, seen)
+        updates = step.recycler.matrix.overwrite_on_device(tokens, candidates, seen)
         known = step.recycler.matrix.known(choices) if plan.known else None
     if plan.trace:
         probabilities = logits.softmax(dim=-1, dtype=torch.float32).gather(-1, candidates)

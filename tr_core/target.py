@@ -11,10 +11,13 @@ from typing import Protocol
 
 import torch
 
-from tr_core.budget import CostCurve
+from tr_core.cost_curve import CostCurve, LiveCurve
 from tr_core.settings import Settings
 from tr_core.trace import Source
 from tr_core.tree import TreeTemplate
+
+# Gets n places within a prompt and the float32 logits (n, V) after them.
+Observe = Callable[[Sequence[int], torch.Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -86,11 +89,14 @@ class Target(Protocol):
         """Empty the cache."""
         ...
 
-    def prefill(self, ids: Sequence[int], observe: Callable[[int, torch.Tensor], None] | None = None) -> None:
-        """Append ``ids`` to the cache.
+    def prefill(self, ids: Sequence[int], observe: Observe | None = None, places: Sequence[int] | None = None) -> None:
+        """Append ``ids`` to the cache, chunk by chunk.
 
-        Calls ``observe(offset, logits)`` for each chunk, with float32 logits (chunk, V) of the positions from
-        ``offset`` within ``ids`` on; with None the logits are not computed.
+        Args:
+            ids: token ids.
+            observe: called with the places within ``ids`` of a chunk and their float32 logits (n, V); with None, and
+                at other places, no logits are computed where the model allows.
+            places: rising, those to observe; all by default.
         """
         ...
 
@@ -118,8 +124,8 @@ class Target(Protocol):
         """A clock, in seconds, that tells all processes that run this model the same."""
         ...
 
-    def cost_curve(self, settings: Settings) -> CostCurve:
-        """What a step costs under ``settings``, by its draft nodes; measured once for all forks."""
+    def cost_curve(self, settings: Settings) -> CostCurve | LiveCurve:
+        """What a step costs under ``settings``, by its draft nodes; measured once for all forks, live or not."""
         ...
 
     def stopper(self, strings: Sequence[str]) -> Callable[[Sequence[int]], bool]:

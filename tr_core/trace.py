@@ -19,7 +19,7 @@ MAX_FILE_BYTES = 200_000_000
 
 Status = Literal["root", "accepted", "rejected", "unseen"]
 Change = Literal["fresh", "moved", "kept"]
-BudgetReason = Literal["best", "plain", "kept", "unseen"]
+BudgetReason = Literal["best", "plain", "kept", "unseen", "probe"]
 SourceKind = Literal["root", "row", "lookup", "trie", "automaton", "ngram", "fused"]
 
 
@@ -75,7 +75,8 @@ class BudgetChoice(msgspec.Struct, frozen=True):
         chosen: draft nodes of the step's template.
         reason: ``best`` of the sizes; ``plain``, drafting promised too little more than it cost; ``kept``, the shape
             in use was nearly as good as the best; ``unseen``, the root's row was never written (or a drafter that
-            keeps none knew nothing), so that nothing could be drafted.
+            keeps none knew nothing), so that nothing could be drafted; ``probe``, another size than the best, whose
+            cost was in doubt.
         spine: how many rows, from the root's down the first candidates, were right at rank 0 when last asked; 0 where
             the drafter grows its own trees.
         sizes: (s,) numbers of nodes weighed, the first 0, the last where no further node could pay. A drafter that
@@ -219,7 +220,10 @@ class RunInfo(msgspec.Struct, frozen=True):
         weight_bytes: bytes of weights that every pass reads; 0 if not known.
         cache_bytes_per_token: bytes of keys and values of one token, over all layers; 0 if not known.
         execution: how the steps ran: ``captured graph``, ``static step`` …, or ``ordinary`` and why.
-        cost: milliseconds of a step by its draft nodes, measured on this machine; empty where the tree is not ``auto``.
+        cost: milliseconds of a step by its draft nodes, as known on this machine when the run began; empty where the
+            tree is not ``auto``.
+        prompt_rows: places of the prompt whose rows the prefill computed: of each token the last one, and where the
+            tree is ``auto`` no more than the output can pay for, the last ones.
     """
 
     model: str
@@ -242,6 +246,7 @@ class RunInfo(msgspec.Struct, frozen=True):
     cache_bytes_per_token: int = 0
     execution: str = "ordinary"
     cost: dict[int, float] = {}
+    prompt_rows: int = 0
 
 
 class RunTrace(msgspec.Struct, frozen=True):

@@ -36,6 +36,7 @@ class DrafterEntry:
         grows: whether it grows a tree of its own for each draft, best nodes first, and can be told where to end it.
         load: ``load(path, fingerprint, vocab_size, device)``, which reads what its ``save(path, fingerprint)`` wrote;
             None if nothing it knows can be kept in a file.
+        last_wins: whether of all places of a token in a prompt the last one alone teaches it anything.
     """
 
     create: Callable[[int, int, torch.device], Drafter]
@@ -46,6 +47,7 @@ class DrafterEntry:
     learns: bool = False
     grows: bool = False
     load: Callable[[str | Path, str, int, torch.device], Drafter] | None = None
+    last_wins: bool = False
 
 
 DRAFTERS = {
@@ -55,6 +57,7 @@ DRAFTERS = {
         has_matrix=True,
         uses_tree=True,
         load=TokenRecycling.load,
+        last_wins=True,
     ),
     "token_recycling_dynamic": DrafterEntry(
         TokenRecyclingDynamic,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from tr_core.drafters.base import RowUpdates
@@ -46,8 +47,16 @@ class TokenRecycling:
         """The rows stay over prompts: that is the hot start."""
 
     def propose(self, context: Sequence[int], template: TreeTemplate) -> Draft:
-        root = torch.tensor(context[-1:], dtype=torch.int64, device=self.matrix.device)
-        return Draft(template, *self.fill(root, self.plan(template)))
+        rows = self.matrix.here
+        if rows is None:
+            root = torch.tensor(context[-1:], dtype=torch.int64, device=self.matrix.device)
+            return Draft(template, *self.fill(root, self.plan(template)))
+        levels = [np.array(context[-1:])]
+        for places in self.plan(template):
+            levels.append(rows[levels[-1]].ravel()[places.numpy()])
+        tokens = np.concatenate(levels, dtype=np.int64)
+        seen = tokens >= 0
+        return Draft(template, torch.from_numpy(np.where(seen, tokens, FILLER)), torch.from_numpy(seen))
 
     def fill(self, root: torch.Tensor, plan: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """Tokens (N + 1,) int64 and seen (N + 1,) bool of a draft below ``root`` (1,), all on the device."""

@@ -195,6 +195,8 @@ export const PANEL_WORDS = {
       `${plural(b.chosen, "node", "nodes")} in step ${b.step}: the shape in use was kept, since the best size, ${b.best}, promised hardly more (${b.bestRate.toFixed(0)} tokens per second).`,
     unseen: (/** @type {Record<string, number>} */ b) =>
       `No draft in step ${b.step}: the row of the root was never written, so there was nothing to draft from.`,
+    probe: (/** @type {Record<string, number>} */ b) =>
+      `${plural(b.chosen, "node", "nodes")} in step ${b.step}, to see what that takes: the best size was ${b.best}, but how the two compare in milliseconds was in doubt.`,
   },
   budgetSpine: (/** @type {number} */ spine) =>
     spine ? `From the root down the first candidates, ${plural(spine, "row was", "rows were")} right when last asked; the longer this chain, the more deep nodes are worth.` : "The root's row was wrong, or not asked, the last time; so deep nodes are worth little here.",

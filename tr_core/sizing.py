@@ -1,0 +1,125 @@
+"""How many nodes the drafts of a run have where the tree is ``auto``, whoever shapes them.
+
+A ``Budget`` chooses templates for drafters that fill one; a ``Growth`` cuts the trees of those that grow their own.
+Both weigh by the same costs, and both hear what each step brought.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tr_core import templates
+from tr_core.budget import Budget
+from tr_core.cost_curve import CostCurve, LiveCurve
+from tr_core.drafters.base import Drafter
+from tr_core.drafters.registry import DrafterEntry
+from tr_core.growth import MOST, Growth
+from tr_core.readout import Readout
+from tr_core.settings import Settings
+from tr_core.target import Draft
+from tr_core.trace import BudgetChoice
+from tr_core.tree import DraftTree, TreeTemplate
+from tr_core.verify import Verdict
+
+# Chance that a copied token is right, given that those before it were: what a look-up in the text believes at first.
+_COPY_ACCEPTANCE = 0.5
+# Steps after which a drafter that grows its own trees hears what steps cost by now.
+_REPRICE = 12
+
+
+def is_auto(settings: Settings, entry: DrafterEntry) -> bool:
+    """Whether sizes are to be chosen: the settings name no tree, and there is something to draft."""
+    return entry.drafts and not isinstance(settings.tree, TreeTemplate) and settings.tree.strip() == "auto"
+
+
+class Sizing:
+    """One run's sizes; it knows nothing yet but what steps cost here.
+
+    Args:
+        settings: of the run.
+        entry: of its drafter.
+        curve: what a step costs; None where the settings name a tree or nothing is drafted, and sizes are fixed.
+
+    Attributes:
+        budget, growth: at most one of them, by the drafter.
+        root_known: whether the row of the next root is written, as far as a budget cares.
+    """
+
+    def __init__(self, settings: Settings, entry: DrafterEntry, curve: CostCurve | LiveCurve | None) -> None:
+        self._settings, self._entry = settings, entry
+        self._live = curve if isinstance(curve, LiveCurve) else None
+        self._steps = 0
+        self.root_known = True
+        self.budget: Budget | None = None
+        self.growth: Growth | None = None
+        if curve is None:
+            return
+        if entry.grows:
+            self.growth = Growth(curve.curve() if isinstance(curve, LiveCurve) else curve)
+        elif entry.uses_tree:
+            self.budget = Budget(curve, templates.rank_acceptance(settings.k))
+        else:
+            self.budget = Budget(curve, [_COPY_ACCEPTANCE], least=2)
+
+    @property
+    def curve(self) -> CostCurve | None:
+        """What a step costs here, as believed when a size was last weighed; None where sizes are fixed."""
+        weighing = self.budget or self.growth
+        return weighing.curve if weighing else None
+
+    def places_to_learn(self, prompt: Sequence[int]) -> Sequence[int]:
+        """Places of the prompt whose logits are worth computing, rising: under a budget no more than pay."""
+        if not (self._settings.prompt_rows and (self._entry.has_matrix or self._entry.learns)):
+            return ()
+        places: Sequence[int] = range(len(prompt))
+        if self._entry.last_wins:
+            places = sorted({token: place for place, token in enumerate(prompt)}.values())
+        if self.budget is not None:
+            places = places[max(0, len(places) - self.budget.prompt_rows(self._settings.max_new_tokens)) :]
+        return places
+
+    def next(self, template: TreeTemplate, root: int) -> tuple[TreeTemplate, BudgetChoice | None]:
+        """The next step's template and why; the one given where no budget chooses."""
+        return self.budget.next(root, self.root_known) if self.budget is not None else (template, None)
+
+    def proposed(
+        self, drafter: Drafter, context: Sequence[int], template: TreeTemplate, why: BudgetChoice | None
+    ) -> tuple[Draft, BudgetChoice | None]:
+        """The drafter's next draft and why it has its size."""
+        if self.growth is None:
+            return drafter.propose(context, template), why
+        self.growth.begin()
+        return drafter.propose(context, templates.chain(MOST), self.growth), self.growth.choice()
+
+    def done(self, tree: DraftTree, verdict: Verdict, host: Readout, draft: Draft | None, ms: float | None) -> None:
+        """A step is over: learn from it.
+
+        Args:
+            tree, verdict, host: of the step.
+            draft: as it was proposed; None where it was made in a graph.
+            ms: what the step took, or None if nobody knows, or it is no cost of its size.
+        """
+        self._steps += 1
+        if self._live is not None and ms is not None:
+            self._live.observe(tree.template.nodes, ms)
+        if self.budget is not None:
+            self._inform(tree, verdict, host)
+            self.budget.spent(tree.template.nodes, len(verdict.path) + 1)
+        elif self.growth is not None:
+            if draft is not None and draft.expected:
+                self.growth.observe(sum(draft.expected[1:]), len(verdict.path))
+            if self._live is not None and self._steps % _REPRICE == 0:
+                self.growth.reprice(self._live.curve())
+
+    def _inform(self, tree: DraftTree, verdict: Verdict, host: Readout) -> None:
+        """Tell the budget where each choice on the path stood, and note whether the next root's row is known."""
+        nodes = (0, *verdict.path)
+        tokens = [tree.tokens[n] for n in nodes]
+        if host.known is not None:
+            ranks = [host.rank_of_choice(n) for n in nodes]
+            self.budget.observe(tokens, ranks, host.written(), self.root_known)
+            self.root_known = bool(host.known[nodes[-1]])
+        else:
+            # No rows: only what was drafted is known, and what stood behind the last node of a chain is not.
+            missed = [None] if nodes[-1] < tree.template.nodes else []
+            self.budget.observe(tokens, [0] * len(verdict.path) + missed)
