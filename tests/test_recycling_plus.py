@@ -298,7 +298,8 @@ def test_hot_start_from_a_file_goes_on_where_it_was(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["recycling_plus", "token_recycling_dynamic"])
 def test_files_of_another_kind_are_refused_with_a_sentence(name, tmp_path: Path):
-    kinds = {n: e for n, e in registry.DRAFTERS.items() if e.load is not None}
+    # Drafters that keep the same rows may share a format; these do not.
+    kinds = {n: registry.DRAFTERS[n] for n in ("recycling_plus", "token_recycling_dynamic", "token_recycling")}
     files = {}
     for other, entry in kinds.items():
         files[other] = tmp_path / other
