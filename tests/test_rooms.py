@@ -16,13 +16,16 @@ ENGINE = sorted(set((ROOT / "tr_core").rglob("*.py")) - {DOOR})
 VIZ = sorted((ROOT / "viz").rglob("*.py"))
 UI = sorted((ROOT / "ui").rglob("*.py"))
 TORCH_FREE = [
-    "tree", "templates", "trace", "metrics", "errors", "settings", "budget", "prompts", "catalog", "verify", "labels",
+    "tree", "templates", "trace", "metrics", "errors", "settings", "budget", "budget_state",
+    "checkpoint", "prompts", "catalog", "verify", "labels",
     "acceptance", "diagnosis", "replay", "report", "rows", "tables", "traffic", "wording",
 ]  # fmt: skip
 # What a picture may read: records, and what is thought about them.
 READABLE = {f"tr_core.{name}" for name in TORCH_FREE} - {
     "tr_core.settings",
     "tr_core.budget",
+    "tr_core.budget_state",
+    "tr_core.checkpoint",
     "tr_core.prompts",
     "tr_core.catalog",
 }

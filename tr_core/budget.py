@@ -20,6 +20,7 @@ from itertools import pairwise
 from statistics import quantiles
 from typing import Generic, TypeVar
 
+from tr_core.budget_state import AcceptanceState, BudgetState, PlanState
 from tr_core.templates import chain
 from tr_core.trace import BudgetChoice
 from tr_core.tree import TreeTemplate
@@ -121,6 +122,14 @@ class Acceptance:
         if rank is not None:
             self._hits[rank] += 1
 
+    def state(self) -> AcceptanceState:
+        """What was observed so far."""
+        return AcceptanceState(tuple(self._hits), self._tries)
+
+    def restore(self, state: AcceptanceState) -> None:
+        """Go on from ``state``, which has been checked."""
+        self._hits, self._tries = list(state.hits), state.tries
+
     def chances(self) -> list[float]:
         """(k,) chances of the children of an accepted node."""
         weight = self._tries + PRIOR_WEIGHT
@@ -192,6 +201,33 @@ class Budget:
             on_spine = on_spine and rank == 0
             self._sure[token] = rank == 0
         self._first.update(rows)
+
+    def state(self) -> BudgetState:
+        """All that was learned, for a checkpoint between two steps."""
+        return BudgetState(
+            nodes=self.curve.nodes,
+            ms=self.curve.ms,
+            steps=self._steps,
+            kinds=tuple(kind.state() for kind in self._all_kinds()),
+            sure=dict(self._sure),
+            first=dict(self._first),
+            plans={spine: PlanState(p.template, p.choice, p.until) for spine, p in self._plans.items()},
+        )
+
+    def restore(self, state: BudgetState) -> None:
+        """Go on from ``state``; this budget was made with the state's curve.
+
+        Raises:
+            CheckpointError, TemplateError: no such budget can have learned it.
+        """
+        state.check(kinds=len(self._all_kinds()), ranks=len(self._unsure_rows.chances()))
+        for kind, learned in zip(self._all_kinds(), state.kinds, strict=True):
+            kind.restore(learned)
+        self._steps, self._sure, self._first = state.steps, dict(state.sure), dict(state.first)
+        self._plans = {spine: _Plan(p.template, p.choice, p.until) for spine, p in state.plans.items()}
+
+    def _all_kinds(self) -> tuple[Acceptance, ...]:
+        return (*self._sure_rows, self._unsure_rows, self._unknown_rows)
 
     def _kinds(self) -> _Places[Acceptance]:
         """The statistics that hold at each place of a tree with the spine at hand."""

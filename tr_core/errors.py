@@ -7,7 +7,9 @@
     ├── ModelError             no such model, or it cannot be loaded
     │   └── UnsupportedModelError   the model loads, but tree decoding would not be exact on it
     ├── MatrixError            a stored candidate matrix is broken or of another tokenizer
-    └── TraceError             a stored trace is broken or of another schema
+    ├── TraceError             a stored trace is broken or of another schema
+    ├── CheckpointError        a checkpoint is broken, or belongs to another model
+    └── MemoryShortError       the device has no room left for this
 
 The doors (command line, page, API) catch ``TokenRecyclingError`` only: its text is one sentence made for the
 reader. Everything else is a bug and must be seen. This module imports no torch.
@@ -44,3 +46,11 @@ class MatrixError(TokenRecyclingError):
 
 class TraceError(TokenRecyclingError):
     """A stored trace is broken, or of a schema that this version does not know."""
+
+
+class CheckpointError(TokenRecyclingError):
+    """A checkpoint is broken, of another schema, or belongs to another model."""
+
+
+class MemoryShortError(TokenRecyclingError):
+    """The device's memory is short: the prompt, the model or the number of runs is too large for it."""

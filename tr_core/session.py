@@ -6,18 +6,19 @@ The life of a step is told in design.md §4: propose, score, walk, clip, keep, o
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 
 from tr_core import numerics, templates
-from tr_core.budget import Budget
+from tr_core.budget import Budget, CostCurve
 from tr_core.capture import can_capture
+from tr_core.checkpoint import Checkpoint
 from tr_core.choice import Greedy, Sampled
 from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter
-from tr_core.errors import PromptError, SettingsError
+from tr_core.errors import CheckpointError, PromptError, SettingsError
 from tr_core.readout import Readout
 from tr_core.settings import Settings
 from tr_core.static_run import NoStaticStep, StaticRun
@@ -26,6 +27,7 @@ from tr_core.target import Target
 from tr_core.trace import StepTrace, Timing
 from tr_core.tree import DraftTree, TreeTemplate
 from tr_core.verify import Verdict, walk
+from tr_core.watch import Watch
 
 # Chance that a copied token is right, given that those before it were: what a look-up in the text believes at first.
 _COPY_ACCEPTANCE = 0.5
@@ -38,6 +40,7 @@ class Session:
         target: the model; the session uses its cache alone until it is done (``target.fork()`` gives another).
         settings: how to decode.
         drafter: one that already knows something, for a hot start; a new one by default.
+        curve: what steps cost, for a budget; measured by the target by default.
 
     Raises:
         SettingsError: the settings do not fit the model or the drafter.
@@ -45,8 +48,16 @@ class Session:
         MatrixError: k does not fit the vocabulary.
     """
 
-    def __init__(self, target: Target, settings: Settings | None = None, *, drafter: Drafter | None = None) -> None:
+    def __init__(
+        self,
+        target: Target,
+        settings: Settings | None = None,
+        *,
+        drafter: Drafter | None = None,
+        curve: CostCurve | None = None,
+    ) -> None:
         self.target = target
+        self._curve = curve
         self.settings = settings = settings or Settings()
         if settings.k > target.vocab_size:
             raise SettingsError(f"k is {settings.k}, but the model's vocabulary has only {target.vocab_size} tokens.")
@@ -70,6 +81,7 @@ class Session:
         self.execution = "ordinary"
         self._static: StaticRun | None = None
         self.steps = self.passes = 0
+        self.root_known = True
         self._context: list[int] = []
         self._prompt_length = 0
 
@@ -101,20 +113,15 @@ class Session:
             raise PromptError(f"The prompt has token ids outside the model's vocabulary of {target.vocab_size:,}.")
         self._context, self._prompt_length = prompt, len(prompt)
         self.stop_reason, self.steps, self.passes = None, 0, 0
-        if settings.temperature > 0:
-            self._choose = Sampled(
-                settings.temperature, settings.top_p, settings.top_k, settings.seed, target.device
-            )  # a fresh one: the noise starts with the prompt
         began = time.perf_counter()
         self.drafter.begin()
-        target.reset()
         learn = settings.prompt_rows and self._entry.has_matrix
-        target.prefill(prompt[:-1], self._observe_prompt if learn else None)
+        self._read(self._observe_prompt if learn else None)
         self.rows_seen = self.drafter.rows_seen
-        self.budget, self._root_known = self._new_budget(), True
+        self.budget, self.root_known = self._new_budget(), True
         if self.budget is not None and self._entry.has_matrix:
             root = torch.tensor(prompt[-1:], device=target.device)
-            self._root_known = bool(self.drafter.matrix.known(root))
+            self.root_known = bool(self.drafter.matrix.known(root))
         self.prefill_ms = (time.perf_counter() - began) * 1e3
         if settings.strict:
             shape = self.template if self.template.nodes else templates.paper()  # auto may draft any
@@ -122,6 +129,42 @@ class Session:
             self._strict = Strict(target, numerics.tolerance(difference))
         self._static, self.execution = self._prepared()
         return self
+
+    def resume(self, checkpoint: Checkpoint) -> Session:
+        """Go on where ``checkpoint`` was taken, instead of ``start``; one of 0 steps starts. See ``continuation``.
+
+        Raises:
+            CheckpointError: it belongs to another model, or its parts do not fit each other.
+            TokenRecyclingError: as from ``start``.
+        """
+        target = self.target
+        checkpoint.check_model(target.vocabulary.fingerprint, target.vocab_size, target.max_length)
+        if checkpoint.drafter:
+            self.drafter.restore(checkpoint.drafter)
+        if not checkpoint.steps:
+            return self.start(checkpoint.prompt_ids)
+        if (self.budget is None) != (checkpoint.budget is None):
+            raise CheckpointError("This checkpoint is damaged: a budget goes with the tree “auto”.")
+        self._context = [*checkpoint.prompt_ids, *checkpoint.output_ids]
+        self._prompt_length = len(checkpoint.prompt_ids)
+        self.steps = self.passes = checkpoint.steps
+        self.stop_reason = checkpoint.stop_reason
+        self.rows_seen, self.root_known = checkpoint.rows_seen, checkpoint.root_known
+        if checkpoint.budget is not None:
+            self.budget.restore(checkpoint.budget)
+        self._read(None)
+        self._static, self.execution = self._prepared()
+        return self
+
+    def _read(self, observe: Callable[[int, torch.Tensor], None] | None) -> None:
+        """Prefill all of the text but its last token, with fresh noise: it starts with the prompt."""
+        if self.settings.temperature > 0:
+            settings = self.settings
+            self._choose = Sampled(
+                settings.temperature, settings.top_p, settings.top_k, settings.seed, self.target.device
+            )
+        self.target.reset()
+        self.target.prefill(self._context[:-1], observe)
 
     def step(self) -> StepTrace:
         """One forward pass and all around it; if strict, one-token passes for a near-tie. Emits at least one token.
@@ -132,11 +175,11 @@ class Session:
         if not self._context or self.stop_reason is not None:
             raise RuntimeError("step() needs a started session that has not stopped")
         committed, emitted_before = len(self._context), len(self.output_ids)
-        watch = _Watch(self.target.device, self.settings.trace)
+        watch = Watch(self.target.device, self.settings.trace)
 
         why = None
         if self.budget is not None:
-            self.template, why = self.budget.next(self._context[-1], self._root_known)
+            self.template, why = self.budget.next(self._context[-1], self.root_known)
         if self._static is not None:
             passed = self._static.step(self._context, self.template, emitted_before)
             shape, host, verdict = passed.template, passed.host, passed.verdict
@@ -194,7 +237,7 @@ class Session:
         while self.stop_reason is None:
             yield self.step()
 
-    def _ordinary_pass(self, emitted_before: int, watch: _Watch) -> tuple[TreeTemplate, Readout]:
+    def _ordinary_pass(self, emitted_before: int, watch: Watch) -> tuple[TreeTemplate, Readout]:
         """Propose, score, choose, observe: what a static step does in one graph. Takes four laps."""
         draft = self.drafter.propose(self._context, self.template)
         watch.lap()
@@ -246,7 +289,7 @@ class Session:
         tree, entry = self.settings.tree, self._entry
         if isinstance(tree, TreeTemplate) or tree.strip() != "auto" or not entry.drafts:
             return None
-        curve = self.target.cost_curve(self.settings)
+        curve = self._curve or self.target.cost_curve(self.settings)
         if entry.uses_tree:
             return Budget(curve, templates.rank_acceptance(self.settings.k))
         return Budget(curve, [_COPY_ACCEPTANCE], least=2)
@@ -264,8 +307,8 @@ class Session:
         tokens = [tree.tokens[n] for n in nodes]
         if host.known is not None:
             ranks = [host.rank_of_choice(n) for n in nodes]
-            self.budget.observe(tokens, ranks, host.written(), self._root_known)
-            self._root_known = bool(host.known[nodes[-1]])
+            self.budget.observe(tokens, ranks, host.written(), self.root_known)
+            self.root_known = bool(host.known[nodes[-1]])
         else:
             # No rows: only what was drafted is known, and what stood behind the last node of a chain is not.
             missed = [None] if nodes[-1] < tree.template.nodes else []
@@ -294,20 +337,3 @@ class Session:
         if len(self._context) >= self.target.max_length:
             return "model_length"
         return None
-
-
-class _Watch:
-    """Milliseconds between laps, the device waited for when tracing, since a GPU works behind the host's back."""
-
-    def __init__(self, device: torch.device, wait: bool) -> None:
-        self._wait = wait and device.type != "cpu"
-        self._last = time.perf_counter()
-        self.laps: list[float] = []
-
-    def lap(self) -> float:
-        if self._wait:
-            torch.accelerator.synchronize()
-        now = time.perf_counter()
-        elapsed, self._last = (now - self._last) * 1e3, now
-        self.laps.append(elapsed)
-        return elapsed

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
+import msgspec
 import torch
 
+from tr_core.errors import CheckpointError
 from tr_core.target import Draft
 from tr_core.tree import TreeTemplate
 
@@ -23,6 +25,31 @@ class RowUpdates:
 
     writers: torch.Tensor
     before: torch.Tensor
+
+
+class RowsState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """State of a drafter that keeps nothing but matrix rows: candidates by token."""
+
+    rows: dict[int, list[int]]
+
+
+class TextAlone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """State of a drafter that knows nothing but the text."""
+
+
+S = TypeVar("S")
+
+
+def convert(state: dict[str, Any], kind: type[S]) -> S:
+    """A drafter's state, which may have travelled as JSON through other hands, as the struct that it must be.
+
+    Raises:
+        CheckpointError: it is not of this kind.
+    """
+    try:
+        return msgspec.convert(state, kind, str_keys=True)
+    except msgspec.ValidationError as error:
+        raise CheckpointError(f"The drafter's part of the checkpoint is damaged: {error}.") from error
 
 
 class Drafter(Protocol):
@@ -54,5 +81,17 @@ class Drafter(Protocol):
         """Learn from a scored draft: the model's best (N + 1, k) after each node. None if no row was overwritten.
 
         Without a trace only drafters with a matrix (see the registry) are called: ranking candidates takes time.
+        """
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """What this drafter knows and would not know again from the text alone, as plain JSON-able data."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Know what ``state`` says and nothing else; it may come from anywhere and is checked.
+
+        Raises:
+            CheckpointError, MatrixError: it is not what ``state()`` of such a drafter gives.
         """
         ...

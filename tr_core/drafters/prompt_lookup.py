@@ -7,10 +7,11 @@ followed its latest earlier place are the draft, a chain.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
-from tr_core.drafters.base import RowUpdates
+from tr_core.drafters.base import RowUpdates, TextAlone, convert
 from tr_core.target import Draft
 from tr_core.templates import chain
 from tr_core.tree import TreeTemplate
@@ -52,6 +53,12 @@ class PromptLookup:
 
     def observe(self, draft: Draft, candidates: torch.Tensor) -> RowUpdates | None:
         return None
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        convert(state, TextAlone)
 
     def _continuation(self, context: Sequence[int], length: int) -> Sequence[int]:
         for n in range(min(LONGEST, len(context)), 0, -1):

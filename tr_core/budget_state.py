@@ -1,0 +1,69 @@
+"""What a budget has learned, as plain data that may travel through other hands. No torch here."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from tr_core.errors import CheckpointError
+from tr_core.trace import BudgetChoice
+from tr_core.tree import TreeTemplate
+
+MOST_SIZES = 64
+MOST = 1e6  # of a count or of milliseconds: far above what occurs, and far below where floats overflow
+
+
+class AcceptanceState(msgspec.Struct, frozen=True):
+    """Statistics of one kind of rows: (k,) weighted hits of each rank, and weighted tries."""
+
+    hits: tuple[float, ...]
+    tries: float
+
+
+class PlanState(msgspec.Struct, frozen=True):
+    """A shape, why it was chosen, and the number of steps after which to choose again."""
+
+    template: TreeTemplate
+    choice: BudgetChoice
+    until: int
+
+
+class BudgetState(msgspec.Struct, frozen=True):
+    """See ``Budget``, whose fields these are.
+
+    Attributes:
+        nodes, ms: the cost curve; a run keeps the one that it began with, wherever it goes on.
+        steps: observed so far.
+        kinds: statistics of each kind of rows.
+        sure: token → whether its row was right at rank 0 when last asked. first: token → its best candidate.
+        plans: shape in use, by the length of the spine.
+    """
+
+    nodes: tuple[int, ...]
+    ms: tuple[float, ...]
+    steps: int
+    kinds: tuple[AcceptanceState, ...]
+    sure: dict[int, bool]
+    first: dict[int, int]
+    plans: dict[int, PlanState]
+
+    def check(self, *, kinds: int, ranks: int) -> None:
+        """Refuse what no budget with ``kinds`` statistics over ``ranks`` ranks can have learned.
+
+        Raises:
+            CheckpointError, TemplateError: it does not fit.
+        """
+        numbers = [*self.ms, *(x for kind in self.kinds for x in (*kind.hits, kind.tries))]
+        whole = [self.steps, *self.nodes, *(p.until for p in self.plans.values())]
+        if (
+            len(self.kinds) != kinds
+            or any(len(kind.hits) != ranks for kind in self.kinds)
+            or not all(math.isfinite(x) and 0 <= x <= MOST for x in numbers)
+            or not all(0 <= n <= MOST for n in whole)
+        ):
+            raise CheckpointError("The budget's part of the checkpoint is damaged: its numbers do not fit.")
+        for plan in self.plans.values():
+            plan.template.check_k(ranks)
+            if len(plan.choice.sizes) > MOST_SIZES or len(plan.choice.expected) != len(plan.choice.sizes):
+                raise CheckpointError("The budget's part of the checkpoint is damaged: a choice has no sizes.")
