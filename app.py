@@ -12,11 +12,13 @@ from pathlib import Path
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # offline means offline; read when gradio is imported
 
 import gradio as gr
+from starlette.middleware import Middleware
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from tr_core.errors import TokenRecyclingError
-from ui import page
+from ui import health, log, page
+from ui.headers import Guard
 from ui.limits import Limits
 from ui.shelf import Shelf
 from ui.theme import theme
@@ -39,18 +41,21 @@ def main() -> int:
         return 2
     if args.model:
         limits = dataclasses.replace(limits, model=args.model)
+    log.start()
     shelf = Shelf(limits)
     threading.Thread(target=_load_first, args=(shelf, limits.model), daemon=True).start()
     built = page.build(shelf, limits).queue(default_concurrency_limit=None)
     try:
-        _launch(built, args.host, args.port)
+        _launch(built, shelf, limits, args.host, args.port)
     except OSError as error:
         print(f"error: the page cannot be served on port {args.port}: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _launch(built: gr.Blocks, host: str, port: int) -> None:
+def _launch(built: gr.Blocks, shelf: Shelf, limits: Limits, host: str, port: int) -> None:
+    largest = limits.max_upload_mb * 1_000_000
+    framed_by = "https://huggingface.co https://*.hf.space" if "SPACE_ID" in os.environ else ""
     built.launch(
         server_name=host,
         server_port=port,
@@ -60,9 +65,14 @@ def _launch(built: gr.Blocks, host: str, port: int) -> None:
         css_paths=Path(page.__file__).with_name("page.css"),
         head=HEAD,
         footer_links=["api"],
-        # Static files of the explorer; Gradio's own routes come after.
-        app_kwargs={"routes": [Mount("/tr", StaticFiles(directory=STATIC))]},
-        max_file_size="200mb",
+        app_kwargs={
+            # Gradio's own routes come after.
+            "routes": [Mount("/tr", StaticFiles(directory=STATIC)), *health.routes(shelf, limits.metrics)],
+            "middleware": [Middleware(Guard, framed_by=framed_by, largest=largest + 1_000_000)],
+        },
+        max_file_size=largest,
+        # A thread for each run that waits, and some for Stop and all that is quick.
+        max_threads=2 * limits.max_runs + 40,
     )
 
 

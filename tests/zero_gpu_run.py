@@ -34,10 +34,11 @@ def main(settings: Settings, steps: int) -> dict:
     start = continuation.take(Session(shelf.target.fork(), settings).start(prompt))
     list(whole.run())
 
-    text, ids, infos, numbers = start.to_json(), [], 0, []
+    text, ids, infos, numbers, calls_made = start.to_json(), [], 0, [], 0
     while True:
         assert seconds("tiny", text, steps) > 0
         pieces = [Piece.from_json(piece) for piece in forked(calls.pieces, "tiny", text, steps)]
+        calls_made += 1
         infos += sum(piece.info is not None for piece in pieces)
         made = [piece.step for piece in pieces if piece.step is not None]
         assert len(made) <= steps
@@ -52,7 +53,7 @@ def main(settings: Settings, steps: int) -> dict:
     return {
         "same": ids == whole.output_ids,
         "numbered": numbers == list(range(1, whole.steps + 1)),
-        "starts": infos,
+        "told": infos == calls_made,
         "plain": plain == [whole.output_ids],
         "untouched": shelf.target.length == 0,
         "broken": Piece.from_json(broken[0]).error,

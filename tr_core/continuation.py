@@ -1,7 +1,7 @@
 """Runs in pieces: each piece takes plain data and gives plain data, so any process with the model can do the next one.
 
 for record in advance(target, checkpoint_text, steps=8):   # in another process, on another machine …
-    ...                                                    # RunInfo at the start, StepTraces, then a Checkpoint
+    ...                                                    # a RunInfo, StepTraces, a Checkpoint
 """
 
 from __future__ import annotations
@@ -58,14 +58,13 @@ def resume(target: Target, checkpoint: Checkpoint) -> Session:
 
 
 def advance(target: Target, checkpoint: Checkpoint, steps: int) -> Iterator[RunInfo | StepTrace | Checkpoint]:
-    """Up to ``steps`` steps from a checkpoint on: ``RunInfo`` first where the run begins, and a checkpoint last.
+    """``RunInfo``, up to ``steps`` steps from a checkpoint on, and a checkpoint.
 
     Raises:
         TokenRecyclingError: the checkpoint is damaged, or of another model.
     """
     session = resume(target, checkpoint)
-    if not checkpoint.steps:
-        yield describe(session)
+    yield describe(session)
     for _ in range(steps):
         if session.stop_reason is not None:
             break
@@ -77,7 +76,7 @@ class Piece(msgspec.Struct, frozen=True, omit_defaults=True):
     """One thing that ``pieces`` tells: exactly one field is set.
 
     Attributes:
-        info: what is run, where the run begins.
+        info: what is run.
         step: the next step.
         checkpoint: the end of this piece; the next one begins with it.
         error: one sentence, where the input does not fit.

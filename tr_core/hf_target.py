@@ -15,7 +15,14 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, StopStringCriteria
+from transformers import (
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    StopStringCriteria,
+)
 
 from tr_core import footprint
 from tr_core.budget import CostCurve
@@ -223,7 +230,8 @@ class HFTarget:
         seed: int = 0,
         stop: Sequence[str] = (),
         eos_ids: Iterable[int] | None = None,
-    ) -> list[int]:
+        between: Callable[[], bool] | None = None,
+    ) -> list[int] | None:
         """New tokens by transformers' own ``generate``, with its own cache and masks: the referee of losslessness.
 
         Plain decoding: whatever else the model's generation_config asks for, such as a repetition penalty, is off.
@@ -236,6 +244,7 @@ class HFTarget:
             seed: of torch's generators, which are put back afterwards.
             stop: strings that end the output.
             eos_ids: ids that end the output; None for the model's own, empty to ignore them.
+            between: called after each token; once it is true, decoding ends and the result is None.
         """
         ends = sorted(self.eos_ids if eos_ids is None else eos_ids)
         options: dict[str, Any] = {"do_sample": False}
@@ -248,6 +257,7 @@ class HFTarget:
             **options,
         )
         ids = torch.tensor([list(prompt_ids)], dtype=torch.int64, device=self.device)
+        ended = _Between(between)
         words = {"stop_strings": list(stop), "tokenizer": self._loaded.tokenizer} if stop else {}
         state: dict[str, Any] = {"devices": []}
         if self.device.type != "cpu":
@@ -255,9 +265,13 @@ class HFTarget:
         with torch.random.fork_rng(**state), torch.inference_mode():
             torch.manual_seed(seed)
             output = self._loaded.model.generate(
-                ids, generation_config=config, attention_mask=torch.ones_like(ids), **words
+                ids,
+                generation_config=config,
+                attention_mask=torch.ones_like(ids),
+                stopping_criteria=StoppingCriteriaList([ended]),
+                **words,
             )
-        return output[0, len(prompt_ids) :].tolist()
+        return None if ended.said else output[0, len(prompt_ids) :].tolist()
 
     def _check_no_score(self, verb: str) -> None:
         if self._scored:
@@ -289,3 +303,15 @@ class HFTarget:
         )
         # float32 in a copy of its own, as `generate` does before it takes the argmax.
         return output.logits[0].to(copy=True, dtype=torch.float32)
+
+
+class _Between(StoppingCriteria):
+    """Asks after each token whether to end, if there is somebody to ask."""
+
+    def __init__(self, ask: Callable[[], bool] | None) -> None:
+        self.said = False
+        self._ask = ask
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        self.said = self.said or bool(self._ask and self._ask())
+        return torch.full((len(input_ids),), self.said, dtype=torch.bool, device=input_ids.device)

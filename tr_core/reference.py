@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tr_core.hf_target import HFTarget
 from tr_core.settings import Settings
 
 
-def plain_ids(target: HFTarget, prompt_ids: Sequence[int], settings: Settings) -> list[int]:
+def plain_ids(
+    target: HFTarget, prompt_ids: Sequence[int], settings: Settings, *, between: Callable[[], bool] | None = None
+) -> list[int] | None:
     """New token ids of ``model.generate`` under the same settings.
+
+    ``between`` is called after each token; once it is true, decoding ends and the result is None.
 
     The model's maximum length is given as a limit of new tokens, since ``generate`` itself runs past it.
     """
@@ -22,4 +26,5 @@ def plain_ids(target: HFTarget, prompt_ids: Sequence[int], settings: Settings) -
         seed=settings.seed,
         stop=settings.stop,
         eos_ids=() if settings.ignore_eos else sorted(target.eos_ids),
+        between=between,
     )

@@ -13,10 +13,12 @@ import { listenToKeys } from "./keys.js";
 import { createMatrixPanel } from "./matrix.js";
 import { PHASE_MS, createPlayer, initialState } from "./player.js";
 import { addStep, endRun, openRun, tokenOf } from "./records.js";
+import { createResume } from "./resume.js";
 import { createStepsPanel } from "./steps.js";
 import { WORDS } from "./strings.js";
 import { createTextPanel } from "./text.js";
 import { createTreePanel } from "./tree.js";
+import { createWaiting } from "./waiting.js";
 
 const STYLE_ID = "tr-explorer-style";
 const ROOT_ID = "tr-explorer";
@@ -26,7 +28,7 @@ const ROOT_ID = "tr-explorer";
  * @param {{onRequest?: (request: Request) => void}} [options]
  *   `onRequest` is told where the reader is, whenever that changes; and the wish to see a recorded example, or a run
  *   in a file. Without it there is nobody to ask: examples and files are not offered.
- * @typedef {{type: "view", run: string, step: number, phase: string} | {type: "example", name: string} | {type: "file", file: File}} Request
+ * @typedef {{type: "view", run: string, step: number, phase: string} | {type: "example", name: string} | {type: "file", file: File} | {type: "again"}} Request
  */
 export function mount(element, { onRequest } = {}) {
   addStyle();
@@ -47,13 +49,16 @@ export function mount(element, { onRequest } = {}) {
   const steps = createStepsPanel(state, player);
   const tree = createTreePanel(state, player);
   const text = createTextPanel(state, player);
-  const panels = [header, banner, text, tree, createMatrixPanel(state, player), createInspector(state), steps];
+  const resume = createResume(state);
+  const waiting = createWaiting();
+  const over = [banner, waiting];
+  const panels = [header, ...over, text, tree, createMatrixPanel(state, player), createInspector(state), steps];
   const empty = createEmpty((name) => onRequest?.({ type: "example", name }));
   const live = make("div", "tr-only-heard");
   live.setAttribute("aria-live", "polite");
   const frameBox = make("div", "tr-frame");
-  frameBox.append(...panels.filter((panel) => panel !== banner).map((panel) => panel.element), empty.element);
-  root.append(frameBox, banner.element, live, help.element);
+  frameBox.append(...panels.filter((panel) => !over.includes(panel)).map((panel) => panel.element), empty.element);
+  root.append(frameBox, banner.element, waiting.element, live, help.element);
   element.replaceChildren(root);
 
   let told = "";
@@ -104,6 +109,8 @@ export function mount(element, { onRequest } = {}) {
 
   /** @param {any} record */
   function take(record) {
+    resume.take(record);
+    waiting.take(record);
     const current = state.run;
     const known = current !== null && record.run === current.id;
     switch (record.type) {
@@ -140,6 +147,14 @@ export function mount(element, { onRequest } = {}) {
       case "error":
         player.setError(record.sentence);
         break;
+      case "queue":
+      case "loading":
+        player.refresh();
+        break;
+      case "forgotten":
+        if (current?.id === record.run && resume.knows(record.run)) onRequest?.({ type: "again" });
+        else player.setError(WORDS.gone);
+        break;
       case "reset":
         player.setError(null);
         player.open(null);
@@ -172,6 +187,29 @@ export function mount(element, { onRequest } = {}) {
       const content = JSON.parse(text);
       for (const record of Array.isArray(content) ? content : [content]) take(record);
     },
+    /** The run on the screen, for the server that is asked to go on with it. */
+    claim: () => resume.claim(),
+
+    /** Whether the server said that it does not know the run, and nothing since. */
+    isForgotten: () => resume.isForgotten(),
+
+    /** Records that bring the run on the screen back to another page. */
+    records: () => resume.records(),
+
+    /** The page has lost its server: what is there stays. */
+    lost() {
+      waiting.say(WORDS.lost);
+      if (state.run?.running) endRun(state.run, { stop: null, identical: null });
+      player.refresh();
+    },
+
+    /** The page has its server, and its run, again. */
+    found() {
+      waiting.say(WORDS.found);
+      if (state.run?.running) endRun(state.run, { stop: null, identical: null });
+      player.refresh();
+    },
+
     destroy() {
       cancelAnimationFrame(frame);
       player.destroy();
