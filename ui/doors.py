@@ -29,7 +29,7 @@ def request_of(
     prompt = _text("The prompt", prompt, PromptError)
     if tree_file:
         tree = templates.read(Path(_text("The tree's file", tree_file)))
-    elif not templates.is_name(_text("The tree", tree)):
+    elif not templates.is_name(tree := _text("The tree", tree)):
         # A file of this machine is not for a visitor to name: it would have to be uploaded.
         raise SettingsError(f"There is no tree “{tree[:_SHOWN]}”: choose one of the list, or a number of nodes.")
     settings = Settings(

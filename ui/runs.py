@@ -62,6 +62,7 @@ class Run:
         number: a name that no other run has.
         info: what is run; None until it has begun.
         output_ids, stop_reason: so far.
+        gone: whether nobody will ask for it again.
         earlier: ids that were written before this server took the run over.
 
     An idle run holds no model, so that one can be put away; each verb is given the model's target again.
@@ -73,6 +74,7 @@ class Run:
         self.info: RunInfo | None = None
         self.output_ids: list[int] = list(earlier)
         self.stop_reason: str | None = None
+        self.gone = False
         self.earlier = tuple(earlier)
 
     def go(
@@ -99,6 +101,7 @@ class Run:
 
     def forget(self) -> None:
         """Nobody will ask for this run again."""
+        self.gone = True
 
     def _note(self, steps: Sequence[StepTrace]) -> None:
         for step in steps:
@@ -121,7 +124,8 @@ class Awake:
         """The run is about to step; the one idle longest makes room."""
         with self._change:
             self._runs.pop(run, None)
-            self._runs[run] = None
+            if not run.gone:
+                self._runs[run] = None
             idle = list(self._runs)[: -self._most]
         for other in idle:
             self.sleep(other)
@@ -205,6 +209,7 @@ class LocalRun(Run):
             self._checkpoint, self._session = continuation.take(self._session, self.request.model), None
 
     def forget(self) -> None:
+        super().forget()
         self._awake.drop(self)
 
     def _begun(self, target: HFTarget) -> RunInfo:

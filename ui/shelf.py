@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -20,6 +21,8 @@ from ui.limits import Limits
 from ui.queue import Turns
 from ui.runs import Awake
 from ui.zero import GpuCalls
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[\w.-]{1,96})?", re.ASCII)
 
 
 @dataclass
@@ -115,7 +118,7 @@ class Shelf:
         if not name:
             raise ModelError("No model is chosen: pick one, or type a Hub id.")
         source = catalog.source(name)
-        if source == name and not self._limits.local_paths and _is_path(name):
+        if source == name and not self._limits.local_paths and not _is_hub_id(name):
             raise ModelError(f"“{name[:80]}” is no model of the list and no Hub id.")
         with self._change:
             if name in self._targets:
@@ -167,8 +170,6 @@ class Shelf:
         memory.free()
 
 
-def _is_path(name: str) -> bool:
-    try:
-        return Path(name).expanduser().is_absolute() or Path(name).exists()
-    except (OSError, RuntimeError, ValueError):
-        return True  # too long for a path, or with characters that no path has: no Hub id either
+def _is_hub_id(name: str) -> bool:
+    """Whether this can only mean a repository of the Hub, and nothing on this machine."""
+    return _HUB_ID.fullmatch(name) is not None and ".." not in name and not Path(name).exists()

@@ -43,6 +43,7 @@ class Workspace:
         self._starts = Starts(shelf, limits)
         self._over: Callable[[], None] = lambda: None
         self._run: Run | None = None
+        self._coming: Run | None = None
         self._recording: Recording | None = None
         self._identical: bool | None = None
         self._opened: RunTrace | None = None
@@ -73,9 +74,10 @@ class Workspace:
         """Stop, and let go of all memory."""
         self._stop = True
         self._over()
-        run, self._run, self._recording, self._opened = self._run, None, None, None
-        if run is not None:
-            run.forget()
+        for run in (self._run, self._coming):
+            if run is not None:
+                run.forget()
+        self._run = self._coming = self._recording = self._opened = None
 
     def reset(self) -> Iterator[str]:
         """Forget the run and what was learned."""
@@ -190,21 +192,23 @@ class Workspace:
         run = self._chosen(request, steps, claim, target)
         if claim is not None and run.number == claim.run and run is not self._run and steps is not None:
             steps += max(0, min(claim.steps - run.checkpoint().steps, self._limits.max_new_tokens))
+        self._coming = run
         with self._under_way():
             for told in run.go(target, steps, self._stopped):
+                if run.gone:
+                    return  # the visitor has left, or begun again
                 if isinstance(told, Place):
                     yield serving.queue_record(told.ahead, told.seconds)
                 elif isinstance(told, RunInfo):
-                    yield self._begun(run, told, target)
-                    yield self._kept(run)
+                    yield viz.batch([self._begun(run, told, target), self._kept(run)])
                 elif run is not self._run:
                     return  # it was reset or another one was started meanwhile
                 else:
                     yield self._told_steps(run, told, running=steps is None)
         if run is not self._run or (run.stop_reason is None and not self._stop):
             return
-        yield _end(self._recording, run, None)
-        yield self._kept(run)
+        # One value: of two that follow at once, Gradio may show the browser the second alone.
+        yield viz.batch([_end(self._recording, run, None), self._kept(run)])
         if run.stop_reason is not None and len(run.output_ids) <= self._limits.check_tokens:
             plain = run.plain_ids(target, self._stopped)
             if plain is None or run is not self._run:
