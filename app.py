@@ -17,7 +17,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from tr_core.errors import TokenRecyclingError
-from ui import health, log, page
+from ui import health, log, page, zero
 from ui.headers import Guard
 from ui.limits import Limits
 from ui.shelf import Shelf
@@ -42,8 +42,7 @@ def main() -> int:
     if args.model:
         limits = dataclasses.replace(limits, model=args.model)
     log.start()
-    shelf = Shelf(limits)
-    threading.Thread(target=_load_first, args=(shelf, limits.model), daemon=True).start()
+    shelf = _shelf(limits)
     built = page.build(shelf, limits).queue(default_concurrency_limit=None)
     try:
         _launch(built, shelf, limits, args.host, args.port)
@@ -74,6 +73,18 @@ def _launch(built: gr.Blocks, shelf: Shelf, limits: Limits, host: str, port: int
         # A thread for each run that waits, and some for Stop and all that is quick.
         max_threads=2 * limits.max_runs + 40,
     )
+
+
+def _shelf(limits: Limits) -> Shelf:
+    """Where models are. The first is loaded while the page opens; on ZeroGPU before, since workers are forks."""
+    if zero.is_here():
+        shelf = Shelf(limits, load=zero.load)
+        _load_first(shelf, limits.model)
+        shelf.calls = zero.GpuCalls(shelf)
+        return shelf
+    shelf = Shelf(limits)
+    threading.Thread(target=_load_first, args=(shelf, limits.model), daemon=True).start()
+    return shelf
 
 
 def _load_first(shelf: Shelf, name: str) -> None:

@@ -19,7 +19,7 @@ class OneModel:
     def __init__(self):
         self.target = tiny_models.target("llama")
 
-    def get(self, name):
+    def there(self, name):
         return self.target
 
 

@@ -8,6 +8,7 @@ target.keep((0, 2, 5))                # the root and the accepted path stay in t
 
 from __future__ import annotations
 
+import dataclasses
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -103,6 +104,13 @@ class HFTarget:
     def fork(self) -> HFTarget:
         """The same weights with an empty cache of its own."""
         return HFTarget(self._loaded)
+
+    def moved(self, device: torch.device | str) -> HFTarget:
+        """The same weights on another device, where they are from now on; forks made before cannot be used any more."""
+        loaded = self._loaded
+        model = loaded.model.to(device)
+        masks = MaskMaker(loaded.family, loaded.masks.window, model.dtype, model.device)
+        return HFTarget(dataclasses.replace(loaded, model=model, masks=masks, costs=CostBook()))
 
     def reset(self) -> None:
         """Empty the cache; a ``score`` without its ``keep`` is forgotten too."""

@@ -36,3 +36,11 @@ def free() -> None:
     gc.collect()
     if torch.accelerator.is_available():
         torch.accelerator.memory.empty_cache()
+
+
+def accelerator_gb() -> float:
+    """Memory of the accelerator in 10⁹ bytes; 0 without one."""
+    if not torch.accelerator.is_available():
+        return 0.0
+    _, total = torch.accelerator.memory.get_memory_info()
+    return total / 1e9

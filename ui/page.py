@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 import viz
-from tr_core import catalog, templates
+from tr_core import templates
 from tr_core.drafters.registry import DRAFTERS
 from tr_core.errors import TokenRecyclingError
 from ui import api, claims, examples, links
@@ -55,7 +55,7 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
                 stop = gr.Button("Stop", min_width=50)  # never greyed: it must work at once when the machine is busy
                 reset = gr.Button("Reset", min_width=50)
             model = gr.Dropdown(
-                [(e.name, e.name) for e in catalog.entries()], value=limits.model, label="Model",
+                [(e.name, e.name) for e in shelf.offered()], value=limits.model, label="Model",
                 allow_custom_value=True, interactive=True,
             )  # fmt: skip
             drafter = gr.Dropdown(list(DRAFTERS), value="token_recycling", label="Drafter", interactive=True)

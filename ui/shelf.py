@@ -92,6 +92,12 @@ class Shelf:
         """Names of the models in memory."""
         return list(self._targets)
 
+    def offered(self) -> tuple[catalog.ModelEntry, ...]:
+        """Models of the list that fit this machine; on ZeroGPU the one that was placed."""
+        if self.calls is not None:
+            return tuple(e for e in catalog.entries() if e.name in self._targets)
+        return catalog.fitting(memory.accelerator_gb())
+
     def is_loaded(self, name: str) -> bool:
         return name in self._targets
 
@@ -107,6 +113,14 @@ class Shelf:
             ModelError: there is no such model, or it cannot be loaded or decoded exactly.
         """
         return self.ask(name).done.result()
+
+    def there(self, name: str) -> HFTarget:
+        """The target of a model that was loaded before; takes no lock, since a forked worker may find it held.
+
+        Raises:
+            KeyError: it was not.
+        """
+        return self._targets[name]
 
     def ask(self, name: str) -> Loading:
         """The model's target, there already or on its way; however many ask, it is loaded once.

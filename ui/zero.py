@@ -16,6 +16,8 @@ import msgspec
 
 from tr_core import continuation, reference
 from tr_core.checkpoint import Checkpoint
+from tr_core.hf_target import HFTarget
+from tr_core.loading import load_target
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,12 +32,17 @@ STEPS_A_CALL = 64
 class Models(Protocol):
     """Where the calls find a model by name."""
 
-    def get(self, name: str) -> Any: ...
+    def there(self, name: str) -> Any: ...
 
 
 def is_here() -> bool:
     """Whether this process runs on ZeroGPU."""
     return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "true", "t")
+
+
+def load(source: str) -> HFTarget:
+    """A model for ZeroGPU: made on the CPU, where it can be tried, then placed on the GPU that only workers have."""
+    return load_target(source, dtype="bfloat16", device="cpu").moved("cuda")
 
 
 def seconds(model: str, checkpoint: str, steps: int) -> int:
@@ -64,12 +71,12 @@ class GpuCalls:
         self.plain = _on_gpu(seconds_of_check)(self._plain)
 
     def _pieces(self, model: str, checkpoint: str, steps: int) -> Iterator[str]:
-        yield from continuation.pieces(self._models.get(model).fork(), checkpoint, steps)
+        yield from continuation.pieces(self._models.there(model).fork(), checkpoint, steps)
 
     def _plain(self, model: str, prompt_ids: Sequence[int], checkpoint: str) -> Iterator[list[int]]:
         """What plain decoding writes under a checkpoint's settings, in one item."""
         settings = Checkpoint.from_json(checkpoint).settings
-        yield reference.plain_ids(self._models.get(model), prompt_ids, settings)
+        yield reference.plain_ids(self._models.there(model), prompt_ids, settings)
 
 
 class _Length(msgspec.Struct):
