@@ -13,9 +13,12 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # offline means offl
 
 import gradio as gr
 from starlette.middleware import Middleware
-from starlette.routing import Mount
+from starlette.requests import Request
+from starlette.responses import FileResponse
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+import viz
 from tr_core.errors import TokenRecyclingError
 from ui import health, log, page, zero
 from ui.headers import Guard
@@ -23,8 +26,7 @@ from ui.limits import Limits
 from ui.shelf import Shelf
 from ui.theme import theme
 
-STATIC = Path(__file__).resolve().parent / "viz" / "static"
-HEAD = '<link rel="stylesheet" href="tr/explorer.css">'
+HEAD = "".join(f'<link rel="stylesheet" href="tr/{name}">' for name in viz.STYLES)
 
 
 def main() -> int:
@@ -66,7 +68,11 @@ def _launch(built: gr.Blocks, shelf: Shelf, limits: Limits, host: str, port: int
         footer_links=["api"],
         app_kwargs={
             # Gradio's own routes come after.
-            "routes": [Mount("/tr", StaticFiles(directory=STATIC)), *health.routes(shelf, limits.metrics)],
+            "routes": [
+                Route("/tr/plotly.js", _plotly),
+                Mount("/tr", StaticFiles(directory=viz.STATIC)),
+                *health.routes(shelf, limits.metrics),
+            ],
             "middleware": [Middleware(Guard, framed_by=framed_by, largest=largest + 1_000_000)],
         },
         max_file_size=largest,
@@ -85,6 +91,11 @@ def _shelf(limits: Limits) -> Shelf:
     shelf = Shelf(limits)
     threading.Thread(target=_load_first, args=(shelf, limits.model), daemon=True).start()
     return shelf
+
+
+def _plotly(_: Request) -> FileResponse:
+    """The charts' library, out of the installed package: asked for when the metrics are first opened."""
+    return FileResponse(viz.PLOTLY, media_type="text/javascript", headers={"Cache-Control": "max-age=86400"})
 
 
 def _load_first(shelf: Shelf, name: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 import viz_runs
 from hand_runs import A, B, C, D, E, run, step
 
-from tr_core import acceptance, cli, traffic
+from tr_core import acceptance, cli, report, traffic
 from tr_core.diagnosis import REASONS, diagnose
 from tr_core.rows import RowHistory
 from tr_core.tables import NODE_COLUMNS, STEP_COLUMNS, nodes_csv, steps_csv
@@ -173,6 +173,24 @@ def test_bytes_that_are_no_text_are_of_class_other():
     shares = acceptance.by_class(trace)
     assert (shares["other"].total, shares["other"].accepted) == (2, 1)
     assert sum(s.total for s in shares.values()) == 6
+
+
+def test_the_table_tells_where_drafts_were_accepted_and_how_it_went_on():
+    lines = [line.split() for line in report.as_text(SMALL, diagnose(SMALL)).splitlines()]
+    assert lines[1][-4:] == ["draft", "acceptance", "rate", "33.3%"]
+    at = lines.index(["depth", "1", "2"])
+    assert lines[at + 1] == ["67%", "33%"]
+    at = lines.index(["rank", "0", "1"])
+    assert lines[at + 1] == ["75%", "0%"]
+    at = lines.index(["tokens", "of", "the", "output", "MAT", "drafted"])
+    # b e | a | b e c, a line a token: those of a step share its one pass.
+    assert [line[3:] for line in lines[at + 1 : at + 7]] == [
+        ["2.00", "100%"], ["2.00", "0%"], ["1.00", "0%"], ["3.00", "100%"], ["3.00", "100%"], ["3.00", "0%"],
+    ]  # fmt: skip
+    at = lines.index(["up", "to", "step", "MAT", "rows", "filled", "age", "of", "rows", "used"])
+    assert lines[at + 1 : at + 4] == [
+        ["1", "2.00", "1", "1.0", "steps"], ["2", "1.50", "2", "–"], ["3", "2.00", "2", "2.0", "steps"],
+    ]  # fmt: skip
 
 
 def test_fill_and_age_of_the_matrix_over_time():

@@ -167,6 +167,22 @@ def test_stopped_by_an_end_token():
     assert remedy == "1 drafted token more that the model agreed with stood behind the stop."
 
 
+@pytest.mark.parametrize(
+    ("stop", "words"),
+    [
+        ("max_new_tokens", "because the limit of new tokens was reached"),
+        ("stop_string", "because a stop string was written"),
+        ("model_length", "because the model's maximum length was reached"),
+    ],
+)
+def test_stopped_by_a_limit(stop, words):
+    first = step([(0, 0, B), (1, 0, C)], [B, C, D], {A: ((B,), (B,))}, root=A, emitted=1, stop=stop)
+    d, (what, remedy) = only(run([A], first))
+    assert (d.reason, d.end, d.accepted, d.unused, d.lost, d.stop) == ("stopped", 1, 1, 1, 0, stop)
+    assert what == f"1 of 2 drafted tokens accepted: the run ended at B, {words}."
+    assert remedy == "1 drafted token more that the model agreed with stood behind the stop."
+
+
 def test_a_stop_at_the_bonus_leaves_the_reason_of_the_path():
     # The path ended by itself, and the bonus was the last token of the run.
     first = step([(0, 0, C)], [B, A], {A: ((C, D), (B, C))}, root=A, stop="max_new_tokens")
@@ -310,9 +326,9 @@ def test_any_run_is_explained_as_the_engine_would(case):
     session, matrices = started(), []
     original = session.drafter.propose
 
-    def propose(context, template):
+    def propose(context, template, *growth):
         matrices.append(session.drafter.matrix.rows.tolist() if drafter == "token_recycling" else None)
-        return original(context, template)
+        return original(context, template, *growth)
 
     session.drafter.propose = propose
     trace = RunTrace.from_json(record(session).to_json())
@@ -320,8 +336,18 @@ def test_any_run_is_explained_as_the_engine_would(case):
 
     assert sum(found.reasons.values()) == len(trace.steps)
     assert all(d.lost >= 0 and len(explain(d, str)) == 2 for d in found.steps)
+    given = {r for r, n in found.reasons.items() if n} - {"stopped", "no_draft"}
+    if DRAFTERS[drafter].grows:
+        # What it knew is told by itself, so every end has a reason; only one with a single matrix tells of its rows.
+        rows = drafter == "token_recycling_dynamic"
+        assert given <= {
+            "budget_spent",
+            *(("row_never_seen", "not_in_row") if rows else ("not_known", "nothing_known")),
+        }
+        assert bool(found.what_ifs) == (rows and any(s.rows for s in trace.steps))
+        return
     if drafter != "token_recycling":
-        assert not {"row_never_seen", "not_in_row", "rank_cut"} & {r for r, n in found.reasons.items() if n}
+        assert not {"row_never_seen", "not_in_row", "rank_cut", "budget_spent"} & given
         return
     assert found.what_ifs[0].passes == len(trace.steps)
     verified = 0

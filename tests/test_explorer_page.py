@@ -5,79 +5,17 @@ from __future__ import annotations
 import json
 import re
 
+import hand_runs
 import msgspec
 import pytest
 import viz_runs
-from browser import served
+from explorer_tab import button, feed, press, settle, where
+from hand_runs import A, B, C, D
 
 import viz
 from tr_core.templates import chain, grown
 
 pytestmark = pytest.mark.browser
-
-HARNESS = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Explorer</title><link rel="icon" href="data:,"><body style="margin: 0"><input aria-label="Elsewhere">
-<div id="host"></div><script type="module">
-import { mount } from "./tr/explorer.js";
-window.requests = [];
-window.explorer = mount(document.getElementById("host"), { onRequest: (request) => window.requests.push(request) });
-</script>"""
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("page")
-    (folder / "tr").symlink_to(viz.STATIC)
-    (folder / "index.html").write_text(HARNESS, encoding="utf-8")
-    with served(folder) as url:
-        yield url
-
-
-@pytest.fixture
-def open_page(browser, address):
-    """Opens pages; afterwards asserts that none had an error, opened a dialog, or asked anybody else for anything."""
-    contexts, faults = [], []
-
-    def opener(width=1160, height=860, **options):
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("request", lambda r: None if r.url.startswith((address, "data:")) else faults.append(r.url))
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)
-        page.on("dialog", lambda d: (faults.append(d.message), d.dismiss()))
-        page.goto(address)
-        page.wait_for_function("window.explorer")
-        return page
-
-    yield opener
-    for context in contexts:
-        context.close()
-    assert faults == []
-
-
-@pytest.fixture
-def page(open_page):
-    return open_page()
-
-
-def feed(page, *records):
-    """Hand over records, and wait until they are drawn."""
-    page.evaluate(
-        """records => { records.forEach(r => window.explorer.receive(r));
-           return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done))) }""",
-        list(records),
-    )
-
-
-def settle(page):
-    feed(page)
-
-
-def where(page):
-    """(step, steps, phase) as the root tells them."""
-    data = page.evaluate("({...document.querySelector('#tr-explorer').dataset})")
-    return int(data["step"]), int(data["steps"]), data["phase"]
 
 
 def contents(page):
@@ -113,16 +51,6 @@ def check_contract(page, step):
     assert len(found["rows"]) == len(wanted["rows"])
     assert {t: [tuple(c) for c in cells] for t, cells in found["rows"]} == wanted["rows"]
     assert found["cells"] == found["changes"] == sum(len(row.after) for row in step.rows)
-
-
-def press(page, *keys):
-    for key in keys:
-        page.keyboard.press(key)
-    settle(page)
-
-
-def button(page, name):
-    return page.get_by_role("button", name=name, exact=True)
 
 
 def test_before_the_first_run_one_sentence_tells_what_to_do(page):
@@ -369,7 +297,75 @@ def test_search_finds_rows_and_candidates(page):
     page.get_by_label("Find a token").fill("zzz")
     settle(page)
     assert rows.evaluate_all(visible) == []
-    assert page.get_by_text("No touched row has such a token.").is_visible()
+    assert page.get_by_text("No row of this step has such a token.").is_visible()
+
+
+def lost(page):
+    return page.locator("[data-lost]").all_inner_texts()
+
+
+def test_search_tells_which_rows_lost_a_token_over_the_whole_run(page):
+    one, back = {A: ((B, C), (C, D))}, {A: ((C, D), (B, C))}
+    trace = hand_runs.run([A], *(hand_runs.step([], [A], rows, root=A) for rows in (one, back, one)))
+    trace = msgspec.structs.replace(trace, pieces={A: "a", B: " the", C: " they", D: "The"})
+    feed(page, viz.run_record(trace))
+    search = page.get_by_label("Find a token")
+    assert page.locator(".tr-lost").is_hidden()
+    search.fill("the")
+    settle(page)
+    # “·the” went in steps 1 and 3, “The” in step 2; “·they” has the word in it, but is another.
+    assert lost(page) == ["step 1: row of “a”", "step 2: row of “a”", "step 3: row of “a”"]
+    assert "Rows that lost “the”, 3 times in this run:" in page.locator(".tr-matrix").inner_text()
+    page.locator("[data-lost]").nth(1).click()
+    settle(page)
+    assert where(page) == (2, 3, "recycle")
+    assert page.locator("[data-row='0'] .tr-evicted").inner_text() == "The"
+    assert page.locator("[data-lost].tr-lost-now").all_inner_texts() == ["step 2: row of “a”"]
+    search.fill("hey")
+    settle(page)
+    assert lost(page) == []
+    assert "No row lost “hey” in this run." in page.locator(".tr-matrix").inner_text()
+    # What has the letters in it counts where nothing is the word itself.
+    search.fill("th")
+    settle(page)
+    assert len(lost(page)) == 3
+    search.fill("")
+    settle(page)
+    assert page.locator(".tr-lost").is_hidden()
+
+
+def test_the_number_of_a_step_can_be_typed(page):
+    feed(page, viz.run_record(viz_runs.toy_run(20)))
+    box = page.get_by_role("spinbutton", name="Go to step")
+    assert box.input_value() == "20"
+    for text, step_shown in [("12", 12), ("99", 20), ("-3", 1), ("", 1), ("7.4", 7)]:
+        box.fill(text)
+        box.press("Enter")
+        settle(page)
+        assert where(page)[0] == step_shown, text
+        assert box.input_value() == str(step_shown)
+    # Then the arrow keys step again.
+    press(page, "ArrowRight")
+    assert where(page)[0] == 8
+
+
+def test_the_header_counts_the_passes_saved(page):
+    trace = viz_runs.toy_run(20)
+    feed(page, viz.run_record(trace))
+    tokens = len(trace.output_ids)
+    header = page.locator("#tr-explorer header")
+    assert f"{tokens} tokens in 20 passes ({tokens - 20} saved)" in header.inner_text()
+    feed(page, viz.run_record(viz_runs.toy_run(6, template=chain(0))))
+    assert "6 tokens in 6 passes" in header.inner_text()
+    assert "saved" not in header.inner_text()
+
+
+def test_passes_that_settled_near_ties_are_counted(page):
+    trace = viz_runs.toy_run(4, template=chain(0))
+    first = msgspec.structs.replace(trace.steps[0], passes=3)
+    feed(page, viz.run_record(msgspec.structs.replace(trace, steps=(first, *trace.steps[1:]))))
+    assert "4 tokens in 6 passes" in page.locator("#tr-explorer header").inner_text()
+    assert page.locator(".tr-number").inner_text() == "0.67"
 
 
 def test_tree_rows_and_text_highlight_each_other(page):

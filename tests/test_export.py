@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
@@ -9,8 +12,10 @@ from html.parser import HTMLParser
 import msgspec
 import pytest
 import viz_runs
+from hand_runs import telling_run
 
 import viz
+from tr_core.templates import chain
 from viz.export import STATIC, bundle, to_html
 
 MODULES = sorted(STATIC.glob("*.js"))
@@ -40,8 +45,14 @@ class Tags(HTMLParser):
 
 
 def record_of(page):
-    """The data block, read as a browser would: up to the first end tag of a script."""
-    return json.loads(re.search(r'<script type="application/json"[^>]*>(.*?)</script', page, re.DOTALL)[1])
+    """The records, read as a browser would: up to the first end tag of a script, then unpacked."""
+    return json.loads(unpacked(page, "record"))
+
+
+def unpacked(page, block):
+    found = re.search(rf'<script type="text/plain" id="tr-saved-{block}">(.*?)</script', page, re.DOTALL)[1]
+    assert re.fullmatch(r"[A-Za-z0-9+/=]+", found), "nothing in it means anything to a reader of HTML"
+    return gzip.decompress(base64.b64decode(found)).decode()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: p.name)
@@ -74,23 +85,44 @@ def test_a_bundle_keeps_the_names_of_modules_apart(tmp_path):
 def test_the_page_holds_the_run_and_names_no_other_place():
     trace = viz_runs.toy_run(5, stop_reason="eos")
     page = to_html(trace)
-    run, view = record_of(page)
+    run, analysis, view = record_of(page)
     assert run == json.loads(viz.run_record(trace))
+    assert analysis == json.loads(viz.analysis_record(trace))
     assert view == {"type": "view", "step": 1, "phase": None}
     tags = Tags(page).found
     assert [a for t, a in tags if t == "script"] == [
-        {"type": "application/json", "id": "tr-saved-record"},
+        {"type": "text/plain", "id": "tr-saved-record"},
+        {"type": "text/plain", "id": "tr-saved-plotly"},
         {"type": "module"},
     ]
     assert not [a for _, a in tags if "src" in a or a.get("href", "data:,") != "data:,"]
-    addresses = set(re.findall(r"(?:https?:)?//[\w.]+\.[\w/.]+", re.sub(r'tr-saved-record">.*?</script', "", page)))
+    addresses = set(
+        re.findall(r"(?:https?:)?//[\w.]+\.[\w/.]+", re.sub(r'<script type="text/plain".*?</script', "", page))
+    )
     assert addresses == {"http://www.w3.org/2000/svg"}, "the name of SVG's elements is no place that is asked"
+
+
+def test_only_the_explorer_and_plotly_may_run():
+    """By the hash of its very text; of styles the page's own, and the empty one that plotly starts with."""
+    page = to_html(viz_runs.toy_run(1))
+    policy = next(a["content"] for t, a in Tags(page).found if a.get("http-equiv"))
+    own = re.search(r'<script type="module">(.*?)</script', page, re.DOTALL)[1]
+    style = re.search(r"<style[^>]*>(.*?)</style", page, re.DOTALL)[1]
+    hashes = [
+        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+        for text in (own, unpacked(page, "plotly"), style, "")
+    ]
+    assert policy == (
+        f"default-src 'none'; script-src {hashes[0]} {hashes[1]}; style-src 'unsafe-hashes' {hashes[2]} {hashes[3]}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    assert "plotly.js v" in unpacked(page, "plotly")[:200]
 
 
 def test_hostile_text_is_data():
     trace = hostile(viz_runs.toy_run(12))
     page = to_html(trace)
-    assert len(re.findall("<script", page)) == len(re.findall("</script", page)) == 2
+    assert len(re.findall("<script", page)) == len(re.findall("</script", page)) == 3
     assert [t for t, _ in Tags(page).found].count("style") == 1
     assert "\u2028" not in page
     assert record_of(page)[0] == json.loads(viz.run_record(trace))
@@ -164,6 +196,32 @@ def test_without_a_network_it_steps_and_explains(saved):
 
 
 @pytest.mark.browser
+def test_without_a_network_every_panel_works(saved):
+    """Used, not only opened. The fixture notes requests, and what the policy refused."""
+    page = saved(telling_run())
+
+    def use(panel, selector, step, phase="accept"):
+        page.get_by_role("tab", name=panel, exact=True).click()
+        page.locator(selector).first.click(force=True)
+        at(page, step, phase)
+
+    use("Diagnosis", ".tr-why-step + div button >> nth=1", 3)
+    assert "evicted it" in page.locator(".tr-why-step").inner_text()
+    use("Metrics", "[data-figure=accepted_per_step] .barlayer .point >> nth=3", 4)
+    page.wait_for_function("document.querySelectorAll('.js-plotly-plot').length === 8")
+    use("Attention mask", ".tr-mask", 4)
+    assert "It sees 5 tokens of the prefix" in page.locator(".tr-mask-said").inner_text()
+    page.get_by_role("tab", name="Matrix map", exact=True).click()
+    page.get_by_label("Find a row, or who lost a token").fill("c")
+    page.get_by_role("button", name="“a”").click()
+    at(page, 1, "recycle")
+    page.get_by_role("tab", name="ms and bytes", exact=True).click()
+    assert page.get_by_text("all 5 steps").is_visible()
+    page.get_by_role("tab", name="Why so many nodes?", exact=True).click()
+    assert page.get_by_text("The tree of this run is fixed").is_visible()
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_is_one_picture_and_fits_a_phone(saved, scheme):
     page = saved(viz_runs.toy_run(4), viewport={"width": 390, "height": 844}, color_scheme=scheme)
@@ -174,6 +232,21 @@ def test_the_page_is_one_picture_and_fits_a_phone(saved, scheme):
     expected = {"light": ("rgb(251, 251, 250)", "rgb(255, 255, 255)"), "dark": ("rgb(15, 18, 22)", "rgb(23, 27, 33)")}
     assert (ground, card) == expected[scheme]
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.browser
+def test_several_runs_travel_side_by_side(saved):
+    runs = [viz_runs.toy_run(8), viz_runs.toy_run(12, template=chain(3)), viz_runs.toy_run(8)]
+    page = saved(runs)
+    at(page, 1)
+    panel = page.locator("[data-panel=compare]")
+    assert panel.locator("tbody tr").count() == 3, "one of them is there twice"
+    # Nobody is there to run or to save anything.
+    assert "Save as" not in panel.inner_text()
+    panel.locator("tbody tr").nth(1).locator("th button").click()
+    page.wait_for_selector("#tr-explorer[data-steps='12']")
+    page.get_by_role("tab", name="Diagnosis").click()
+    assert "Why step 1 ended" in page.locator("[data-panel=diagnosis]").inner_text()
 
 
 @pytest.mark.browser

@@ -156,7 +156,7 @@ def test_the_cache_grows_in_place_and_keeps_what_it_holds() -> None:
     assert torch.equal(keys, rows)
     assert torch.equal(values, -rows[..., :2])
     # Layer 0 shares another layer's keys and never wrote any.
-    cache.keep(290, (0, 2, 3, 9), torch.device("cpu"))
+    cache.keep(290, (0, 2, 3, 9))
     assert cache.layers[1].keys[0, 0, 288:, 0].tolist() == [288, 289, 290, 292, 293, 299]
     assert cache.layers[0].get_seq_length() == 0
 
@@ -344,5 +344,5 @@ def test_families_that_would_be_wrong_are_refused_with_their_reason(
 def test_attention_that_takes_no_tree_mask_is_refused() -> None:
     made = tiny.model("llama")
     made.config._attn_implementation = "flash_attention_2"
-    with pytest.raises(ModelError, match="“flash_attention_2” takes no tree mask: use auto or sdpa or eager"):
+    with pytest.raises(ModelError, match="“flash_attention_2” of this model is not exact with a tree mask: load"):
         wrap(made, tiny.byte_tokenizer(), "tiny")

@@ -17,8 +17,9 @@ VIZ = sorted((ROOT / "viz").rglob("*.py"))
 UI = sorted((ROOT / "ui").rglob("*.py"))
 TORCH_FREE = [
     "tree", "templates", "trace", "metrics", "errors", "settings", "budget", "budget_state",
-    "checkpoint", "prompts", "catalog", "verify", "labels",
-    "acceptance", "diagnosis", "replay", "report", "rows", "tables", "traffic", "wording",
+    "checkpoint", "growth", "prompts", "catalog", "verify",
+    "labels", "acceptance", "alignment", "diagnosis", "replay", "report", "rows", "side_by_side", "tables", "traffic",
+    "wording",
 ]  # fmt: skip
 # What a picture may read: records, and what is thought about them.
 READABLE = {f"tr_core.{name}" for name in TORCH_FREE} - {
@@ -26,6 +27,7 @@ READABLE = {f"tr_core.{name}" for name in TORCH_FREE} - {
     "tr_core.budget",
     "tr_core.budget_state",
     "tr_core.checkpoint",
+    "tr_core.growth",
     "tr_core.prompts",
     "tr_core.catalog",
 }

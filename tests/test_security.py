@@ -142,6 +142,7 @@ def test_any_link_fills_in_what_fits_and_says_the_rest(pairs):
         assert "Traceback" not in sentence
 
 
+@few
 @given(anything)
 def test_any_claim_is_read_or_counts_as_none(text):
     claims.read(text)

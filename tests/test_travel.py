@@ -164,6 +164,26 @@ def test_a_dropped_run_opens_and_a_bad_one_is_told(tabs):
 
 
 @pytest.mark.browser
+def test_a_file_that_is_too_large_or_broken_is_told_when_it_is_chosen_too(tabs, tmp_path):
+    page = tabs()
+    page.get_by_role("button", name="Save and open").click()
+    huge, broken = tmp_path / "huge.json", tmp_path / "broken.json"
+    with huge.open("wb") as file:
+        file.truncate(230_000_000)  # a hole: it takes no room
+    broken.write_text(viz_runs.toy_run(2).to_json()[:2000], encoding="utf-8")
+    for path, words in [
+        (huge, "“huge.json” has 230 MB, over the 200 MB that can be opened"),
+        (broken, "not a complete"),
+    ]:
+        with page.expect_file_chooser() as chooser:
+            click(page, "Open a saved run")
+        chooser.value.set_files(path)
+        alert(page, words)
+        at(page, step=0, steps=0)
+        click(page, "Dismiss")
+
+
+@pytest.mark.browser
 def test_a_link_fills_the_controls_and_runs_nothing(tabs, app_url):
     expect = pytest.importorskip("playwright.sync_api").expect
     page = tabs()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import torch
@@ -92,6 +93,12 @@ class ToyTarget:
     def rewind(self, length: int) -> None:
         assert length <= len(self.cache)
         self.cache, self._pending = self.cache[:length], None
+
+    def agree(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor
+
+    def clock(self) -> Callable[[], float]:
+        return time.perf_counter
 
     def cost_curve(self, settings: Settings) -> CostCurve:
         return self.costs

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tr_core.errors import TokenRecyclingError
+    from tr_core.generate import token_recycling
     from tr_core.loading import load_target
     from tr_core.matrix import CandidateMatrix
     from tr_core.recording import Recording
@@ -35,6 +36,7 @@ _HOMES = {
     "TokenRecyclingError": "errors",
     "TreeTemplate": "tree",
     "load_target": "loading",
+    "token_recycling": "generate",
 }
 __all__ = [
     "CandidateMatrix",
@@ -47,6 +49,7 @@ __all__ = [
     "TokenRecyclingError",
     "TreeTemplate",
     "load_target",
+    "token_recycling",
 ]
 
 

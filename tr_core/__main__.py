@@ -1,18 +1,16 @@
-"""``python -m tr_core``: the command line's door.
+"""``python -m tr_core``, installed also as ``token-recycling``: the command line's door.
 
 A door opens to two rooms: of all the engine's files this one alone knows the pictures, and hands the command line the
 one function it needs of them. So the engine stays without pictures, and can be installed without them.
 """
 
 import sys
-from collections.abc import Callable
 
-from tr_core.cli import main
+from tr_core.cli import ToHtml, main
 from tr_core.errors import SettingsError
-from tr_core.trace import RunTrace
 
 
-def load_html() -> Callable[[RunTrace], str]:
+def load_html() -> ToHtml:
     """Import what ``--html`` needs, only when it is asked for.
 
     Raises:
@@ -28,5 +26,10 @@ def load_html() -> Callable[[RunTrace], str]:
     return to_html
 
 
+def door() -> int:
+    """Run the command line with this process's arguments; returns its exit status."""
+    return main(sys.argv[1:], load_html=load_html)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], load_html=load_html))
+    sys.exit(door())

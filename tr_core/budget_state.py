@@ -67,3 +67,22 @@ class BudgetState(msgspec.Struct, frozen=True):
             plan.template.check_k(ranks)
             if len(plan.choice.sizes) > MOST_SIZES or len(plan.choice.expected) != len(plan.choice.sizes):
                 raise CheckpointError("The budget's part of the checkpoint is damaged: a choice has no sizes.")
+
+
+class GrowthState(msgspec.Struct, frozen=True):
+    """See ``Growth``: the cost curve, and how many nodes were accepted of those expected."""
+
+    nodes: tuple[int, ...]
+    ms: tuple[float, ...]
+    accepted: float
+    expected: float
+
+    def check(self) -> None:
+        """Refuse what no growth can have learned.
+
+        Raises:
+            CheckpointError: it is out of range.
+        """
+        numbers = (*self.ms, *self.nodes, self.accepted, self.expected)
+        if not all(math.isfinite(x) and 0 <= x <= MOST for x in numbers):
+            raise CheckpointError("The budget's part of the checkpoint is damaged: its numbers do not fit.")

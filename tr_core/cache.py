@@ -50,17 +50,21 @@ class GrowingLayer(CacheLayerMixin):
         self._set_length(end)
         return self.keys, self.values
 
-    def keep(self, base: int, nodes: Sequence[int], index: torch.Tensor) -> None:
+    def keep(self, base: int, nodes: Sequence[int], indices: dict[torch.device, torch.Tensor]) -> None:
         """Move the rows ``base + nodes`` to ``base …`` and forget all behind them.
 
         Args:
             base: length before the pass.
             nodes: (n,) rising places within the pass.
-            index: the same as int64, on the layer's device.
+            indices: the same as int64, by device; the layer adds its own if it is not there.
         """
         if not self.is_initialized:
             return
         if tuple(nodes) != tuple(range(len(nodes))):
+            place = self._buffers[0].device
+            if place not in indices:
+                indices[place] = torch.tensor(nodes, dtype=torch.int64).to(place)
+            index = indices[place]
             for buffer in self._buffers:
                 # index_select makes a copy first, so rows may overlap the places they move to.
                 buffer[:, :, base : base + len(nodes)] = buffer[:, :, base:].index_select(2, index)
@@ -101,8 +105,11 @@ class GrowingCache(Cache):
     def __init__(self) -> None:
         super().__init__(layer_class_to_replicate=GrowingLayer)
 
-    def keep(self, base: int, nodes: Sequence[int], device: torch.device) -> None:
-        """Keep the first ``base`` rows and, of those behind, the rising ``nodes``; the same in each layer."""
-        index = torch.tensor(nodes, dtype=torch.int64, device=device)
+    def keep(self, base: int, nodes: Sequence[int]) -> None:
+        """Keep the first ``base`` rows and, of those behind, the rising ``nodes``; the same in each layer.
+
+        Layers of a split model are on several devices.
+        """
+        indices: dict[torch.device, torch.Tensor] = {}
         for layer in self.layers:
-            layer.keep(base, nodes, index)
+            layer.keep(base, nodes, indices)

@@ -21,7 +21,7 @@ import msgspec
 
 from tr_core import templates
 from tr_core.budget import CostCurve
-from tr_core.budget_state import BudgetState
+from tr_core.budget_state import BudgetState, GrowthState
 from tr_core.errors import CheckpointError
 from tr_core.settings import Settings
 from tr_core.trace import STOP_REASONS
@@ -44,7 +44,7 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         rows_seen: rows that held candidates after the prefill.
         root_known: whether the row of the last token is written.
         drafter: see ``Drafter.state``.
-        budget: what the budget has learned, where the tree is ``auto``.
+        budget, growth: what either has learned, where the tree is ``auto``.
     """
 
     schema: int
@@ -60,6 +60,7 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     root_known: bool = True
     drafter: dict[str, Any] = {}
     budget: BudgetState | None = None
+    growth: GrowthState | None = None
 
     def to_json(self) -> str:
         return msgspec.json.encode(self).decode()
@@ -83,7 +84,8 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def curve(self) -> CostCurve | None:
         """What a step cost where the run began; None without a budget."""
-        return CostCurve(self.budget.nodes, self.budget.ms) if self.budget is not None else None
+        weighing = self.budget or self.growth
+        return CostCurve(weighing.nodes, weighing.ms) if weighing is not None else None
 
     def check_model(self, tokenizer: str, vocab_size: int, max_length: int) -> None:
         """Refuse a model on which this run cannot go on.

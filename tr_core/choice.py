@@ -14,6 +14,7 @@ from typing import Protocol
 import torch
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
+from tr_core.target import Draft
 from tr_core.tree import TreeTemplate
 
 
@@ -25,6 +26,19 @@ class Chooser(Protocol):
 
         ``emitted`` is the number of new tokens before this step; it never falls from call to call.
         """
+        ...
+
+
+class Rules(Protocol):
+    """What decides in place of a session's settings: which token follows a node, and where the output ends."""
+
+    def choose(self, logits: torch.Tensor, draft: Draft) -> torch.Tensor:
+        """(N + 1,) int64 choices from float32 logits (N + 1, V); −1 at nodes that were not asked, as none can lie
+        on the path."""
+        ...
+
+    def stop(self, token: int) -> str | None:
+        """Told each new token in order, once: why the output ends with it, or None."""
         ...
 
 

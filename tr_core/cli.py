@@ -1,24 +1,28 @@
-"""The command line: ``python -m tr_core run | compare | diagnose | models | drafters | trees``. See design.md §6.
+"""The command line: ``python -m tr_core run | compare | diagnose | compare-traces | …``. See design.md §6.
 
-Results go to stdout, one line of error to stderr. Exit status 2 is bad input, 1 a failure.
+Results go to stdout, one line of error to stderr. Exit status 2 is bad input, 1 a failure. Under torchrun each layer of
+the model is cut over the processes; the first of them speaks and writes files, the others only count.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tr_core import catalog, templates
-from tr_core.errors import SettingsError, TokenRecyclingError
+from tr_core import catalog, launch, templates
+from tr_core.errors import ModelError, SettingsError, TokenRecyclingError
 from tr_core.settings import CAPTURES, Settings
 from tr_core.trace import RunTrace
 
 BAD_INPUT, FAILURE = 2, 1
-LoadHtml = Callable[[], Callable[[RunTrace], str]]
+ToHtml = Callable[[RunTrace | Sequence[RunTrace]], str]
+LoadHtml = Callable[[], ToHtml]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -36,23 +40,33 @@ def main(arguments: Sequence[str], load_html: LoadHtml | None = None) -> int:
     """
     try:
         args = _parser().parse_args(arguments, argparse.Namespace(load_html=load_html))
-        return args.command(args) or 0
+        if launch.number() == 0:
+            return args.command(args) or 0
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            return args.command(args) or 0
     except TokenRecyclingError as error:
         return _fail(error, BAD_INPUT)
     except OSError as error:
         return _fail(error, FAILURE)
     except KeyboardInterrupt:
         return _fail("interrupted", FAILURE)
+    finally:
+        launch.leave()
 
 
 def _fail(error: object, status: int) -> int:
+    # Bad input is bad in all processes, and one tells of it; a model or a file may fail in one of them alone.
+    if launch.number() and not isinstance(error, ModelError | OSError):
+        return status
     print("error: " + " ".join(str(error).split()), file=sys.stderr)
     return status
 
 
 def _parser() -> _Parser:
     parser = _Parser(prog="python -m tr_core", description="Token Recycling: lossless speculative decoding.")
-    commands = parser.add_subparsers(required=True, metavar="run | compare | diagnose | models | drafters | trees")
+    commands = parser.add_subparsers(
+        required=True, metavar="run | compare | diagnose | compare-traces | models | drafters | trees"
+    )
 
     run = commands.add_parser("run", help="decode one prompt")
     run.set_defaults(command=_run)
@@ -88,6 +102,13 @@ def _parser() -> _Parser:
     diagnose.add_argument("--nodes-csv", metavar="F", help="save a table with one line a node")
     diagnose.add_argument("--json", action="store_true", help="the last line of stdout is one JSON object")
 
+    beside = commands.add_parser("compare-traces", help="two to four recorded runs of one prompt, side by side")
+    beside.set_defaults(command=_compare_traces)
+    beside.add_argument("traces", nargs="+", metavar="TRACE.json", help="files that run --trace wrote")
+    beside.add_argument("--csv", metavar="F", help="save a table with one line a position and run")
+    beside.add_argument("--html", metavar="F", help="save the comparison as one web page that works offline")
+    beside.add_argument("--json", action="store_true", help="the last line of stdout is one JSON object")
+
     for name, command, summary in (
         ("models", _models, "models that come along or are known to work"),
         ("drafters", _drafters, "ways to make drafts"),
@@ -104,6 +125,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", default="auto", help="auto, fast (measured), float32, bfloat16 or float16")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--attention", default="auto", help="auto, sdpa or eager")
+    parser.add_argument(
+        "--device-map",
+        metavar="HOW",
+        help="split the layers: auto, balanced, sequential, or a JSON file (docs/scaling.md)",
+    )
     parser.add_argument("--chat", action="store_true", help="wrap the prompt in the tokenizer's chat template")
 
 
@@ -124,7 +150,7 @@ def _add_decoding(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-prompt-rows", action="store_true", help="fill no matrix rows from the prompt")
 
 
-def _load_html(args: argparse.Namespace) -> Callable[[RunTrace], str] | None:
+def _load_html(args: argparse.Namespace) -> ToHtml | None:
     if args.html is None:
         return None
     if args.load_html is None:
@@ -158,7 +184,26 @@ def _load(args: argparse.Namespace):
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    return load_target(catalog.source(args.model), dtype=args.dtype, device=args.device, attention=args.attention)
+    return load_target(
+        catalog.source(args.model),
+        dtype=args.dtype,
+        device=args.device,
+        attention=args.attention,
+        device_map=_device_map(args.device_map),
+        tensor_parallel=launch.together(),
+    )
+
+
+def _device_map(how: str | None) -> str | dict[str, Any] | None:
+    """The word as it is, or what a JSON file says."""
+    if how is None or not how.endswith(".json"):
+        return how
+    try:
+        return json.loads(Path(how).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise SettingsError(
+            f"The device map “{how}” is no readable JSON file: {' '.join(str(error).split())}."
+        ) from error
 
 
 def _run(args: argparse.Namespace) -> int | None:
@@ -170,6 +215,8 @@ def _run(args: argparse.Namespace) -> int | None:
         _check_writable(path)
     to_html = _load_html(args)
     target = _load(args)
+    if launch.number():
+        args.matrix_out = args.trace = args.html = None
     result = commands.run(
         target, text, settings, chat=args.chat, matrix_in=args.matrix_in, matrix_out=args.matrix_out,
         trace_out=args.trace, html_out=args.html, to_html=to_html, check=args.check,
@@ -236,6 +283,27 @@ def _diagnose(args: argparse.Namespace) -> int | None:
         print(json.dumps(report.as_json(trace, found)))
     else:
         print(report.as_text(trace, found, each_step=args.steps))
+    return None
+
+
+def _compare_traces(args: argparse.Namespace) -> int | None:
+    from tr_core import side_by_side
+    from tr_core.alignment import align
+    from tr_core.trace import read_trace
+
+    for path in (args.csv, args.html):
+        _check_writable(path)
+    to_html = _load_html(args)
+    traces = [read_trace(Path(path)) for path in args.traces]
+    found = align(traces)
+    if args.csv:
+        Path(args.csv).write_text(side_by_side.positions_csv(traces, found), encoding="utf-8", newline="")
+    if to_html is not None:
+        Path(args.html).write_text(to_html(traces), encoding="utf-8")
+    if args.json:
+        print(json.dumps(side_by_side.as_json(traces, found)))
+    else:
+        print(side_by_side.as_text(traces, found))
     return None
 
 

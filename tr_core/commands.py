@@ -11,10 +11,8 @@ from typing import Any, TextIO
 from tr_core import metrics, numerics, reference
 from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter
-from tr_core.drafters.token_recycling import TokenRecycling
 from tr_core.errors import SettingsError
 from tr_core.hf_target import HFTarget
-from tr_core.matrix import CandidateMatrix
 from tr_core.prompts import Prompt
 from tr_core.recording import Recording
 from tr_core.session import Session
@@ -46,7 +44,7 @@ def run(
         TokenRecyclingError: the prompt, the settings or a file do not fit the model.
     """
     drafter = load_drafter(target, settings, matrix_in) if matrix_in else None
-    if matrix_out and not registry.entry(settings.drafter).has_matrix:
+    if matrix_out and registry.entry(settings.drafter).load is None:
         raise SettingsError(f"The drafter {settings.drafter} has no matrix to save: leave --matrix-out away.")
     session = Session(target, settings, drafter=drafter).start(target.vocabulary.encode(text, chat_template=chat))
     recording = Recording(session)
@@ -77,7 +75,7 @@ def run(
     if check:
         result["identical"] = reference.plain_ids(target, session.prompt_ids, settings) == session.output_ids
     if matrix_out:
-        session.drafter.matrix.save(matrix_out, target.vocabulary.fingerprint)
+        session.drafter.save(matrix_out, target.vocabulary.fingerprint)
     trace = recording.trace(reference_identical=result.get("identical"))
     if trace_out:
         Path(trace_out).write_text(trace.to_json(), encoding="utf-8")
@@ -186,15 +184,14 @@ def _timed(session: Session, ids: Sequence[int]) -> tuple[list[int], float, int]
 
 
 def load_drafter(target: HFTarget, settings: Settings, path: str | Path) -> Drafter:
-    """A drafter that starts with a saved matrix.
+    """A drafter that starts with what one of its kind has saved.
 
     Raises:
-        SettingsError: the drafter of the settings has no matrix.
-        MatrixError: the file is no matrix of this model's tokenizer.
+        SettingsError: the drafter of the settings saves nothing.
+        MatrixError: the file is none of this drafter's, or belongs to another tokenizer.
     """
-    if settings.drafter != TokenRecycling.name:
-        raise SettingsError(f"A saved matrix is for {TokenRecycling.name}, not for {settings.drafter}.")
-    matrix = CandidateMatrix.load(
-        path, fingerprint=target.vocabulary.fingerprint, vocab_size=target.vocab_size, device=target.device
-    )
-    return TokenRecycling(matrix)
+    load = registry.entry(settings.drafter).load
+    if load is None:
+        kinds = ", ".join(name for name, entry in registry.DRAFTERS.items() if entry.load)
+        raise SettingsError(f"{settings.drafter} starts with no saved matrix: choose one of {kinds}, or start cold.")
+    return load(path, target.vocabulary.fingerprint, target.vocab_size, target.device)

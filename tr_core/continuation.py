@@ -13,7 +13,7 @@ import msgspec
 
 from tr_core import templates
 from tr_core.checkpoint import SCHEMA, Checkpoint
-from tr_core.errors import TokenRecyclingError
+from tr_core.errors import CheckpointError, TokenRecyclingError
 from tr_core.recording import describe
 from tr_core.session import Session
 from tr_core.settings import Settings
@@ -29,8 +29,10 @@ def take(session: Session, model: str = "") -> Checkpoint:
         model: what the model is to be loaded by, if that is not the target's name.
 
     Raises:
-        CheckpointError: the run is strict, whose cache no prefill can make again.
+        CheckpointError: the run is strict, whose cache no prefill can make again; or follows rules from outside.
     """
+    if session.rules is not None:
+        raise CheckpointError("A run whose tokens are chosen by rules from outside cannot go on elsewhere.")
     return Checkpoint(
         schema=SCHEMA,
         model=model or session.target.name,
@@ -45,6 +47,7 @@ def take(session: Session, model: str = "") -> Checkpoint:
         root_known=session.root_known,
         drafter=session.drafter.state(),
         budget=session.budget.state() if session.budget is not None else None,
+        growth=session.growth.state() if session.growth is not None else None,
     ).checked()
 
 

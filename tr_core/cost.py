@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-import time
 from collections.abc import Callable
 
 import torch
@@ -44,14 +43,15 @@ class CostBook:
         return self._curves[kind]
 
 
-def measure(target: Target, settings: Settings, clock: Callable[[], float] = time.perf_counter) -> CostCurve:
+def measure(target: Target, settings: Settings, clock: Callable[[], float] | None = None) -> CostCurve:
     """t(N) of steps under ``settings``, on a fork of ``target``; its own cache is not touched.
 
     Stops after ``ROUNDS`` rounds or ``SECONDS`` seconds, but not before one plain step and one with a tree.
 
     Args:
-        clock: seconds.
+        clock: seconds; the target's by default.
     """
+    clock = clock or target.clock()
     noise = torch.Generator().manual_seed(0)
     matrix = CandidateMatrix(target.vocab_size, settings.k, target.device)
     rows = torch.randint(target.vocab_size, matrix.rows.shape, generator=noise, dtype=torch.int32)

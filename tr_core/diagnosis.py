@@ -10,11 +10,18 @@ A path ends at a node (the root, if nothing was accepted). The reasons, of which
     rank_cut         the row held the token, but the tree had no child at that rank
     other_token      the draft went on with other tokens, and no row tells why (drafters without a matrix)
 
+A drafter that grows its own trees tells what it knew at the end node (``StepTrace.held``), and has three of its own:
+
+    budget_spent     it knew the token that the model chose, but the nodes went where it expected more
+    not_known        it knew other tokens there only
+    nothing_known    it knew none (for one that drafts from the rows of one matrix: not_in_row, row_never_seen)
+
 **Tokens lost** by a step: how many more of the tokens that the run wrote next this step would have accepted, had the
 token that the model chose stood below the end node, and had the draft from there on gone on through the rows as they
 were, at any rank, down to its tree's last level (for ``depth_limit``: below it). Along the true text all rows are
-recorded, so this is exact for one step. It is not additive: what one step gains, its followers no longer can; the
-replays of ``tr_core.replay`` count whole runs instead. Where nothing is known of rows, only the one token is counted.
+recorded, so this is exact for one step, where drafts come from these rows alone. It is not additive: what one step
+gains, its followers no longer can; the replays of ``tr_core.replay`` count whole runs instead. Where nothing is known
+of rows, or drafts come from more than these, only the one token is counted.
 """
 
 from __future__ import annotations
@@ -32,7 +39,10 @@ from tr_core.trace import RunTrace, StepTrace
 from tr_core.tree import TreeTemplate
 from tr_core.verify import walk
 
-Reason = Literal["row_never_seen", "not_in_row", "rank_cut", "depth_limit", "stopped", "no_draft", "other_token"]
+Reason = Literal[
+    "row_never_seen", "not_in_row", "rank_cut", "depth_limit", "stopped", "no_draft", "other_token",
+    "budget_spent", "not_known", "nothing_known",
+]  # fmt: skip
 REASONS: tuple[Reason, ...] = (
     "row_never_seen",
     "not_in_row",
@@ -41,6 +51,9 @@ REASONS: tuple[Reason, ...] = (
     "stopped",
     "no_draft",
     "other_token",
+    "budget_spent",
+    "not_known",
+    "nothing_known",
 )
 COSTLY = 10
 
@@ -58,8 +71,9 @@ class StepDiagnosis(msgspec.Struct, frozen=True):
         drafted: nodes that held a token, the root not counted; those below a row never seen hold none.
         token: what the model chose after the end node.
         probability: of that token, or None if it is not among the candidates recorded.
-        row: (k,) the end node's row when the draft was made; empty if never written, None if not recorded.
-        rank: place of ``token`` in that row, or None.
+        row: (k,) the end node's row when the draft was made; empty if never written, None if not recorded, or if the
+            drafter drafts from more than such rows.
+        rank: place of ``token`` in that row, or among all that such a drafter knew there; None if it was not there.
         below: tokens drafted below the end node, best first.
         written: who wrote that row last; None if nobody in this run did.
         evicted: for ``not_in_row``, who took the token out of the row; None if it was not in it in this run.
@@ -152,14 +166,18 @@ def diagnose(trace: RunTrace) -> Diagnosis:
 def _explain(history: RowHistory, number: int, step: StepTrace, complete: bool) -> StepDiagnosis:
     end = step.path[-1] if step.path else 0
     after, token = step.tokens[end], step.choices[end]
-    row, tree = history.row(after, number), step.tree
+    row, tree = history.row(after, number) if step.ranks_are_places else None, step.tree
     children = sorted((n for n in range(1, len(step.tokens)) if step.parents[n] == end), key=lambda n: step.ranks[n])
     reason = _reason(step, tree.template, end, row, children)
     rank = row.index(token) if row and token in row else None
+    if row is None and step.held is not None:
+        rank = step.held.rank
     lost, reached_end = 0, False
     if reason != "stopped":
         # At least one: where nothing was drafted, one more token is all that can be told.
         limit = None if reason == "depth_limit" else max(tree.template.depth - len(step.path), 1)
+        if not step.ranks_are_places:
+            limit = 1  # rows alone do not tell how its draft would have gone on
         lost, reached_end = _lost(history, number, len(step.path), limit)
     not_in_row = reason == "not_in_row"
     chances = dict(zip(step.candidates[end], step.probabilities[end], strict=False))
@@ -178,7 +196,7 @@ def _explain(history: RowHistory, number: int, step: StepTrace, complete: bool) 
         below=tuple(step.tokens[n] for n in children if n not in step.unseen),
         written=history.last_write(after, number) if row else None,
         evicted=history.eviction(after, token, number) if not_in_row else None,
-        add=_ranks(step, rank) if reason in ("rank_cut", "depth_limit") and rank is not None else None,
+        add=_ranks(step, rank) if reason in ("rank_cut", "depth_limit") and row and rank is not None else None,
         lost=lost,
         unused=len(walk(tree, step.choices).path) - len(step.path) if reason == "stopped" else 0,
         stop=step.stop,
@@ -192,6 +210,12 @@ def _reason(step: StepTrace, tree: TreeTemplate, end: int, row: tuple[int, ...] 
         return "stopped"
     if tree.nodes == 0:
         return "no_draft"
+    if step.held is not None:
+        if step.held.rank is not None:
+            return "budget_spent"
+        if not step.ranks_are_places:
+            return "not_known" if step.held.candidates else "nothing_known"
+        return "not_in_row" if step.held.candidates else "row_never_seen"
     if tree.depths[end] == tree.depth:
         return "depth_limit"
     if row is None:

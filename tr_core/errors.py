@@ -9,7 +9,8 @@
     │   └── MemoryShortError        the device has no room for the model, the prompt or one more run
     ├── MatrixError            a stored candidate matrix is broken or of another tokenizer
     ├── TraceError             a stored trace is broken or of another schema
-    └── CheckpointError        a checkpoint is broken, or belongs to another model
+    ├── CheckpointError        a checkpoint is broken, or belongs to another model
+    └── CompareError           runs that were chosen together cannot be laid side by side
 
 The doors (command line, page, API) catch ``TokenRecyclingError`` only: its text is one sentence made for the
 reader. Everything else is a bug and must be seen. This module imports no torch.
@@ -54,3 +55,7 @@ class TraceError(TokenRecyclingError):
 
 class CheckpointError(TokenRecyclingError):
     """A checkpoint is broken, of another schema, or belongs to another model."""
+
+
+class CompareError(TokenRecyclingError):
+    """Runs cannot be laid side by side: too few, too many, or not of one prompt."""

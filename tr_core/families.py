@@ -147,6 +147,15 @@ def max_length_of(config: Any) -> int:
     return length
 
 
+def reach_of(config: Any, family: Family) -> int:
+    """Tokens that a sequence may have before tree passes or the model itself fail; beyond ``max_length_of`` the model
+    goes on as it was never trained to, but goes on.
+    """
+    rope = getattr(config, "rope_parameters", None) or {}
+    bounded = family.position_table or not family.listed or rope.get("rope_type") in ("dynamic", "longrope")
+    return max_length_of(config) if bounded else MAX_LENGTH_UNKNOWN
+
+
 def _reason_against(config: Any) -> str | None:
     """Why a config of any family rules trees out, or None."""
     if getattr(config, "is_encoder_decoder", False):

@@ -24,6 +24,7 @@ from transformers import (
     StoppingCriteriaList,
     StopStringCriteria,
 )
+from transformers.cache_utils import Cache
 
 from tr_core import footprint
 from tr_core.budget import CostCurve
@@ -34,8 +35,9 @@ from tr_core.drafters.base import Drafter
 from tr_core.errors import SettingsError
 from tr_core.families import Family
 from tr_core.masks import Geometry, MaskMaker
+from tr_core.peers import Peers
 from tr_core.settings import Settings
-from tr_core.static_run import StaticRun
+from tr_core.static_run import NoStaticStep, StaticRun
 from tr_core.target import Draft
 from tr_core.tree import TreeTemplate
 from tr_core.vocabulary import TokenizerVocabulary
@@ -51,16 +53,20 @@ class Loaded:
     """What all forks of a target share; nothing in it changes but the book of costs, which has a lock."""
 
     model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    vocabulary: TokenizerVocabulary
+    tokenizer: PreTrainedTokenizerBase | None
+    vocabulary: TokenizerVocabulary | None
     family: Family
     name: str
     vocab_size: int
     max_length: int
     eos_ids: frozenset[int]
     masks: MaskMaker
+    device: torch.device
     slices_logits: bool
     costs: CostBook
+    peers: Peers
+    places: str
+    whole: bool
 
 
 class HFTarget:
@@ -77,7 +83,8 @@ class HFTarget:
         self.vocab_size = loaded.vocab_size
         self.max_length = loaded.max_length
         self.eos_ids = loaded.eos_ids
-        self.device = loaded.model.device
+        self.device = loaded.device
+        self.places = loaded.places
         self.dtype = loaded.model.dtype
         self.attention = loaded.model.config._attn_implementation
         self._geometries: OrderedDict[TreeTemplate, Geometry] = OrderedDict()
@@ -98,8 +105,8 @@ class HFTarget:
 
     @property
     def cache_bytes_per_token(self) -> int:
-        """Bytes of keys and values of one token, over all layers; 0 before the first token is in the cache."""
-        return footprint.cache_bytes_per_token(self._cache)
+        """Bytes of keys and values of one token, over all layers and processes; 0 before the first token is there."""
+        return footprint.cache_bytes_per_token(self._cache) * self._loaded.peers.size
 
     def fork(self) -> HFTarget:
         """The same weights with an empty cache of its own."""
@@ -164,7 +171,7 @@ class HFTarget:
         if not nodes or nodes[0] != 0 or nodes[-1] >= self._scored or not rising:
             raise RuntimeError(f"keep() needs the root and rising nodes below {self._scored}, got {nodes}")
         with torch.inference_mode():
-            self._cache.keep(self._length, nodes, self.device)
+            self._cache.keep(self._length, nodes)
         self._length += len(nodes)
         self._scored = 0
 
@@ -177,7 +184,7 @@ class HFTarget:
         if length > self._length:
             raise RuntimeError(f"the cache holds {self._length} tokens, so it cannot go back to {length}")
         with torch.inference_mode():
-            self._cache.keep(length, (), self.device)
+            self._cache.keep(length, ())
         self._length, self._scored = length, 0
 
     def static(
@@ -197,12 +204,28 @@ class HFTarget:
             NoStaticStep: this model cannot be captured; the target goes on as it was.
         """
         loaded = self._loaded
+        if not loaded.whole:
+            raise NoStaticStep("the model is split over several devices")
         if self._static is None:
             window = loaded.masks.window
             self._static = StaticRun(loaded.model, loaded.family, window, self.max_length, self.vocab_size)
         self._static.begin(self._cache, self._length, root, settings, template, drafter, sampled, shifting)
         self._cache, self._length = GrowingCache(), 0
         return self._static
+
+    def copy_cache(self, into: Cache) -> None:
+        """Append what is in the cache to an empty one of transformers."""
+        for number, layer in enumerate(self._cache.layers):
+            if layer.is_initialized:
+                into.update(layer.keys.clone(), layer.values.clone(), number)
+
+    def agree(self, tensor: torch.Tensor) -> torch.Tensor:
+        """What the first of the processes that run this model has in ``tensor``; itself if there is but one."""
+        return self._loaded.peers.agree(tensor, self.device)
+
+    def clock(self) -> Callable[[], float]:
+        """A clock that tells all processes that run this model the same."""
+        return self._loaded.peers.clock(self.device)
 
     def cost_curve(self, settings: Settings) -> CostCurve:
         """What a step costs under ``settings`` by its draft nodes; measured at the first call for all forks."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,12 @@ from transformers.utils import logging
 from tr_core import model_files
 from tr_core.cost import CostBook
 from tr_core.errors import MemoryShortError, ModelError, SettingsError, UnsupportedModelError
-from tr_core.families import Family, family_of, max_length_of, window_of
+from tr_core.families import Family, family_of, max_length_of, reach_of, window_of
 from tr_core.hf_target import HFTarget, Loaded
 from tr_core.masks import MaskMaker
 from tr_core.model_files import first_line
+from tr_core.peers import Peers
+from tr_core.placement import DeviceMap, check_plan, check_split, entry_device, is_split, loading_options, places
 from tr_core.probe import probe
 from tr_core.speed import quicker
 from tr_core.vocabulary import TokenizerVocabulary
@@ -133,10 +136,11 @@ def load_weights(
     config: PreTrainedConfig,
     *,
     dtype: torch.dtype | str,
-    device: torch.device,
+    device: torch.device | None,
     attention: str,
+    **split: Any,
 ) -> PreTrainedModel:
-    """The model in a folder, on its device.
+    """The model in a folder, on its device, or split as ``placement.loading_options`` says.
 
     Raises:
         ModelError: the weights do not fit the config or the device, or need a package that is not there.
@@ -151,11 +155,14 @@ def load_weights(
             trust_remote_code=False,
             local_files_only=True,
             output_loading_info=True,
+            **split,
         )
-        model = model.to(device)
+        if not split:
+            model = model.to(device)
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise MemoryShortError(
-            f"“{name}” does not fit into the memory of {device}: use a smaller model or dtype, or another device."
+            f"“{name}” does not fit into the memory of {device}: use a smaller model or dtype, another device, or "
+            "several (docs/scaling.md)."
         ) from error
     except Exception as error:  # weights that do not fit their config fail in many ways, and all mean the same here
         raise ModelError(f"“{name}” cannot be loaded: {first_line(error)}.") from error
@@ -176,6 +183,8 @@ def load_target(
     device: str = "auto",
     attention: str = "auto",
     allow_download: bool = True,
+    device_map: DeviceMap | None = None,
+    tensor_parallel: bool = False,
 ) -> HFTarget:
     """Load a model from a folder or the Hub: safetensors only, and never code that comes with the model.
 
@@ -187,25 +196,32 @@ def load_target(
         device: auto, or a torch device such as ``cpu``; auto is the accelerator where there is one.
         attention: auto, sdpa or eager; auto is the quicker one that the family can do.
         allow_download: whether the Hub may be asked.
+        device_map: split the model by layers, as accelerate does: auto, balanced, sequential, or {module: device}.
+        tensor_parallel: split each layer over the processes that torchrun started; all of them must load the model
+            and decode the same.
 
     Raises:
-        SettingsError: the dtype is none of these.
+        SettingsError: the dtype is none of these, or the split goes with another setting.
         ModelError: the model, the device or the attention is not there, or the model does not load; its text says
             which and what to do.
         UnsupportedModelError: trees would not equal plain decoding on this model.
     """
+    check_split(device_map, tensor_parallel, device, dtype)
     place = choose_device(device)
     kind = choose_dtype(dtype, place)
     folder = model_files.locate(model, allow_download=allow_download)
     with quiet():
         config = model_files.read_config(folder, model)
+        if tensor_parallel:
+            check_plan(config)
         implementation = choose_attention(attention, config, family_of(config))
         model_files.check_weights(folder, model)
         model_files.check_tokenizer(folder, model)
         tokenizer = load_tokenizer(folder, model)
 
         def weights_in(kind: torch.dtype | str) -> PreTrainedModel:
-            return load_weights(folder, model, config, dtype=kind, device=place, attention=implementation)
+            split = loading_options(device_map, tensor_parallel)
+            return load_weights(folder, model, config, dtype=kind, device=place, attention=implementation, **split)
 
         weights = weights_in(kind)
         if dtype == "fast" and place.type == "cpu":
@@ -220,33 +236,95 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) 
         UnsupportedModelError: the family is refused, or it is not listed and fails the probe.
         ModelError: the model's attention implementation takes no tree mask.
     """
-    config = model.config
-    family = family_of(config)
-    choose_attention(config._attn_implementation, config, family)
-    ends = _end_ids(model.generation_config, config, tokenizer)
+    ends = _end_ids(model.generation_config, model.config, tokenizer)
     model.eval().requires_grad_(False)
     model.generation_config = GenerationConfig()
+    return behind(model, examine(model), tokenizer, name=name, ends=ends, max_length=max_length_of(model.config))
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What was found out about a model; it holds for as long as the model runs as it does now.
+
+    Attributes:
+        family: of the model.
+        vocab_size: width of the logits. device: where they are.
+        way: how the model ran: dtype, attention, and where its first weights were.
+        slices_logits: whether it can leave logits out.
+        costs: what its steps cost.
+    """
+
+    family: Family
+    vocab_size: int
+    device: torch.device
+    way: tuple[Any, ...]
+    slices_logits: bool
+    costs: CostBook
+
+    def fits(self, model: PreTrainedModel) -> bool:
+        return self.way == _way(model)
+
+
+def examine(model: PreTrainedModel) -> Examined:
+    """Find out whether trees are exact on a model, and what a target must know of it; the model stays as it is.
+
+    Raises:
+        UnsupportedModelError: the family is refused, or it is not listed and fails the probe.
+        ModelError: the model's attention implementation takes no tree mask.
+    """
+    family, attention = family_of(model.config), model.config._attn_implementation
+    if attention not in family.attention:
+        raise ModelError(
+            f"The attention “{attention}” of this model is not exact with a tree mask: load the model with "
+            f"attn_implementation=“{family.attention[0]}”."
+        )
     with torch.inference_mode():
-        one = torch.zeros(1, 1, dtype=torch.int64, device=model.device)
-        vocab_size = model(input_ids=one, attention_mask=torch.ones_like(one), use_cache=False).logits.shape[-1]
-    rows = model.get_input_embeddings().weight.shape[0]
-    loaded = Loaded(
-        model=model,
-        tokenizer=tokenizer,
-        vocabulary=TokenizerVocabulary(tokenizer, min(rows, vocab_size)),
-        family=family,
-        name=name,
-        vocab_size=vocab_size,
-        max_length=max_length_of(config),
-        eos_ids=frozenset(token for token in ends if 0 <= token < vocab_size),
-        masks=MaskMaker(family, window_of(config, family), model.dtype, model.device),
-        costs=CostBook(),
-        slices_logits="logits_to_keep" in inspect.signature(model.forward).parameters,
-    )
-    target = HFTarget(loaded)
+        one = torch.zeros(1, 1, dtype=torch.int64, device=entry_device(model))
+        logits = model(input_ids=one, attention_mask=torch.ones_like(one), use_cache=False).logits
+    slices = "logits_to_keep" in inspect.signature(model.forward).parameters
+    found = Examined(family, logits.shape[-1], logits.device, _way(model), slices, CostBook())
     if not family.listed:
-        probe(target, model)
-    return target
+        probe(behind(model, found), model)
+    return found
+
+
+def behind(
+    model: PreTrainedModel,
+    found: Examined,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    *,
+    name: str = "",
+    ends: Iterable[int] = (),
+    max_length: int | None = None,
+) -> HFTarget:
+    """Put an examined model behind the protocol as it is. ``max_length``: as far as positions reach, by default."""
+    config, family = model.config, found.family
+    rows = model.get_input_embeddings().weight.shape[0]
+    vocabulary = None if tokenizer is None else TokenizerVocabulary(tokenizer, min(rows, found.vocab_size))
+    peers = Peers.of(model)
+    return HFTarget(
+        Loaded(
+            model=model,
+            tokenizer=tokenizer,
+            vocabulary=vocabulary,
+            family=family,
+            name=name or config.name_or_path or family.name,
+            vocab_size=found.vocab_size,
+            max_length=reach_of(config, family) if max_length is None else max_length,
+            eos_ids=frozenset(token for token in ends if 0 <= token < found.vocab_size),
+            masks=MaskMaker(family, window_of(config, family), model.dtype, found.device),
+            device=found.device,
+            slices_logits=found.slices_logits,
+            costs=found.costs,
+            peers=peers,
+            places=places(model, found.device, peers),
+            whole=peers.size == 1 and not is_split(model),
+        )
+    )
+
+
+def _way(model: PreTrainedModel) -> tuple[Any, ...]:
+    return model.dtype, model.config._attn_implementation, entry_device(model)
 
 
 def _end_ids(*owners: Any) -> set[int]:

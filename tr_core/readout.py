@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
 
-from tr_core.drafters.base import RowUpdates
+from tr_core.drafters.base import Lesson, RowUpdates
 from tr_core.target import Draft
 from tr_core.trace import RowChange
 
@@ -84,18 +86,45 @@ class Readout:
         self.seen = arrays["seen"].astype(bool)
         self.choices = tuple(arrays["choices"].tolist())
         self.near = tuple(arrays["near"].astype(bool).tolist()) if "near" in arrays else ()
-        self.candidates: tuple[tuple[int, ...], ...] = ()
-        self.probabilities: tuple[tuple[float, ...], ...] = ()
-        self.rows: tuple[RowChange, ...] = ()
+        # As they came, for a drafter that thinks on the host: (N + 1, k) int32 and float32; None if nobody asked.
+        self.best: np.ndarray | None = arrays.get("candidates")
+        self.chances = arrays["probabilities"].view(np.float32) if "probabilities" in arrays else None
         self.known = arrays.get("known")
         self._before = arrays.get("before")
+        self._writers = arrays.get("writers")
         self._firsts = arrays["firsts"].tolist() if "firsts" in arrays else []
-        if "candidates" in arrays:
-            self.candidates = tuple(map(tuple, arrays["candidates"].tolist()))
-            rounded = arrays["probabilities"].view(np.float32).astype(np.float64).round(5)
-            self.probabilities = tuple(map(tuple, rounded.tolist()))
-            if "writers" in arrays:
-                self.rows = self._changes(arrays["writers"])
+
+    @cached_property
+    def candidates(self) -> tuple[tuple[int, ...], ...]:
+        """(N + 1, k) as the trace has them; empty if nobody asked."""
+        return () if self.best is None else tuple(map(tuple, self.best.tolist()))
+
+    @cached_property
+    def probabilities(self) -> tuple[tuple[float, ...], ...]:
+        """(N + 1, k) of the candidates, rounded; empty if nobody asked."""
+        return () if self.chances is None else tuple(map(tuple, self.chances.astype(np.float64).round(5).tolist()))
+
+    @cached_property
+    def rows(self) -> tuple[RowChange, ...]:
+        """The rows overwritten; empty if nobody asked for candidates and rows."""
+        if self.best is None or self._writers is None:
+            return ()
+        old = self._before.tolist()
+        return tuple(
+            RowChange(self.tokens[n], n, tuple(old[n]) if old[n][0] >= 0 else (), self.candidates[n])
+            for n in np.flatnonzero(self._writers == np.arange(len(self._writers))).tolist()
+        )
+
+    def lesson(
+        self,
+        context: Sequence[int],
+        parents: tuple[int, ...],
+        choices: tuple[int, ...],
+        path: tuple[int, ...],
+        traced: bool,
+    ) -> Lesson:
+        """What a drafter on the host may learn from; candidates and probabilities must have been asked for."""
+        return Lesson(context, parents, self.tokens, choices, self.best, self.chances, path, traced)
 
     def rank_of_choice(self, node: int) -> int | None:
         """Where the node's choice stood in the row that the draft was made from; None if nowhere in it."""
@@ -106,10 +135,3 @@ class Readout:
         """(token, its best candidate) of all rows just overwritten, in the order of writing."""
         seen = self.seen.tolist()
         return [(t, first) for t, first, real in zip(self.tokens, self._firsts, seen, strict=True) if real]
-
-    def _changes(self, writers: np.ndarray) -> tuple[RowChange, ...]:
-        old = self._before.tolist()
-        return tuple(
-            RowChange(self.tokens[n], n, tuple(old[n]) if old[n][0] >= 0 else (), self.candidates[n])
-            for n in np.flatnonzero(writers == np.arange(len(writers))).tolist()
-        )

@@ -91,12 +91,12 @@ def describe(session: Session) -> RunInfo:
         tokenizer=target.vocabulary.fingerprint,
         vocab_size=target.vocab_size,
         drafter=settings.drafter,
-        tree=settings.tree_name if session.budget else session.template.name,
+        tree=settings.tree_name if session.curve else session.template.name,
         nodes=session.template.nodes,
         k=settings.k,
         settings=plain | {"tree": settings.tree_name, "stop": list(settings.stop)},
         dtype=str(target.dtype).removeprefix("torch."),
-        device=str(target.device),
+        device=getattr(target, "places", str(target.device)),
         attention=target.attention,
         versions={
             "python": platform.python_version(),
@@ -111,7 +111,7 @@ def describe(session: Session) -> RunInfo:
         # A target need not know its bytes.
         weight_bytes=getattr(target, "weight_bytes", 0),
         cache_bytes_per_token=getattr(target, "cache_bytes_per_token", 0),
-        cost=session.budget.curve.rounded() if session.budget else {},
+        cost=session.curve.rounded() if session.curve else {},
     )
 
 

@@ -71,8 +71,8 @@ class Addition(msgspec.Struct, frozen=True):
 
 
 def what_ifs(trace: RunTrace, history: RowHistory) -> tuple[WhatIf, ...]:
-    """All what-ifs of a run; empty for a drafter without a matrix, whose drafts cannot be made again from rows."""
-    if not history.has_rows:
+    """All what-ifs of a run; empty for a drafter whose drafts cannot be made again from the rows of one matrix."""
+    if not history.replayable:
         return ()
     replay, k = Replay(trace, history), trace.info.k
     recorded = replay.passes()
@@ -103,7 +103,7 @@ def additions(trace: RunTrace, history: RowHistory, caught: Counter[Ranks]) -> t
     Args:
         caught: steps that each missing node would have helped.
     """
-    if not history.has_rows:
+    if not history.replayable:
         return ()
     replay = Replay(trace, history)
     recorded = replay.passes()

@@ -13,6 +13,7 @@ from tr_core.trace import RunTrace
 from tr_core.wording import CERTAINTY_WORDS, REASON_WORDS, caveats, explain, explain_addition, explain_what_if, namer
 
 ROWS = 10
+RANKS = 16
 
 
 def as_json(trace: RunTrace, d: Diagnosis) -> dict[str, Any]:
@@ -64,7 +65,8 @@ def as_text(trace: RunTrace, d: Diagnosis, *, each_step: bool = False) -> str:
     parts.append(
         [
             f"{info.model}, {info.drafter}, tree {info.tree}, k = {info.k}",
-            f"{len(trace.output_ids)} tokens in {count} passes: {d.mean_accepted_tokens:.2f} a pass (MAT)",
+            f"{len(trace.output_ids)} tokens in {count} passes: {d.mean_accepted_tokens:.2f} a pass (MAT), "
+            f"draft acceptance rate {metrics.acceptance_rate(trace.steps):.1%}",
         ]
     )
     reasons = [f"{'why paths ended':<40}{'steps':>7}{'share':>8}{'tokens lost':>13}"]
@@ -100,8 +102,56 @@ def as_text(trace: RunTrace, d: Diagnosis, *, each_step: bool = False) -> str:
         [f"{'kind of token':<20}{'emitted':>8}{'of them drafted':>17}"]
         + [f"{c:<20}{s.total:>8}{s.rate:>17.0%}" for c, s in classes.items() if s.total]
     )
+    parts += [part for part in (_places(trace), _along_the_text(trace), _along_the_steps(trace)) if part]
     parts.append(caveats(trace, bool(d.what_ifs)))
     return "\n\n".join("\n".join(part) for part in parts)
+
+
+def _places(trace: RunTrace) -> list[str]:
+    """Where drafts were accepted: by depth and by rank."""
+    lines = []
+    depths = metrics.accepted_by_depth(trace.steps)
+    if depths:
+        lines += [
+            "share of the steps whose path reached a depth (vLLM: per-position acceptance rate)",
+            f"{'depth':<8}" + "".join(f"{depth:>6}" for depth in depths),
+            f"{'':<8}" + "".join(f"{rate:>6.0%}" for rate in depths.values()),
+        ]
+    ranks = dict(list(acceptance.by_rank(trace.steps).items())[:RANKS])
+    if ranks:
+        lines += [
+            "share of the drafts below an accepted node that were accepted too",
+            f"{'rank':<8}" + "".join(f"{rank:>6}" for rank in ranks),
+            f"{'':<8}" + "".join(f"{share.rate:>6.0%}" for share in ranks.values()),
+        ]
+    return lines
+
+
+def _along_the_text(trace: RunTrace) -> list[str]:
+    """MAT by position in the output, in up to ten lines."""
+    lines = [f"{'tokens of the output':<22}{'MAT':>6}{'drafted':>9}"]
+    for span in acceptance.by_position(trace):
+        drafted = span.accepted / (span.last - span.first + 1)
+        lines.append(f"{f'{span.first} – {span.last}':<22}{span.mean_accepted_tokens:>6.2f}{drafted:>9.0%}")
+    return lines if len(lines) > 1 else []
+
+
+def _along_the_steps(trace: RunTrace) -> list[str]:
+    """MAT over a sliding window, fill and age of the matrix, in up to ten lines."""
+    mats = acceptance.sliding_mat(trace.steps)
+    if not mats:
+        return []
+    states = {state.step: state for state in RowHistory(trace).over_time()}
+    lines = [f"{'up to step':<22}{'MAT':>6}" + (f"{'rows filled':>13}{'age of rows used':>18}" if states else "")]
+    chosen = sorted({round(len(mats) * part / ROWS) for part in range(1, ROWS + 1)} - {0})
+    for step, mat in (mats[number - 1] for number in chosen):
+        line = f"{step:<22}{mat:>6.2f}"
+        if step in states:
+            age = "–" if states[step].age is None else f"{states[step].age:.1f} steps"
+            line += f"{states[step].rows_seen:>13,}{age:>18}"
+        lines.append(line)
+    lines.append(f"MAT here: of the {acceptance.WINDOW} steps that end with that one.")
+    return lines
 
 
 def _shares(shares: dict[str, acceptance.Share]) -> dict[str, dict[str, float]]:

@@ -90,6 +90,7 @@ class RowHistory:
         text: prompt and output ids.
         starts: place of each step's root in ``text``.
         has_rows: whether the drafter kept a matrix.
+        replayable: whether all drafts came from its rows alone, so that others can be made from them.
     """
 
     def __init__(self, trace: RunTrace) -> None:
@@ -107,6 +108,7 @@ class RowHistory:
             for change in {row.token: row for row in step.rows}.values():
                 self._changes.setdefault(change.token, []).append((number, change))
         self.has_rows = bool(self._changes)
+        self.replayable = self.has_rows and all(step.ranks_are_places for step in trace.steps)
 
     def row(self, token: int, number: int) -> tuple[int, ...] | None:
         """(k,) the row of ``token`` when step ``number`` drafted; empty if never written, None if not recorded."""

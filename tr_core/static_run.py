@@ -1,7 +1,7 @@
 """Static steps for one target: cache, state on the device, and a captured graph for each plan.
 
 run = target.static(...)                       # prefilled rows taken over, first graph recorded
-passed = run.step(context, template, emitted)  # one read by the host
+passed = run.step(template, emitted)           # one read by the host
 run.keep((0, 2))                               # fewer nodes than it kept, where the output ended before the path
 """
 
@@ -108,7 +108,7 @@ class StaticRun:
         self._pool = graph_pool(self._device)
         self._drafter: Drafter | None = None
         self._settings = Settings()
-        self._shifting = self._learns = False
+        self._shifting = self._learns = self._told = False
         self._sampled: Sampled | None = None
         self._kept = 0
         self.length = 0
@@ -146,6 +146,7 @@ class StaticRun:
         self._settings, self._drafter, self._sampled, self.length = settings, drafter, sampled, length
         self._shifting = shifting
         self._learns = registry.entry(settings.drafter).has_matrix
+        self._told = settings.trace or registry.entry(settings.drafter).learns
         try:
             with torch.inference_mode():
                 self._reserve(length + self._width(template, template))
@@ -157,15 +158,17 @@ class StaticRun:
         except Exception as error:  # a model's own code, the compiler and the device can fail in any way
             raise NoStaticStep(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}") from error
 
-    @torch.inference_mode()
-    def step(self, context: Sequence[int], template: TreeTemplate, emitted: int) -> Passed:
-        """One step below ``context[-1]``; ``emitted`` new tokens stand before it. Its path is kept.
+    @property
+    def takes_drafts(self) -> bool:
+        """Whether drafts are made outside the graph and given to ``step``."""
+        return _source(self._drafter) == "outside"
 
-        A drafter outside the graph proposes within ``template``; one that learns from candidates gets them.
+    @torch.inference_mode()
+    def step(self, template: TreeTemplate, emitted: int, draft: Draft | None = None) -> Passed:
+        """One step; ``emitted`` new tokens stand before it. Its path is kept.
+
+        A ``draft`` made outside the graph has at most the nodes of ``template``; a drafter on the device learns here.
         """
-        draft: Draft | None = None
-        if _source(self._drafter) == "outside":
-            draft = self._drafter.propose(context, template)
         shape = draft.template if draft is not None else template
         self._reserve(self.length + self._width(template, shape))
         plan = self._plan(template, shape)
@@ -241,8 +244,8 @@ class StaticRun:
             width=width,
             depth=depth,
             bucket=bucket_for(self.length + width, self._smallest_bucket),
-            k=settings.k if settings.trace or self._learns else 1,
-            trace=settings.trace,
+            k=settings.k if self._told or self._learns else 1,
+            trace=self._told,
             known=self._shifting and self._learns,
             sampling=(settings.temperature, settings.top_p, settings.top_k) if settings.temperature > 0 else None,
         )

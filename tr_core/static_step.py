@@ -37,7 +37,7 @@ class Plan:
         depth: how deep a draft may be.
         bucket: rows of the cache that attention reads.
         k: candidates of a node.
-        trace: whether candidates, probabilities and rows leave the device.
+        trace: whether candidates, probabilities and rows leave the device: for a trace, or a drafter on the host.
         known: whether what a budget asks of the matrix leaves the device.
         sampling: temperature, top-p, top-k; None if greedy.
     """

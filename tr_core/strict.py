@@ -78,6 +78,6 @@ class Strict:
             logits = self._target.score(numerics.one_token(token, self._target.device))
             self._target.keep((0,))
         self._exact += len(again)
-        choice = int(logits.argmax())
+        choice = int(self._target.agree(logits.argmax()))
         node = path[-1] if path else 0
         return Settled(Verdict(path, choice), (*choices[:node], choice, *choices[node + 1 :]), len(again))

@@ -13,6 +13,7 @@ import torch
 
 from tr_core.budget import CostCurve
 from tr_core.settings import Settings
+from tr_core.trace import Source
 from tr_core.tree import TreeTemplate
 
 
@@ -24,11 +25,16 @@ class Draft:
         template: the shape, N draft nodes.
         tokens: (N + 1,) int64 token ids, the root's first; never negative.
         seen: (N + 1,) bool; false where the token is only a filler, below a row never written.
+        sources: (N + 1,) where each token came from, the root's ``Source("root")``; may be left empty.
+        expected: (N + 1,) the chance that each node is on the path, the root's 1, no child's above its parent's; may
+            be left empty.
     """
 
     template: TreeTemplate
     tokens: torch.Tensor
     seen: torch.Tensor
+    sources: tuple[Source, ...] = ()
+    expected: tuple[float, ...] = ()
 
 
 class Vocabulary(Protocol):
@@ -102,6 +108,14 @@ class Target(Protocol):
 
     def rewind(self, length: int) -> None:
         """Forget all cached tokens but the first ``length``; a ``score`` without its ``keep`` is forgotten too."""
+        ...
+
+    def agree(self, tensor: torch.Tensor) -> torch.Tensor:
+        """What the first of the processes that run this model has in ``tensor``; itself if there is but one."""
+        ...
+
+    def clock(self) -> Callable[[], float]:
+        """A clock, in seconds, that tells all processes that run this model the same."""
         ...
 
     def cost_curve(self, settings: Settings) -> CostCurve:

@@ -20,6 +20,7 @@ MAX_FILE_BYTES = 200_000_000
 Status = Literal["root", "accepted", "rejected", "unseen"]
 Change = Literal["fresh", "moved", "kept"]
 BudgetReason = Literal["best", "plain", "kept", "unseen"]
+SourceKind = Literal["root", "row", "lookup", "trie", "automaton", "ngram", "fused"]
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -73,10 +74,12 @@ class BudgetChoice(msgspec.Struct, frozen=True):
     Attributes:
         chosen: draft nodes of the step's template.
         reason: ``best`` of the sizes; ``plain``, drafting promised too little more than it cost; ``kept``, the shape
-            in use was nearly as good as the best; ``unseen``, the root's row was never written, so that nothing
-            could be drafted.
-        spine: how many rows, from the root's down the first candidates, were right at rank 0 when last asked.
-        sizes: (s,) numbers of nodes weighed, the first 0, the last where no further node could pay.
+            in use was nearly as good as the best; ``unseen``, the root's row was never written (or a drafter that
+            keeps none knew nothing), so that nothing could be drafted.
+        spine: how many rows, from the root's down the first candidates, were right at rank 0 when last asked; 0 where
+            the drafter grows its own trees.
+        sizes: (s,) numbers of nodes weighed, the first 0, the last where no further node could pay. A drafter that
+            grows its own trees weighs them for each draft anew, and the one chosen is always among them.
         expected: (s,) tokens that a step over the best tree of each size was expected to emit; 1.0 for plain decoding.
         ms: (s,) milliseconds that such a step costs.
     """
@@ -87,6 +90,37 @@ class BudgetChoice(msgspec.Struct, frozen=True):
     sizes: tuple[int, ...]
     expected: tuple[float, ...]
     ms: tuple[float, ...]
+
+
+class Source(msgspec.Struct, frozen=True, array_like=True):
+    """Where a drafted token came from; in JSON a list of three, ``["row", 2, -1]``.
+
+    Attributes:
+        kind: ``root`` the last committed token, no draft · ``row`` candidates that the model gave after the same
+            tokens · ``lookup`` copied from prompt or output · ``trie``, ``automaton``, ``ngram`` the method's own
+            store · ``fused`` more than one drafter proposed it.
+        key: how many tokens, the parent's the last of them, the entry that answered was found by; 0 if no number fits.
+        place: of a copied token, its place in prompt and output, from 0; −1 for all others.
+    """
+
+    kind: SourceKind
+    key: int = 0
+    place: int = -1
+
+
+ROOT = Source("root")
+
+
+class Held(msgspec.Struct, frozen=True):
+    """What the drafter had to offer at the end of the path, whether it was drafted or not.
+
+    Attributes:
+        candidates: how many tokens it knew there, when it drafted.
+        rank: place of the model's choice among them, best first; None if it was not among them.
+    """
+
+    candidates: int
+    rank: int | None = None
 
 
 class StepTrace(msgspec.Struct, frozen=True):
@@ -110,6 +144,12 @@ class StepTrace(msgspec.Struct, frozen=True):
         passes: forward passes of this step. In strict runs above 1 where the path ended at a near-tie, which was
             settled by that many one-token passes more.
         budget: why the draft has its size, where the tree is ``auto``; None elsewhere.
+        sources: (N + 1,) where each token came from; empty for a drafter that takes all from the rows of one matrix.
+            With sources, a rank is the node's place among its siblings, in the order in which the tree took them in,
+            and no place in a row; see ``ranks_are_places``.
+        expected: (N + 1,) the chance that each node is on the path, as believed before the pass, rounded; the root's
+            is 1. Empty for a drafter that expects nothing.
+        held: what the drafter knew at the end of the path; None for a drafter that does not tell.
     """
 
     index: int
@@ -130,6 +170,14 @@ class StepTrace(msgspec.Struct, frozen=True):
     cached: int
     passes: int = 1
     budget: BudgetChoice | None = None
+    sources: tuple[Source, ...] = ()
+    expected: tuple[float, ...] = ()
+    held: Held | None = None
+
+    @property
+    def ranks_are_places(self) -> bool:
+        """Whether the nodes' ranks are places in the rows of their parents' tokens, as in the published method."""
+        return not self.sources
 
     @property
     def tree(self) -> DraftTree:
@@ -149,6 +197,7 @@ STOP_REASONS = {
     "stop_string": "a stop string was written",
     "max_new_tokens": "the limit of new tokens was reached",
     "model_length": "the model's maximum length was reached",
+    "criterion": "a stopping criterion of the caller was met",
 }
 
 
@@ -275,6 +324,9 @@ def _check(step: StepTrace) -> None:
     lengths = {len(x) for x in (step.parents, step.ranks, step.choices, step.candidates, step.probabilities)}
     emitted = tuple(step.tokens[n] for n in step.path if 0 < n < size) + (() if step.bonus is None else (step.bonus,))
     nodes = {*step.path, *step.unseen, *(r.node for r in step.rows)}
-    if lengths != {size} or emitted != step.emitted or not nodes <= set(range(size)) or step.passes < 1:
+    told = {len(step.sources), len(step.expected)} <= {0, size} and all(0 <= e <= 1 for e in step.expected)
+    places = all(s.key >= 0 and -1 <= s.place < step.committed for s in step.sources)
+    fits = lengths == {size} and emitted == step.emitted and nodes <= set(range(size)) and step.passes >= 1
+    if not (fits and told and places):
         raise TraceError(f"This trace file is damaged: the parts of step {step.index} do not fit each other.")
     TreeTemplate("traced", step.parents, step.ranks)

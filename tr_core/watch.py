@@ -1,4 +1,4 @@
-"""Milliseconds of the parts of a step."""
+"""The clock of a step."""
 
 from __future__ import annotations
 

@@ -24,6 +24,9 @@ REASON_WORDS: Mapping[Reason, str] = {
     "stopped": "stopped",
     "no_draft": "nothing drafted",
     "other_token": "the draft went elsewhere",
+    "budget_spent": "known, but the budget went elsewhere",
+    "not_known": "token not among the candidates",
+    "nothing_known": "nothing known there",
 }
 
 CERTAINTY_WORDS: Mapping[Certainty, str] = {
@@ -87,7 +90,8 @@ def caveats(trace: RunTrace, what_ifs: bool) -> tuple[str, ...]:
             "cannot be replayed.",
         ]
     elif trace.steps:
-        listed.append(f"The drafter {trace.info.drafter} records no rows, so nothing can be replayed.")
+        records = "drafts from more than rows" if any(s.rows for s in trace.steps) else "records no rows"
+        listed.append(f"The drafter {trace.info.drafter} {records}, so nothing can be replayed.")
     if trace.stop_reason is None and trace.steps:
         listed.append("The run was interrupted: what its last steps lost is cut where the record ends.")
     return tuple(listed)
@@ -176,6 +180,35 @@ def _other_token(d: StepDiagnosis, name: Name) -> tuple[str, str]:
     )
 
 
+def _budget_spent(d: StepDiagnosis, name: Name) -> tuple[str, str]:
+    if d.below:
+        drafted = f"the draft held only {_listed(d.below, name)} there"
+    else:
+        drafted = "the draft held nothing below that node"
+    return (
+        f"{_accepted(d)}: after {name(d.after)} the model chose {name(d.token)}{_chance(d)}, which the drafter knew "
+        f"there in place {(d.rank or 0) + 1}, but {drafted}.",
+        "The nodes went where the drafter expected more: a larger tree could have held it.",
+    )
+
+
+def _not_known(d: StepDiagnosis, name: Name) -> tuple[str, str]:
+    drafted = f", and drafted {_listed(d.below, name)}" if d.below else ""
+    return (
+        f"{_accepted(d)}: after {name(d.after)} the model chose {name(d.token)}{_chance(d)}, but the drafter knew only "
+        f"other tokens there{drafted}.",
+        "A larger tree would not have helped.",
+    )
+
+
+def _nothing_known(d: StepDiagnosis, name: Name) -> tuple[str, str]:
+    return (
+        f"{_accepted(d)}: the drafter knew nothing that could follow {name(d.after)}; the model went on with "
+        f"{name(d.token)}{_chance(d)}.",
+        "A larger tree would not have helped; a drafter that had met these tokens before might.",
+    )
+
+
 _SENTENCES: Mapping[Reason, Callable[[StepDiagnosis, Name], tuple[str, str]]] = {
     "row_never_seen": _never_seen,
     "not_in_row": _not_in_row,
@@ -184,6 +217,9 @@ _SENTENCES: Mapping[Reason, Callable[[StepDiagnosis, Name], tuple[str, str]]] = 
     "stopped": _stopped,
     "no_draft": _no_draft,
     "other_token": _other_token,
+    "budget_spent": _budget_spent,
+    "not_known": _not_known,
+    "nothing_known": _nothing_known,
 }
 
 

@@ -13,7 +13,7 @@ import viz
 from tr_core import templates
 from tr_core.drafters.registry import DRAFTERS
 from tr_core.errors import TokenRecyclingError
-from ui import api, claims, examples, links
+from ui import api, claims, compare, examples, links
 from ui.claims import Claim
 from ui.doors import request_of
 from ui.limits import Limits
@@ -79,10 +79,19 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
                 chat = gr.Checkbox(False, label="Use the chat template")
                 tree_file = gr.File(label="Tree from a JSON file", file_types=[".json"], height=120)
                 matrix_file = gr.File(label="Start from a saved matrix", file_types=[".safetensors"], height=120)
+            with gr.Accordion("Compare", open=False):
+                beside = gr.Dropdown(
+                    compare.choices(), multiselect=True, max_choices=compare.MOST, allow_custom_value=True,
+                    label="Run it also with", info="up to three; or type, as in “k 4, tree 24”", elem_id="tr-beside",
+                )  # fmt: skip
+                compare_runs = gr.Button("Compare", size="sm")
             with gr.Accordion("Save and open", open=False):
                 saved = gr.UploadButton("Open a saved run", size="sm", file_types=[".json"])
                 save_run = gr.Button("Save this run", size="sm")
                 save_page = gr.Button("Save as a web page", size="sm")
+                with gr.Row(elem_classes="tr-small-buttons"):
+                    save_steps = gr.Button("Steps as CSV", size="sm", min_width=50)
+                    save_nodes = gr.Button("Nodes as CSV", size="sm", min_width=50)
                 save_matrix = gr.Button("Save its matrix", size="sm")
                 copy_link = gr.Button("Copy link", size="sm")
                 link = gr.Textbox(
@@ -96,7 +105,7 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
                 )
                 file = gr.DownloadButton(visible="hidden", elem_id="tr-download")
             with gr.Column(elem_id="tr-drop"):  # never seen: a way in for files dropped onto the explorer
-                dropped = gr.UploadButton("Drop a saved run")
+                dropped = gr.UploadButton("Drop a saved run", file_count="multiple")
             claim = gr.Textbox(visible=False)  # filled in by the browser: the run that it shows
         with gr.Column(scale=1, min_width=320, elem_id="tr-main"):
             offer = viz.offer_record([(e.name, e.word, e.title) for e in recordings.values()])
@@ -104,8 +113,6 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
                 value=offer, html_template='<div id="tr-explorer-host"></div>', js_on_load=MOUNT_EXPLORER,
                 elem_id="tr-explorer-component", apply_default_css=False,
             )  # fmt: skip
-            with gr.Accordion("Summary chart", open=False):
-                chart = gr.Plot(show_label=False, label="Tokens that each pass emitted")
 
         controls = [
             prompt, model, drafter, tree, tree_file, k, max_new_tokens, temperature, top_p, top_k, seed, stop_strings,
@@ -124,12 +131,29 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
         def on_stop(request: gr.Request) -> None:
             visitors.workspace(_tab(request)).stop()
 
-        def on_chart(request: gr.Request) -> Any:
-            trace = visitors.workspace(_tab(request)).trace
-            return viz.accepted_per_step(trace) if trace is not None and trace.steps else None
+        def on_panels(request: gr.Request) -> Any:
+            return visitors.workspace(_tab(request)).analysis() or gr.skip()
 
-        def on_open(file: str | None, request: gr.Request) -> Any:
-            return next(visitors.workspace(_tab(request)).open(Path(file))) if file else gr.skip()
+        def on_compare(request: gr.Request, texts: list[str] | None, *values: Any) -> Iterator[str]:
+            workspace = visitors.workspace(_tab(request))
+            yield from _records(lambda base, _: workspace.comparing.compare(base, texts or []), (*values, None))
+
+        def on_kept(event: gr.EventData, request: gr.Request) -> None:
+            visitors.workspace(_tab(request)).comparing.keep(
+                str(getattr(event, "run", "")), shown=bool(getattr(event, "shown", False))
+            )
+
+        def on_save_comparison(event: gr.EventData, request: gr.Request) -> str:
+            runs, kind = getattr(event, "runs", None), str(getattr(event, "format", ""))
+            names = [str(name) for name in runs] if isinstance(runs, list) else []
+            return _saved(visitors, request, lambda own, folder: own.comparing.save(folder, kind, names))
+
+        def on_open(files: str | list[str] | None, request: gr.Request) -> Any:
+            paths = [Path(file) for file in ([files] if isinstance(files, str) else files or [])]
+            if not paths:
+                return gr.skip()
+            workspace = visitors.workspace(_tab(request))
+            return next(workspace.open(paths[0]) if len(paths) == 1 else workspace.comparing.open_several(paths))
 
         def on_example(prompt: str, event: gr.EventData, request: gr.Request) -> list[Any]:
             example = recordings.get(str(event.example))
@@ -164,6 +188,12 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
         def on_save_page(request: gr.Request) -> str:
             return _saved(visitors, request, Workspace.save_page)
 
+        def on_save_steps(request: gr.Request) -> str:
+            return _saved(visitors, request, Workspace.save_steps)
+
+        def on_save_nodes(request: gr.Request) -> str:
+            return _saved(visitors, request, Workspace.save_nodes)
+
         def on_save_matrix(request: gr.Request) -> str:
             return _saved(visitors, request, Workspace.save_matrix)
 
@@ -178,20 +208,24 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
         gr.on([step.click, run.click], None, None, None, js=SHOW_EXPLORER, **private)
         for button, advance in ((step, on_step), (run, on_run)):
             button.click(advance, [*controls, claim], explorer, js=with_claim(button.elem_id, LINKED), **private).then(
-                on_chart, None, chart, **private
+                on_panels, None, explorer, **private
             )
         stop.click(on_stop, None, None, queue=False, **private)
-        reset.click(on_reset, None, explorer, queue=False, **private).then(on_chart, None, chart, **private)
+        reset.click(on_reset, None, explorer, queue=False, **private)
         for source in (saved, dropped):
-            source.upload(on_open, source, explorer, **private).then(on_chart, None, chart, **private)
+            source.upload(on_open, source, explorer, **private).then(on_panels, None, explorer, **private)
         explorer.input(on_example, prompt, [explorer, preset, prompt, max_new_tokens], queue=False, **private).then(
-            on_chart, None, chart, **private
+            on_panels, None, explorer, **private
         )
+        compare_runs.click(on_compare, [beside, *controls], explorer, **private)
+        explorer.select(on_kept, None, None, queue=False, **private)
+        explorer.submit(on_save_comparison, None, file, **private).success(None, None, None, js=DOWNLOAD, **private)
         copy_link.click(on_link, controls, link, queue=False, **private).success(
             None, link, link, js=COPY_LINK, **private
         )
         page.load(on_load, None, [*controls, preset, explorer], queue=False, **private)
-        for button, save in ((save_run, on_save), (save_page, on_save_page), (save_matrix, on_save_matrix)):
+        saves = ((save_run, on_save), (save_page, on_save_page), (save_matrix, on_save_matrix))
+        for button, save in (*saves, (save_steps, on_save_steps), (save_nodes, on_save_nodes)):
             # A download button sends the file it had before the click; so the file is made first.
             button.click(save, None, file, **private).success(None, None, None, js=DOWNLOAD, **private)
         gr.on([page.load, model.change], on_model, model, chat, queue=False, **private)

@@ -19,6 +19,13 @@ import(new URL("tr/explorer.js", base)).then((module) => {
   early.forEach((value) => explorer.receive(value));
   import(new URL("tr/connection.js", base)).then((kept) => kept.keepPage(base, explorer, () => window.trQuery ?? ""));
 });
+// A file that is too large would be sent for nothing, and Gradio would not say why it comes to nothing.
+document.addEventListener("change", (event) => {
+  const files = event.target instanceof HTMLInputElement && event.target.closest("#tr-controls") && event.target.files;
+  if (!explorer || !files || !files.length || explorer.mayTake([...files])) return;
+  event.stopImmediatePropagation();
+  event.target.value = "";
+}, true);
 // Gradio passes over a click while the one before is not over, so it takes a few until the next record comes.
 function pressAgain() {
   if (!explorer.isForgotten()) return;
@@ -27,12 +34,14 @@ function pressAgain() {
 }
 function ask(request) {
   if (request.type === "example") trigger("input", { example: request.name });
+  if (request.type === "kept") trigger("select", { run: request.run, shown: request.shown });
+  if (request.type === "save comparison") trigger("submit", { format: request.format, runs: request.runs });
   if (request.type === "again") pressAgain();
-  if (request.type !== "file") return;
+  if (request.type !== "files") return;
   // A dropped file goes the way of a chosen one, so that Gradio's own upload takes and checks it.
   const input = document.querySelector("#tr-drop input[type=file]");
   const content = new DataTransfer();
-  content.items.add(request.file);
+  request.files.forEach((file) => content.items.add(file));
   input.files = content.files;
   input.dispatchEvent(new Event("change", { bubbles: true }));
 }

@@ -12,13 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import viz
+from tr_core import tables
 from tr_core.checkpoint import Checkpoint
-from tr_core.drafters.token_recycling import TokenRecycling
+from tr_core.diagnosis import diagnose
+from tr_core.drafters import registry
 from tr_core.errors import MatrixError, SettingsError, TokenRecyclingError, TraceError
 from tr_core.hf_target import HFTarget
 from tr_core.recording import Recording
 from tr_core.trace import RunInfo, RunTrace, StepTrace, read_trace
 from ui.claims import Claim
+from ui.compare import Comparing
 from ui.examples import Example, telling_step
 from ui.limits import Limits
 from ui.log import FAILED, LOGGER
@@ -35,7 +38,11 @@ TELL_SECONDS = 0.5
 
 
 class Workspace:
-    """The run of one browser tab, and what its drafter has learned so far."""
+    """The run of one browser tab, and what its drafter has learned so far.
+
+    Attributes:
+        comparing: what lies side by side in this tab.
+    """
 
     def __init__(self, shelf: Shelf, limits: Limits) -> None:
         self._shelf = shelf
@@ -44,19 +51,21 @@ class Workspace:
         self._over: Callable[[], None] = lambda: None
         self._run: Run | None = None
         self._coming: Run | None = None
+        self._before: Run | None = None
         self._recording: Recording | None = None
         self._identical: bool | None = None
         self._opened: RunTrace | None = None
         self._told = 0
         self._stop = False
         self._busy = threading.Lock()
+        self.comparing = Comparing(self)
 
     @property
     def trace(self) -> RunTrace | None:
         """The run on the screen: the one opened from a file, or the visitor's own so far; None before the first."""
         if self._opened is not None:
             return self._opened
-        return self._recording.trace(reference_identical=self._identical) if self._recording else None
+        return self.own[1]
 
     def step(self, request: Request, claim: Claim | None = None) -> Iterator[str]:
         """Exactly one engine step, of a new run if the request is another than the last one's."""
@@ -69,15 +78,16 @@ class Workspace:
     def stop(self) -> None:
         """End ``run`` after the step under way. The record stays, and Step or Run go on from it."""
         self._stop = True
+        self.comparing.stop()
 
     def leave(self) -> None:
         """Stop, and let go of all memory."""
-        self._stop = True
+        self.stop()
         self._over()
         for run in (self._run, self._coming):
             if run is not None:
                 run.forget()
-        self._run = self._coming = self._recording = self._opened = None
+        self._run = self._coming = self._before = self._recording = self._opened = None
 
     def reset(self) -> Iterator[str]:
         """Forget the run and what was learned."""
@@ -91,6 +101,29 @@ class Workspace:
         except TokenRecyclingError as error:
             yield viz.error_record(str(error))
 
+    def look_at(self, trace: RunTrace | None) -> None:
+        """The reader turned to another run, or back to the visitor's own: that is what is saved from now on."""
+        self._opened = trace
+
+    def has_run(self, request: Request) -> bool:
+        """Whether the run of this request is on the screen and has ended."""
+        run = self._run
+        on_screen = run is not None and self._opened is None and run.request == request
+        return on_screen and run.stop_reason is not None
+
+    @property
+    def own(self) -> tuple[str, RunTrace | None]:
+        """The visitor's own run, on the screen or not: its name in the records, and its trace so far."""
+        if self._run is None or self._recording is None:
+            return "", None
+        return self._run.number, self._recording.trace(reference_identical=self._identical)
+
+    def beside(self) -> Workspace:
+        """A workspace for a run out of sight, which knows what this one has learned."""
+        other = Workspace(self._shelf, self._limits)
+        other._before = self._run
+        return other
+
     def open_example(self, example: Example) -> Iterator[str]:
         """Show a recorded example at its most telling step, verdict included."""
         try:
@@ -103,6 +136,13 @@ class Workspace:
     def _show(self, trace: RunTrace) -> RunTrace:
         self._stop, self._opened = True, trace
         return trace
+
+    def analysis(self) -> str | None:
+        """What the panels tell about the run on the screen so far; None if there is none."""
+        if self._opened is not None:
+            return viz.analysis_record(self._opened)
+        made = self._recording is not None and bool(self._recording.steps)
+        return viz.analysis_record(self.trace, self._run.number) if self._run and made else None
 
     def save_trace(self, folder: Path) -> str:
         """Write the run on the screen below ``folder`` as a trace and return the file.
@@ -122,6 +162,22 @@ class Workspace:
         """
         return self._write(folder, "html", viz.to_html)
 
+    def save_steps(self, folder: Path) -> str:
+        """Write a table with one line a step of the run on the screen, diagnosis included, and return the file.
+
+        Raises:
+            TraceError: there is no run yet.
+        """
+        return self._write(folder, "steps.csv", lambda trace: tables.steps_csv(trace, diagnose(trace)))
+
+    def save_nodes(self, folder: Path) -> str:
+        """Write a table with one line a node of the run on the screen and return the file.
+
+        Raises:
+            TraceError: there is no run yet.
+        """
+        return self._write(folder, "nodes.csv", tables.nodes_csv)
+
     def _write(self, folder: Path, suffix: str, render: Callable[[RunTrace], str]) -> str:
         trace = self.trace
         if trace is None:
@@ -131,7 +187,7 @@ class Workspace:
                 "This server took the run over in the middle and has not all of it: run it again to save it."
             )
         path = folder / f"{_file_name(trace)}.{suffix}"
-        path.write_text(render(trace), encoding="utf-8")
+        path.write_text(render(trace), encoding="utf-8", newline="")
         return str(path)
 
     def save_matrix(self, folder: Path) -> str:
@@ -140,15 +196,14 @@ class Workspace:
         Raises:
             MatrixError: there is no run yet, its drafter has no matrix, or the file cannot be written.
         """
-        if self._run is None or self._run.info is None:
+        run = self._run
+        if run is None or run.info is None or registry.entry(run.info.drafter).load is None:
             raise MatrixError("There is no matrix to save: run token_recycling first.")
-        target = self._shelf.get(self._run.request.model)
+        target = self._shelf.get(run.request.model)
         with self._shelf.turn:
-            drafter = self._run.drafter(target)
-        if not isinstance(drafter, TokenRecycling):
-            raise MatrixError("There is no matrix to save: run token_recycling first.")
+            drafter = run.drafter(target)
         path = folder / "matrix.safetensors"
-        drafter.matrix.save(path, target.vocabulary.fingerprint)
+        drafter.save(path, target.vocabulary.fingerprint)
         return str(path)
 
     def _stopped(self) -> bool:
@@ -165,7 +220,7 @@ class Workspace:
 
     def _guarded(self, records: Iterator[str]) -> Iterator[str]:
         """Turn bad input into a record, and refuse a second run of one tab while the first goes on."""
-        if not self._busy.acquire(blocking=False):
+        if self.comparing.is_busy or not self._busy.acquire(blocking=False):
             yield viz.error_record("A run is going on in this tab: press Stop first.")
             return
         try:
@@ -264,7 +319,7 @@ class Workspace:
             same = (known.model, known.settings, list(known.prompt_ids)) == (request.model, request.settings, ids)
             if same and known.stop_reason is None:
                 return self._starts.adopted(request, target, known, claim.run)
-        return self._starts.new(request, target, before=run)
+        return self._starts.new(request, target, before=run or self._before)
 
 
 def _file_name(trace: RunTrace) -> str:

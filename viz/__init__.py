@@ -1,14 +1,18 @@
 """Pictures of traces. Reads ``tr_core``'s records and nothing else; importing it costs no torch."""
 
-from pathlib import Path
-
+from viz.analysis import analysis_record
+from viz.assets import PLOTLY, STATIC, STYLES
+from viz.comparefigures import passes_by_position, steps_by_position
 from viz.explorer import (
     PHASES,
     batch,
+    compare_record,
     end_record,
     error_record,
     offer_record,
+    progress_record,
     reset_record,
+    run_name,
     run_record,
     start_record,
     step_record,
@@ -21,6 +25,8 @@ from viz.figures import (
     accepted_histogram,
     accepted_per_step,
     bytes_per_token,
+    emitted_by_class,
+    mat_by_position,
     matrix_over_time,
     most_rewritten_rows,
     sliding_mat,
@@ -31,29 +37,37 @@ from viz.figures import (
 from viz.labels import full_label, label
 from viz.treefigure import draft_tree
 
-STATIC = Path(__file__).with_name("static")
-
 __all__ = [
     "PHASES",
+    "PLOTLY",
     "STATIC",
+    "STYLES",
     "acceptance_by_depth_and_rank",
     "accepted_histogram",
     "accepted_per_step",
+    "analysis_record",
     "batch",
     "bytes_per_token",
+    "compare_record",
     "draft_tree",
+    "emitted_by_class",
     "end_record",
     "error_record",
     "full_label",
     "label",
+    "mat_by_position",
     "matrix_over_time",
     "most_rewritten_rows",
     "offer_record",
+    "passes_by_position",
+    "progress_record",
     "reset_record",
+    "run_name",
     "run_record",
     "sliding_mat",
     "start_record",
     "step_record",
+    "steps_by_position",
     "time_per_phase",
     "to_html",
     "token_ids",

@@ -5,20 +5,28 @@ Every record has a ``type``; all but ``error``, ``view``, ``offer`` and ``reset`
 a record of a run that is no longer shown is ignored there. Short keys, because a step has hundreds of cells:
 
     start  run, model, family, device, dtype, drafter, tree, nodes, k, sampling, vocab, rows_seen, prefill_ms,
-           limit: new tokens at most, prompt: [id], tokens
+           limit: new tokens at most, tokenizer, facts: {key: words} that tell runs apart (tr_core/alignment.py),
+           prompt: [id], cost: {nodes: ms} or left out, tokens
     step   run, index, committed, running, stop: words or null, ms: [draft, forward, verify, update], cached, tokens,
            ids, parents, ranks, choices: [id per node], status: a letter per node (r a x u),
            why: a letter per node (see ``verdicts``), top: [[id × k] per node], p: [[1/10000 × k] per node],
            path: [node], bonus: id or null, emitted: [id], x, y: [place per node], counts: [nodes per column],
            height: rows of the layout, at: [column, row] of the bonus or null, new_rows: rows first written here,
+           passes: forward passes, left out where it is one,
            rows: [{t: id, n: node, b: [id before], a: [id after], c: a letter per cell (f m k),
                    u: a letter per cell before (d drafted, a accepted, - neither), e: [id evicted]}]
            ``a`` is left out where it equals ``top`` of the node; ``u`` and ``e`` are left out where empty.
+           budget: [chosen, reason, spine, sizes, expected, ms] of ``BudgetChoice``, left out where the tree is fixed
     end    run, stop: words or null, text, identical: true, false or null
     run    run, start, steps, end, without their type and run; name of a recorded example, left out if it has none
     offer  examples: [[name, word, title]] that may be asked for, largest: bytes of a file that may be dropped
+    compare  runs: [run records] to lay side by side, known: [names of runs] that the browser has, anew: whether they
+           take the place of those that lie there; and the panel opens
+    progress  words, done, of: tokens of a run that is made for a comparison; words null when no more is to come
     error  sentence, at: a number that no other error has
-    view   step, phase
+    view   step, phase; and, each only if given: panel to open, or null to close, node or row (a token) to select,
+           highlight: [parts to ring]
+    analysis  what is told about the run as a whole: viz/analysis.py
     reset
 
 ``tokens`` tells ids the browser has not met: {id: [label, text, full label, hexadecimal bytes]}, where trailing items
@@ -35,6 +43,7 @@ from typing import Any
 
 import msgspec
 
+from tr_core.alignment import facts
 from tr_core.trace import MAX_FILE_BYTES, STOP_REASONS, RowChange, RunInfo, RunTrace, StepTrace
 from viz.labels import full_label, label
 from viz.layout import bonus_place, tidy
@@ -90,7 +99,7 @@ def run_record(trace: RunTrace, run: str | None = None, *, name: str = "") -> st
 
     Args:
         trace: the run.
-        run: as in ``start_record``; defaults to a name made of its content.
+        run: as in ``start_record``; defaults to its ``run_name``.
         name: what the reader knows the recording by.
     """
     content = {
@@ -98,9 +107,31 @@ def run_record(trace: RunTrace, run: str | None = None, *, name: str = "") -> st
         "steps": [_step(step) for step in trace.steps],
         "end": _end(trace.stop_reason, trace.text, trace.reference_identical),
     }
-    if run is None:
-        run = f"saved-{zlib.crc32(msgspec.json.encode(content)):08x}"
-    return _encode({"type": "run", "run": run} | ({"name": name} if name else {}) | content)
+    return _encode({"type": "run", "run": run or run_name(trace)} | ({"name": name} if name else {}) | content)
+
+
+def run_name(trace: RunTrace) -> str:
+    """A name made of what a saved run did, so that all records of it agree."""
+    info = trace.info
+    content = [info.model, info.drafter, info.tree, info.prompt_ids, trace.steps]
+    return f"saved-{zlib.crc32(msgspec.json.encode(content)):08x}"
+
+
+def compare_record(runs: Iterable[tuple[RunTrace, str]], known: Iterable[str] = (), *, anew: bool = False) -> str:
+    """Lay runs side by side.
+
+    Args:
+        runs: whole runs, each with its name as in ``run_record``.
+        known: names of runs that the browser has already; they come first.
+        anew: whether they take the place of those that lie there.
+    """
+    records = [msgspec.Raw(run_record(trace, run).encode()) for trace, run in runs]
+    return _encode({"type": "compare", "runs": records, "known": list(known), "anew": anew})
+
+
+def progress_record(words: str | None, done: int = 0, of: int = 0) -> str:
+    """How far a run that is made for a comparison has come, in tokens; None when there is no more to wait for."""
+    return _encode({"type": "progress", "words": words, "done": done, "of": of})
 
 
 def offer_record(examples: Iterable[tuple[str, str, str]]) -> str:
@@ -114,11 +145,20 @@ def error_record(sentence: str) -> str:
     return _encode({"type": "error", "sentence": sentence, "at": time.monotonic_ns()})
 
 
-def view_record(step: int, phase: str | None = None) -> str:
-    """Go to a step (from 1) and, if given, to one of its ``PHASES``: for links and lessons."""
+def view_record(step: int, phase: str | None = None, **more: Any) -> str:
+    """Go to a step (from 1) and, if given, to one of its ``PHASES``: for links and lessons.
+
+    Args:
+        step: its number.
+        phase: one of ``PHASES``; the one on screen by default.
+        more: ``panel`` to open by name, None to close; ``node`` to select, or ``row``, by its token; ``highlight``,
+            a list of parts to ring: ``{"nodes": […]}``, ``{"rows": [token, …]}`` or ``{"region": name}``.
+    """
+    if unknown := more.keys() - {"panel", "node", "row", "highlight"}:
+        raise ValueError(f"a view has no {', '.join(sorted(unknown))}")
     if phase is not None and phase not in PHASES:
         raise ValueError(f"phase must be one of {', '.join(PHASES)}, got {phase!r}")
-    return _encode({"type": "view", "step": step, "phase": phase})
+    return _encode({"type": "view", "step": step, "phase": phase} | more)
 
 
 def reset_record() -> str:
@@ -200,14 +240,19 @@ def _start(info: RunInfo) -> dict[str, Any]:
         "rows_seen": info.rows_seen,
         "prefill_ms": round(info.prefill_ms, 2),
         "limit": info.settings.get("max_new_tokens"),
+        "tokenizer": info.tokenizer,
+        "facts": facts(info),
         "prompt": info.prompt_ids,
-    }
+    } | ({"cost": info.cost} if info.cost else {})
 
 
 def _step(step: StepTrace) -> dict[str, Any]:
     layout = tidy(step.parents, step.ranks)
     timing = step.timing
     used = _used(step)
+    rare = {} if step.budget is None else {"budget": msgspec.structs.astuple(step.budget)}
+    if step.passes > 1:
+        rare["passes"] = step.passes
     return {
         "index": step.index,
         "committed": step.committed,
@@ -232,6 +277,7 @@ def _step(step: StepTrace) -> dict[str, Any]:
         "at": None if step.bonus is None else bonus_place(layout, step.path[-1] if step.path else 0),
         "new_rows": sum(not row.before for row in step.rows),
         "rows": [_row(row, step, used) for row in ordered_rows(step)],
+        **rare,
     }
 
 

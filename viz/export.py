@@ -4,29 +4,40 @@ The page is the explorer itself: the modules of ``static/`` in one script, the s
 data. A browser fetches no module from ``file://``, so the modules are put into one script here: each becomes a
 function that returns its exports, which keeps their names apart without a bundler.
 
-Nothing that a model or a user wrote can become markup: outside the data block it is escaped, and inside it every
-``<`` is written as ``\\u003c``, so no text can end the block. Should anything get in all the same, the page's content
-security policy lets only this script run, by its hash, and no connection be made.
+The records and plotly.js, which draws the charts, are packed (gzip, base64), so that a hundred steps stay below three
+megabytes; plotly is unpacked when the metrics are first opened.
+
+Nothing that a model or a user wrote can become markup: outside the data blocks it is escaped, and inside them there are
+only letters and digits. Should anything get in all the same, the page's content security policy lets only this script
+and plotly's run, each by its hash, and no connection be made.
 """
 
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import html
 import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import NamedTuple
 
+from tr_core.alignment import align
 from tr_core.trace import RunTrace
-from viz.explorer import batch, run_record, view_record
+from viz.analysis import analysis_record
+from viz.assets import PLOTLY, STATIC, STYLES
+from viz.explorer import batch, compare_record, run_name, run_record, view_record
 
-STATIC = Path(__file__).with_name("static")
 ENTRY = "saved.js"
 EXCERPT = 160
 
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([\w-]+\.js)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let) (\w+))", re.MULTILINE)
+
+_MAP_STYLE = re.compile(r"""(createElement\("style"\);\w+\.id="\w{64}",\w+\.textContent=)'(?:[^'\\]|\\.)*'""")
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -44,26 +55,55 @@ _PAGE = """<!doctype html>
 <main id="tr-saved-explorer"></main>
 <noscript><p>This page draws a recorded run in your browser: allow it to run its script. Nothing is fetched or
 sent.</p></noscript>
-<script type="application/json" id="tr-saved-record">{record}</script>
+<script type="text/plain" id="tr-saved-record">{record}</script>
+<script type="text/plain" id="tr-saved-plotly">{plotly}</script>
 <script type="module">{script}</script>
 </body>
 </html>
 """
 
 
-def to_html(trace: RunTrace) -> str:
-    """A whole run as one page, opened at its first step."""
-    script = bundle()
-    style = "".join((STATIC / name).read_text(encoding="utf-8") for name in ("explorer.css", "saved.css"))
+def to_html(runs: RunTrace | Sequence[RunTrace]) -> str:
+    """A whole run as one page, opened at its first step; or two to four runs of one prompt, side by side.
+
+    Raises:
+        CompareError: several runs that do not belong together.
+    """
+    traces = [runs] if isinstance(runs, RunTrace) else list(runs)
+    trace = traces[0] if len(traces) == 1 else _comparable(traces)
+    script, plotly = bundle(), _plotly()
+    style = "".join((STATIC / name).read_text(encoding="utf-8") for name in (*STYLES, "saved.css"))
     title, summary = _title(trace), _summary(trace)
     return _PAGE.format(
-        policy=_policy(script, style),
+        # plotly makes itself an empty style element, and fills that by script.
+        policy=_policy((_hash(script), plotly.hash), (_hash(style), _hash(""))),
         title=html.escape(title),
         style=style,
         summary=html.escape(summary),
-        record=_as_data(batch([run_record(trace), view_record(1)])),
+        record=_packed(batch(_records(traces))),
+        plotly=plotly.packed,
         script=script,
     )
+
+
+def _comparable(traces: Sequence[RunTrace]) -> RunTrace:
+    align(traces)
+    return traces[0]
+
+
+def _records(traces: Sequence[RunTrace]) -> Iterator[str]:
+    """The first run, and the others beside it if there are more."""
+    names: list[str] = []
+    for trace in traces:
+        name = run_name(trace)
+        names.append(f"{name}-{len(names)}" if name in names else name)  # one run may be there twice
+    named = list(zip(traces, names, strict=True))
+    yield run_record(*named[0])
+    if len(traces) > 1:
+        yield compare_record(named[1:], known=[named[0][1]])
+    for trace, name in named:
+        yield analysis_record(trace, name)
+    yield view_record(1)
 
 
 def bundle(entry: str = ENTRY, folder: Path = STATIC) -> str:
@@ -97,11 +137,13 @@ def _variable(name: str) -> str:
     return "module_" + re.sub(r"\W", "_", name.removesuffix(".js"))
 
 
-def _policy(script: str, style: str) -> str:
-    """Only this script and this style, pictures that the page makes itself, and no connection of any kind."""
+def _policy(scripts: Iterable[str], styles: Iterable[str]) -> str:
+    """Only scripts and styles with these hashes, pictures that the page makes itself, and no connection of any kind."""
+    allowed, worn = (" ".join(f"'{found}'" for found in hashes) for hashes in (scripts, styles))
+    # Of style attributes the empty one alone is let through, which plotly sets.
     return (
-        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-hashes' {worn}; img-src data:; base-uri 'none'; "
+        "form-action 'none'"
     )
 
 
@@ -109,9 +151,21 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _as_data(record: str) -> str:
-    """JSON that no reader of HTML or of JavaScript can take for anything else; ``<`` only occurs inside strings."""
-    return record.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+class _Plotly(NamedTuple):
+    packed: str
+    hash: str
+
+
+@cache
+def _plotly() -> _Plotly:
+    # The style sheet of its maps, which are not used here, would be against the page's policy.
+    text = _MAP_STYLE.sub(r"\1''", PLOTLY.read_bytes().decode())
+    return _Plotly(_packed(text), _hash(text))
+
+
+def _packed(text: str) -> str:
+    """Text as gzip in base64, in which no character means anything to a reader of HTML."""
+    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
 
 
 def _title(trace: RunTrace) -> str:

@@ -16,10 +16,11 @@ from tr_core.trace import RunTrace
 from tr_core.wording import REASON_WORDS, namer
 
 ACCEPTED, BONUS, INK = "#16a394", "#d98324", "#7d8590"
-LOST = "#c2566b"
+LOST, DRAFT = "#c2566b", "#8e7cc3"
+GRID, EMPTY = "rgba(128,128,128,0.2)", "rgba(128,128,128,0.12)"
 # draft, forward, verify, update: told apart by lightness too.
-PHASE_COLOURS = ("#8e7cc3", INK, ACCEPTED, BONUS)
-_SCALE = [[0.0, "rgba(128,128,128,0.12)"], [1.0, ACCEPTED]]
+PHASE_COLOURS = (DRAFT, INK, ACCEPTED, BONUS)
+_SCALE = [[0.0, EMPTY], [1.0, ACCEPTED]]
 
 
 def accepted_per_step(trace: RunTrace) -> go.Figure:
@@ -140,6 +141,46 @@ def sliding_mat(trace: RunTrace, window: int = acceptance.WINDOW) -> go.Figure:
     return calm(figure)
 
 
+def emitted_by_class(trace: RunTrace) -> go.Figure:
+    """Tokens emitted of each class that occurred, told apart by whether they had been drafted."""
+    shares = {name: share for name, share in acceptance.by_class(trace).items() if share.total}
+    names = list(shares)
+    figure = go.Figure(
+        [
+            go.Bar(
+                name=name, x=values, y=names, orientation="h", marker_color=colour,
+                hovertemplate=f"%{{y}}: %{{x}} {name}<extra></extra>",
+            )
+            for name, values, colour in (
+                ("drafted", [s.accepted for s in shares.values()], ACCEPTED),
+                ("bonus", [s.total - s.accepted for s in shares.values()], BONUS),
+            )
+        ]
+    )  # fmt: skip
+    figure = calm(figure)
+    figure.update_layout(barmode="stack", bargap=0.3)
+    figure.update_xaxes(title_text="tokens", tickformat="d")
+    figure.update_yaxes(autorange="reversed", type="category", automargin=True, showgrid=False)
+    return figure
+
+
+def mat_by_position(trace: RunTrace) -> go.Figure:
+    """MAT in each part of the output, cut into ten: whether acceptance rises as the matrix warms up."""
+    spans = acceptance.by_position(trace)
+    parts = [f"{span.first}–{span.last}" for span in spans]
+    bars = go.Bar(
+        x=parts,
+        y=[span.mean_accepted_tokens for span in spans],
+        marker_color=ACCEPTED,
+        hovertemplate="tokens %{x}: %{y:.2f} a pass<extra></extra>",
+    )
+    figure = calm(go.Figure([bars]))
+    figure.update_layout(bargap=0.25)
+    figure.update_xaxes(title_text="tokens of the output", type="category", tickvals=parts[::3], tickangle=0)
+    figure.update_yaxes(title_text="tokens a pass", rangemode="tozero")
+    return figure
+
+
 def matrix_over_time(trace: RunTrace) -> go.Figure:
     """Rows that hold candidates after each step, and the mean age of the rows that each draft was made from."""
     states = RowHistory(trace).over_time()
@@ -235,9 +276,9 @@ def calm(figure: go.Figure) -> go.Figure:
         font={"family": "system-ui, sans-serif", "size": 12, "color": INK},
         height=280,
         margin={"l": 48, "r": 12, "t": 28, "b": 40},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
         hoverlabel={"font": {"family": "system-ui, sans-serif"}},
     )
-    figure.update_xaxes(showgrid=False, zeroline=False)
-    figure.update_yaxes(gridcolor="rgba(128,128,128,0.2)", zeroline=False)
+    figure.update_xaxes(showgrid=False, zeroline=False, title_font_size=12)
+    figure.update_yaxes(title_font_size=12, gridcolor=GRID, zeroline=False)
     return figure

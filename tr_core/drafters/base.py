@@ -1,4 +1,9 @@
-"""What every drafter offers. A new one is a file beside this, and a line in ``registry.py``."""
+"""What every drafter offers. A new one is a file beside this, and a line in ``registry.py``.
+
+There are two kinds. One lives **on the device**: it drafts from tensors and learns by ``observe`` before anything is
+copied to the host, so that a whole step can be one graph (``token_recycling``). The other **thinks on the host**
+(``HostDrafter``): it drafts from Python numbers and learns by ``learn`` from what the one copy of the step brought.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import msgspec
+import numpy as np
 import torch
 
 from tr_core.errors import CheckpointError
+from tr_core.growth import Growth
 from tr_core.target import Draft
+from tr_core.trace import Held, RowChange
 from tr_core.tree import TreeTemplate
 
 
@@ -25,6 +33,44 @@ class RowUpdates:
 
     writers: torch.Tensor
     before: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """All that one pass told, on the host, before any of it is committed.
+
+    Attributes:
+        context: prompt and output before the step, the root the last.
+        parents: (N + 1,) of the draft that was scored.
+        tokens: (N + 1,) of the same.
+        choices: (N + 1,) the model's own pick after each node; −1 off the path where nobody asked.
+        candidates: (N + 1, k) int32, its best tokens there, best first.
+        probabilities: (N + 1, k) float32 of those, at temperature 1.
+        path: accepted nodes, root excluded.
+        traced: whether anybody reads the rows in what ``learn`` returns.
+    """
+
+    context: Sequence[int]
+    parents: tuple[int, ...]
+    tokens: tuple[int, ...]
+    choices: tuple[int, ...]
+    candidates: np.ndarray
+    probabilities: np.ndarray
+    path: tuple[int, ...]
+    traced: bool
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a host drafter tells the trace of a lesson.
+
+    Attributes:
+        rows: rows overwritten, in the order of their writing.
+        held: what it knew at the end of the path.
+    """
+
+    rows: tuple[RowChange, ...] = ()
+    held: Held | None = None
 
 
 class RowsState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,7 +116,11 @@ class Drafter(Protocol):
         ...
 
     def propose(self, context: Sequence[int], template: TreeTemplate) -> Draft:
-        """A draft whose root is ``context[-1]``; ``template`` is the budget, and the shape where the method has one."""
+        """A draft whose root is ``context[-1]``; ``template`` is the budget, and the shape where the method has one.
+
+        A drafter that grows its own trees (``grows`` in the registry) takes ``growth: Growth | None = None`` as well:
+        with it the tree ends where a further node no longer pays, and never above ``template.nodes``.
+        """
         ...
 
     def observe_prompt(self, tokens: torch.Tensor, candidates: torch.Tensor) -> None:
@@ -95,3 +145,46 @@ class Drafter(Protocol):
             CheckpointError, MatrixError: it is not what ``state()`` of such a drafter gives.
         """
         ...
+
+
+class HostDrafter:
+    """Base of drafters that think on the host: what they need not know is done here.
+
+    ``learn`` and ``learn_prompt`` are called for those that ``learn`` in the registry, with and without a trace.
+    """
+
+    rows_seen = 0
+
+    def begin(self) -> None:
+        """Nothing belongs to one text."""
+
+    def propose(self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None) -> Draft:
+        """See ``Drafter``."""
+        raise NotImplementedError
+
+    def learn_prompt(
+        self, prompt: Sequence[int], offset: int, candidates: np.ndarray, probabilities: np.ndarray
+    ) -> None:
+        """Learn from the prompt's positions ``offset`` … ``offset + n − 1``.
+
+        Args:
+            prompt: all of it.
+            candidates: (n, k) int32, the model's best after each position. probabilities: (n, k) float32 of those.
+        """
+
+    def learn(self, lesson: Lesson) -> Learned | None:
+        """Learn from a scored draft and the verdict on it."""
+
+    def observe_prompt(self, tokens: torch.Tensor, candidates: torch.Tensor) -> None:
+        """Learns on the host, by ``learn_prompt``."""
+
+    def observe(self, draft: Draft, candidates: torch.Tensor) -> RowUpdates | None:
+        """Learns on the host, by ``learn``."""
+
+    def state(self) -> dict[str, Any]:
+        """See ``Drafter``."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See ``Drafter``."""
+        convert(state, TextAlone)

@@ -14,6 +14,7 @@ import torch
 from tr_core.drafters.base import RowUpdates, TextAlone, convert
 from tr_core.target import Draft
 from tr_core.templates import chain
+from tr_core.trace import ROOT, Source
 from tr_core.tree import TreeTemplate
 
 LONGEST = 3
@@ -40,12 +41,16 @@ class PromptLookup:
             for n in range(1, min(LONGEST, end) + 1):
                 self._after[tuple(context[end - n : end])] = end
         self._indexed = max(self._indexed, len(context) - 1)
-        tokens = [context[-1], *self._continuation(context, template.nodes)]
+        place, n = self._match(context)
+        copied = context[place : place + template.nodes] if n else ()
+        tokens = [context[-1], *copied]
         shape = chain(len(tokens) - 1)
         return Draft(
             shape,
             torch.tensor(tokens, dtype=torch.int64, device=self._device),
             torch.ones(len(tokens), dtype=torch.bool, device=self._device),
+            # What goes on from a match of n tokens is a match of n + 1.
+            (ROOT, *(Source("lookup", n + i, place + i) for i in range(len(copied)))),
         )
 
     def observe_prompt(self, tokens: torch.Tensor, candidates: torch.Tensor) -> None:
@@ -60,9 +65,10 @@ class PromptLookup:
     def restore(self, state: dict[str, Any]) -> None:
         convert(state, TextAlone)
 
-    def _continuation(self, context: Sequence[int], length: int) -> Sequence[int]:
+    def _match(self, context: Sequence[int]) -> tuple[int, int]:
+        """Where to copy from, and how many tokens stand alike there; (0, 0) if none do."""
         for n in range(min(LONGEST, len(context)), 0, -1):
             place = self._after.get(tuple(context[-n:]))
             if place is not None:
-                return context[place : place + length]
-        return ()
+                return place, n
+        return 0, 0

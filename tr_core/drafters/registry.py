@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from tr_core.drafters.base import Drafter
 from tr_core.drafters.plain import Plain
 from tr_core.drafters.prompt_lookup import PromptLookup
+from tr_core.drafters.recycling_plus import RecyclingPlus
 from tr_core.drafters.token_recycling import TokenRecycling
+from tr_core.drafters.token_recycling_dynamic import TokenRecyclingDynamic
 from tr_core.errors import SettingsError
 from tr_core.matrix import CandidateMatrix
 
@@ -22,9 +25,13 @@ class DrafterEntry:
     Attributes:
         create: ``create(vocab_size, k, device)``.
         summary: one line for the page and the command line.
-        has_matrix: whether a candidate matrix can be saved, loaded and kept for a hot start.
+        has_matrix: whether it keeps a ``CandidateMatrix`` on the device.
         uses_tree: whether the template gives the draft's shape; otherwise only its number of nodes counts.
         drafts: whether there is anything to give a budget to.
+        learns: whether it thinks on the host and learns from each pass there; see ``HostDrafter``.
+        grows: whether it grows a tree of its own for each draft, best nodes first, and can be told where to end it.
+        load: ``load(path, fingerprint, vocab_size, device)``, which reads what its ``save(path, fingerprint)`` wrote;
+            None if nothing it knows can be kept in a file.
     """
 
     create: Callable[[int, int, torch.device], Drafter]
@@ -32,6 +39,9 @@ class DrafterEntry:
     has_matrix: bool = False
     uses_tree: bool = False
     drafts: bool = True
+    learns: bool = False
+    grows: bool = False
+    load: Callable[[str | Path, str, int, torch.device], Drafter] | None = None
 
 
 DRAFTERS = {
@@ -40,6 +50,21 @@ DRAFTERS = {
         "a tree from the recycled candidates of every token scored so far (Luo et al. 2025)",
         has_matrix=True,
         uses_tree=True,
+        load=TokenRecycling.load,
+    ),
+    "token_recycling_dynamic": DrafterEntry(
+        TokenRecyclingDynamic,
+        "the same rows with their probabilities, each draft a tree of its own grown best-first",
+        learns=True,
+        grows=True,
+        load=TokenRecyclingDynamic.load,
+    ),
+    "recycling_plus": DrafterEntry(
+        RecyclingPlus,
+        "rows under one to three tokens and look-ups in the text, trees grown by calibrated chance",
+        learns=True,
+        grows=True,
+        load=RecyclingPlus.load,
     ),
     "prompt_lookup": DrafterEntry(
         lambda vocab_size, k, device: PromptLookup(device),

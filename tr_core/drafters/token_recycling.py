@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,6 +29,19 @@ class TokenRecycling:
     @property
     def rows_seen(self) -> int:
         return self.matrix.rows_seen
+
+    @property
+    def k(self) -> int:
+        return self.matrix.k
+
+    def save(self, path: str | Path, fingerprint: str) -> None:
+        """See ``CandidateMatrix.save``."""
+        self.matrix.save(path, fingerprint)
+
+    @classmethod
+    def load(cls, path: str | Path, fingerprint: str, vocab_size: int, device: torch.device) -> TokenRecycling:
+        """See ``CandidateMatrix.load``."""
+        return cls(CandidateMatrix.load(path, fingerprint=fingerprint, vocab_size=vocab_size, device=device))
 
     def begin(self) -> None:
         """The rows stay over prompts: that is the hot start."""

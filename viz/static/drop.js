@@ -1,13 +1,21 @@
 // @ts-check
-/** A saved run that is dropped onto the explorer: a hint while it is held there, and the file handed on. */
+/** Saved runs that are dropped onto the explorer: a hint while they are held there, and the files handed on. */
 
+import { MOST_RUNS } from "./align.js";
 import { make } from "./dom.js";
 import { WORDS } from "./strings.js";
 
+/** Why files are not worth sending, in a sentence; null if they are. @param {File[]} files @param {number} largest bytes */
+export function refusalOfFiles(files, largest) {
+  if (!files.length || files.length > MOST_RUNS) return WORDS.dropFew(MOST_RUNS);
+  const tooLarge = files.find((file) => file.size > largest);
+  return tooLarge ? WORDS.dropTooLarge(tooLarge.name, Math.round(tooLarge.size / 1e6), Math.round(largest / 1e6)) : null;
+}
+
 /**
  * @param {HTMLElement} root
- * @param {{take: (file: File) => void, refuse: (sentence: string) => void, largest: () => number}} parts
- *   `take` gets a file worth sending, `refuse` a sentence why one is not; `largest` is the most bytes of a file
+ * @param {{take: (files: File[]) => void, refuse: (sentence: string) => void, largest: () => number}} parts
+ *   `take` gets files worth sending, `refuse` a sentence why they are not; `largest` is the most bytes of a file
  * @returns {() => void} stops listening
  */
 export function listenToDrops(root, { take, refuse, largest }) {
@@ -38,10 +46,11 @@ export function listenToDrops(root, { take, refuse, largest }) {
     event.preventDefault();
     const content = event.dataTransfer;
     if (!content || !isOver(event)) return;
-    const [file] = content.files;
-    if (content.files.length !== 1 || content.items[0]?.webkitGetAsEntry?.()?.isDirectory) refuse(WORDS.dropOne);
-    else if (file.size > largest()) refuse(WORDS.dropTooLarge(file.name, Math.round(file.size / 1e6), Math.round(largest() / 1e6)));
-    else take(file);
+    const files = [...content.files];
+    const folder = [...content.items].some((item) => item.webkitGetAsEntry?.()?.isDirectory);
+    const sentence = folder ? WORDS.dropFew(MOST_RUNS) : refusalOfFiles(files, largest());
+    if (sentence) refuse(sentence);
+    else take(files);
   }
 
   document.addEventListener("dragover", onDrag);

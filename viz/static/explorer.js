@@ -5,17 +5,19 @@
  */
 
 import { make } from "./dom.js";
-import { listenToDrops } from "./drop.js";
+import { listenToDrops, refusalOfFiles } from "./drop.js";
 import { createBanner, createHeader } from "./header.js";
 import { createEmpty, createHelp } from "./help.js";
 import { createInspector } from "./inspector.js";
 import { listenToKeys } from "./keys.js";
 import { createMatrixPanel } from "./matrix.js";
+import { createPanels } from "./panels.js";
 import { PHASE_MS, createPlayer, initialState } from "./player.js";
-import { addStep, endRun, openRun, tokenOf } from "./records.js";
+import { addStep, endRun, learnAnalysis, openRun, tokenOf } from "./records.js";
 import { createResume } from "./resume.js";
 import { createStepsPanel } from "./steps.js";
 import { WORDS } from "./strings.js";
+import { STYLES } from "./styles.js";
 import { createTextPanel } from "./text.js";
 import { createTreePanel } from "./tree.js";
 import { createWaiting } from "./waiting.js";
@@ -26,9 +28,11 @@ const ROOT_ID = "tr-explorer";
 /**
  * @param {HTMLElement} element where the explorer goes
  * @param {{onRequest?: (request: Request) => void}} [options]
- *   `onRequest` is told where the reader is, whenever that changes; and the wish to see a recorded example, or a run
- *   in a file. Without it there is nobody to ask: examples and files are not offered.
- * @typedef {{type: "view", run: string, step: number, phase: string} | {type: "example", name: string} | {type: "file", file: File} | {type: "again"}} Request
+ *   `onRequest` is told where the reader is, whenever that changes, which runs lie side by side and which of them is
+ *   shown; and the wish to see a recorded example, or runs in files, or to save a comparison. Without it there is
+ *   nobody to ask: examples and files are not offered.
+ * @typedef {{type: "view", run: string, step: number, phase: string} | {type: "example", name: string} | {type: "files", files: File[]}
+ *   | {type: "kept", run: string, shown: boolean} | {type: "save comparison", format: string, runs: string[]} | {type: "again"}} Request
  */
 export function mount(element, { onRequest } = {}) {
   addStyle();
@@ -51,14 +55,15 @@ export function mount(element, { onRequest } = {}) {
   const text = createTextPanel(state, player);
   const resume = createResume(state);
   const waiting = createWaiting();
+  const cards = createPanels(state, player, onRequest);
   const over = [banner, waiting];
-  const panels = [header, ...over, text, tree, createMatrixPanel(state, player), createInspector(state), steps];
+  const regions = [header, ...over, text, tree, createMatrixPanel(state, player), createInspector(state), steps];
   const empty = createEmpty((name) => onRequest?.({ type: "example", name }));
   const live = make("div", "tr-only-heard");
   live.setAttribute("aria-live", "polite");
   const frameBox = make("div", "tr-frame");
-  frameBox.append(...panels.filter((panel) => !over.includes(panel)).map((panel) => panel.element), empty.element);
-  root.append(frameBox, banner.element, waiting.element, live, help.element);
+  frameBox.append(...regions.filter((region) => !over.includes(region)).map((region) => region.element), empty.element);
+  root.append(frameBox, cards.element, banner.element, waiting.element, live, help.element);
   element.replaceChildren(root);
 
   let told = "";
@@ -71,9 +76,11 @@ export function mount(element, { onRequest } = {}) {
     root.style.setProperty("--tr-beat", `${PHASE_MS / (state.playing ? state.speed : 1)}ms`);
     root.classList.toggle("tr-is-empty", !run);
     root.classList.toggle("tr-is-waiting", Boolean(run && !run.steps.length));
-    for (const panel of panels) panel.draw();
+    for (const region of regions) region.draw();
+    cards.draw();
     text.settle();
     tree.settle();
+    cards.settle();
     animate();
     tell();
   }
@@ -107,38 +114,76 @@ export function mount(element, { onRequest } = {}) {
     onRequest?.({ type: "view", run: run.id, step: state.step, phase: state.phase });
   }
 
+  /** The run that was started last: it goes on while the reader looks at another. @type {Run | null} */
+  let started = null;
+
+  /** @param {string} id @returns {Run | null} */
+  function runOf(id) {
+    return [state.run, started, ...state.kept].find((run) => run?.id === id) ?? null;
+  }
+
+  /** A run that comes whole. @param {any} record */
+  function wholeRun(record) {
+    const run = openRun(record.run, record.start);
+    run.recorded = record.name ?? "";
+    for (const step of record.steps) addStep(run, step);
+    endRun(run, record.end);
+    return run;
+  }
+
   /** @param {any} record */
   function take(record) {
     resume.take(record);
     waiting.take(record);
     const current = state.run;
-    const known = current !== null && record.run === current.id;
+    const known = runOf(record.run);
     switch (record.type) {
       case "start":
         player.setError(null);
-        if (!known) player.open(openRun(record.run, record));
+        if (known) break;
+        started = openRun(record.run, record);
+        player.open(started);
         break;
       case "step":
-        if (!known || !addStep(current, record)) break;
+        if (!known || !addStep(known, record)) break;
         player.setError(null);
-        player.added();
+        if (known === current) player.added();
+        else player.refresh();
         break;
       case "end":
-        if (known) endRun(current, record);
+        if (known) endRun(known, record);
+        // What was remembered of it while it went on was not all.
+        if (known && state.kept.includes(known)) onRequest?.({ type: "kept", run: known.id, shown: known === current });
         player.refresh();
         break;
-      case "run": {
+      case "run":
         player.setError(null);
-        if (known && current.steps.length >= record.steps.length && current.end) break;
-        const run = openRun(record.run, record.start);
-        run.recorded = record.name ?? "";
-        for (const step of record.steps) addStep(run, step);
-        endRun(run, record.end);
-        player.open(run);
+        if (!known?.end || known.steps.length < record.steps.length) player.open(wholeRun(record));
+        else if (known !== current) player.open(known);
         break;
-      }
+      case "compare":
+        player.setError(null);
+        if (record.anew) player.keepOnly([]);
+        for (const id of record.known) {
+          const run = runOf(id);
+          if (run) player.keep(run);
+        }
+        for (const content of record.runs) {
+          const run = runOf(content.run) ?? wholeRun(content);
+          if (!state.run) player.open(run);
+          player.keep(run);
+        }
+        player.openPanel("compare");
+        break;
+      case "progress":
+        player.setMaking(record.words === null ? null : record);
+        break;
+      case "analysis":
+        if (!known || !learnAnalysis(known, record)) break;
+        if (known === current) player.analysed();
+        break;
       case "view":
-        player.goTo(record.step, record.phase ?? undefined);
+        look(record);
         break;
       case "offer":
         empty.offer(record.examples);
@@ -157,14 +202,23 @@ export function mount(element, { onRequest } = {}) {
         break;
       case "reset":
         player.setError(null);
+        started = null;
         player.open(null);
         break;
     }
   }
 
+  /** Go where a view record says. @param {any} record */
+  function look(record) {
+    player.goTo(record.step, record.phase ?? undefined);
+    if (record.panel !== undefined) player.openPanel(cards.names.includes(record.panel) ? record.panel : null);
+    const row = state.run?.steps[state.step - 1]?.rows.find((/** @type {import("./records.js").Row} */ { t }) => t === record.row);
+    if (record.node !== undefined || row) player.select(record.node ?? row?.n ?? null);
+  }
+
   let largestFile = Infinity;
   const stopDrops = onRequest && listenToDrops(root, {
-    take: (file) => onRequest({ type: "file", file }),
+    take: (files) => onRequest({ type: "files", files }),
     refuse: (sentence) => player.setError(sentence),
     largest: () => largestFile,
   });
@@ -187,6 +241,13 @@ export function mount(element, { onRequest } = {}) {
       const content = JSON.parse(text);
       for (const record of Array.isArray(content) ? content : [content]) take(record);
     },
+    /** Whether files that were chosen outside may be sent; a sentence tells why not. @param {File[]} files */
+    mayTake(files) {
+      const sentence = refusalOfFiles(files, largestFile);
+      if (sentence) player.setError(sentence);
+      return !sentence;
+    },
+
     /** The run on the screen, for the server that is asked to go on with it. */
     claim: () => resume.claim(),
 
@@ -217,17 +278,20 @@ export function mount(element, { onRequest } = {}) {
       stopDrops?.();
       tree.destroy();
       steps.destroy();
+      cards.destroy();
       root.remove();
     },
   };
 }
 
-/** Bring in the style sheet once; an exported page has it inline already. */
+/** Bring in the style sheets once; an exported page has them inline already. */
 function addStyle() {
   if (document.getElementById(STYLE_ID)) return;
-  const link = make("link", "");
-  link.id = STYLE_ID;
-  link.rel = "stylesheet";
-  link.href = new URL("./explorer.css", import.meta.url).href;
-  document.head.append(link);
+  STYLES.forEach((name, i) => {
+    const link = make("link", "");
+    if (i === 0) link.id = STYLE_ID;
+    link.rel = "stylesheet";
+    link.href = new URL(`./${name}`, import.meta.url).href;
+    document.head.append(link);
+  });
 }

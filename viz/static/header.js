@@ -21,6 +21,10 @@ export function createHeader(state, openHelp, canRun) {
   const number = make("strong", "tr-number");
   headline.append(number, make("span", "", WORDS.tokensPerPass));
   const counted = make("span", "tr-figure");
+  const passesMade = make("span", "");
+  const passesSaved = make("span", "");
+  passesSaved.title = WORDS.passesSavedHint;
+  counted.append(passesMade, passesSaved);
   const speed = make("span", "tr-figure");
   speed.title = WORDS.perSecondHint;
   const check = make("span", "tr-chip-word tr-check");
@@ -44,9 +48,10 @@ export function createHeader(state, openHelp, canRun) {
       const run = state.run;
       head.classList.toggle("tr-no-run", !run);
       if (!run) return;
-      const { info, steps, emitted, milliseconds } = run;
-      setText(number, steps.length ? (emitted / steps.length).toFixed(2) : "–");
-      setText(counted, WORDS.tokensInPasses(emitted, steps.length));
+      const { info, emitted, milliseconds, passes } = run;
+      setText(number, passes ? (emitted / passes).toFixed(2) : "–");
+      setText(passesMade, WORDS.tokensInPasses(emitted, passes));
+      setText(passesSaved, emitted > passes ? WORDS.passesSaved(emitted - passes) : "");
       setText(speed, milliseconds > 0 ? WORDS.perSecond(inFigures((1000 * emitted) / milliseconds)) : "");
       setText(model, [info.model, info.device, info.dtype].join(" · "));
       setText(drafter, [info.drafter, WORDS.tree(info.tree, info.nodes), `k ${info.k}`, info.sampling].join(" · "));

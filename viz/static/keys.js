@@ -22,6 +22,8 @@ export function listenToKeys({ player, steps, step, openHelp, root }) {
     End: () => player.goTo(steps()),
     j: () => player.shiftNode(1),
     k: () => player.shiftNode(-1),
+    n: () => player.goToMark(1),
+    p: () => player.goToMark(-1),
     Escape: () => player.select(null),
   };
 

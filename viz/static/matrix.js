@@ -2,6 +2,7 @@
 /** The matrix panel: the rows that the step touched, before its update and after. */
 
 import { clip, make, makePanel, setText } from "./dom.js";
+import { createLostRows } from "./lostrows.js";
 import { BONUS_NODE, CHANGE_OF, rowAfter, tokenOf } from "./records.js";
 import { WORDS } from "./strings.js";
 
@@ -46,7 +47,8 @@ export function createMatrixPanel(state, player) {
   fillBar.append(fillPart);
   fill.append(fillBar, fillText);
   foot.append(legend, fill);
-  panel.append(scroller, foot);
+  const lost = createLostRows(state, player);
+  panel.append(scroller, lost.element, foot);
 
   /** @type {Line[]} */
   let lines = [];
@@ -223,6 +225,7 @@ export function createMatrixPanel(state, player) {
       const nowAfter = state.phase === "recycle";
       const turned = next !== step || nowAfter !== after;
       if (search.value !== state.filter) search.value = state.filter;
+      lost.draw();
       if (turned) {
         step = next;
         after = nowAfter;

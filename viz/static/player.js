@@ -1,6 +1,7 @@
 // @ts-check
 /** Where the reader is: the one state object, and every way to change it. Draws nothing. */
 
+import { refusalOf } from "./align.js";
 import { BONUS_NODE } from "./records.js";
 
 /** @typedef {import("./records.js").Run} Run */
@@ -11,8 +12,16 @@ import { BONUS_NODE } from "./records.js";
  */
 
 /**
+ * Steps that a panel has marked: what they have in common, in words, and their numbers, rising. `find` finds them again
+ * when the run has gone on.
+ * @typedef {{key: string, name: string, steps: number[], find: (run: Run) => number[]}} Marks
+ */
+
+/**
  * @typedef {object} State
  * @property {Run | null} run
+ * @property {Run[]} kept runs that lie side by side in the compare panel
+ * @property {{words: string, done: number, of: number} | null} making a run that is made to lie there: its tokens so far
  * @property {number} step number of the step shown, from 1; 0 when there is none
  * @property {string} phase
  * @property {number | null} selected node that the reader has chosen; null: where the path ended
@@ -23,6 +32,8 @@ import { BONUS_NODE } from "./records.js";
  * @property {string} filter
  * @property {string | null} error
  * @property {boolean} animate whether what is drawn next may move: not while scrubbing
+ * @property {string | null} panel name of the open panel; null: none is
+ * @property {Marks | null} marks
  */
 
 export const PHASES = ["draft", "verify", "accept", "recycle"];
@@ -37,6 +48,8 @@ export const PHASE_MS = 1000;
 export function initialState() {
   return {
     run: null,
+    kept: [],
+    making: null,
     step: 0,
     phase: FRESH_PHASE,
     selected: null,
@@ -47,6 +60,8 @@ export function initialState() {
     filter: "",
     error: null,
     animate: false,
+    panel: null,
+    marks: null,
   };
 }
 
@@ -94,8 +109,57 @@ export function createPlayer(state, changed) {
       state.selected = null;
       state.hover = null;
       state.filter = "";
+      state.marks = null;
       if (phaseAt() < PHASES.indexOf(FRESH_PHASE)) state.phase = FRESH_PHASE;
       show(steps());
+    },
+
+    /** Lay a run beside those that are compared; a sentence tells if it cannot lie there. @param {Run} run */
+    keep(run) {
+      const sentence = refusalOf(state.kept, run);
+      if (sentence) return player.setError(sentence);
+      if (!state.kept.includes(run)) state.kept = [...state.kept, run];
+      changed();
+    },
+
+    /** @param {Run[]} runs those that lie side by side from now on */
+    keepOnly(runs) {
+      state.kept = runs;
+      changed();
+    },
+
+    /** Go to a step of another run. @param {Run} run @param {number} step */
+    visit(run, step) {
+      // The run that leaves the screen would be gone, if it did not lie with the others.
+      if (state.run && state.run !== run && !refusalOf(state.kept, state.run)) player.keep(state.run);
+      if (state.run !== run) player.open(run);
+      player.goTo(step);
+    },
+
+    /** @param {string | null} name */
+    openPanel(name) {
+      state.panel = name;
+      changed();
+    },
+
+    /** Mark steps; the same key again takes the marks away. @param {Omit<Marks, "steps"> | null} wanted */
+    mark(wanted) {
+      const again = wanted && state.marks?.key === wanted.key;
+      state.marks = wanted && state.run && !again ? { ...wanted, steps: wanted.find(state.run) } : null;
+      changed();
+    },
+
+    /** To the next marked step, or the one before. @param {number} by */
+    goToMark(by) {
+      const steps = state.marks?.steps ?? [];
+      const to = by > 0 ? steps.find((step) => step > state.step) : steps.findLast((step) => step < state.step);
+      if (to !== undefined) player.goTo(to);
+    },
+
+    /** More is known of the run. */
+    analysed() {
+      if (state.marks && state.run) state.marks = { ...state.marks, steps: state.marks.find(state.run) };
+      changed();
     },
 
     /** A step was added: follow it, unless the reader is looking at an earlier one or the run is being played. */
@@ -186,6 +250,12 @@ export function createPlayer(state, changed) {
     /** @param {string | null} sentence */
     setError(sentence) {
       state.error = sentence;
+      changed();
+    },
+
+    /** @param {State["making"]} making */
+    setMaking(making) {
+      state.making = making;
       changed();
     },
 

@@ -26,7 +26,9 @@
  * @property {number} height
  * @property {[number, number] | null} at
  * @property {number} new_rows
+ * @property {number} [passes] forward passes, if more than one
  * @property {Row[]} rows
+ * @property {[number, keyof typeof import("./strings.js").WORDS.budgetReasons, number, number[], number[], number[]]} [budget] chosen, reason, spine, sizes, expected, ms
  * @typedef {{stop: string | null, identical: boolean | null}} End
  * @typedef {object} Run
  * @property {string} id
@@ -36,9 +38,11 @@
  * @property {number[]} rowsSeen rows of the matrix that hold candidates after each step
  * @property {number} reach columns that its trees have needed so far, those of their bonus included
  * @property {number} emitted tokens so far
+ * @property {number} passes forward passes so far
  * @property {number} milliseconds of all steps
  * @property {boolean} running
  * @property {End | null} end
+ * @property {any} analysis what viz/analysis.py makes of its first `steps` steps; null before it has come
  * @property {string | null} recorded name of a run that came whole, which may be empty; null if it came step by step
  */
 
@@ -58,7 +62,7 @@ export const CHANGE_OF = { f: "fresh", m: "moved", k: "kept" };
  * @returns {Run}
  */
 export function openRun(id, start) {
-  const run = { id, info: start, tokens: new Map(), steps: [], rowsSeen: [], reach: 0, emitted: 0, milliseconds: 0, running: true, end: null, recorded: null };
+  const run = { id, info: start, tokens: new Map(), steps: [], rowsSeen: [], reach: 0, emitted: 0, passes: 0, milliseconds: 0, running: true, end: null, analysis: null, recorded: null };
   learnTokens(run, start.tokens);
   return run;
 }
@@ -77,6 +81,7 @@ export function addStep(run, record) {
   run.rowsSeen.push((run.rowsSeen.at(-1) ?? run.info.rows_seen) + record.new_rows);
   run.reach = Math.max(run.reach, record.counts.length, 1 + (record.at?.[0] ?? 0));
   run.emitted += record.emitted.length;
+  run.passes += record.passes ?? 1;
   run.milliseconds += record.ms.reduce((/** @type {number} */ a, /** @type {number} */ b) => a + b, 0);
   run.running = record.running ?? true;
   if (record.stop !== null) {
@@ -90,6 +95,18 @@ export function addStep(run, record) {
 export function endRun(run, record) {
   run.running = false;
   run.end = { stop: record.stop ?? run.end?.stop ?? null, identical: record.identical };
+}
+
+/**
+ * Take an analysis; one of fewer steps than the one that is there comes too late.
+ * @param {Run} run
+ * @param {any} record
+ * @returns {boolean} whether it was taken
+ */
+export function learnAnalysis(run, record) {
+  if (run.analysis && record.steps < run.analysis.steps) return false;
+  run.analysis = record;
+  return true;
 }
 
 /** @param {Run} run @param {Record<string, string[]> | undefined} table */

@@ -24,7 +24,8 @@ export function createResume(state) {
       } else if (["step", "start", "error"].includes(record.type)) wanted = "";
       if (["run", "reset"].includes(record.type)) records = [];
       if (record.type === "start" && record.run !== state.run?.id) records = [];
-      if (["start", "step", "end", "run"].includes(record.type)) records.push(record);
+      if (record.type === "analysis") records = records.filter((one) => one.type !== "analysis");
+      if (["start", "step", "end", "run", "analysis"].includes(record.type)) records.push(record);
     },
 
     /** Whether there is something to go on with. @param {string} id */

@@ -27,14 +27,22 @@ const DRAWINGS = {
 export function createStepsPanel(state, player) {
   const { panel, head, note } = makePanel("tr-steps", WORDS.stepsTitle);
   setText(note, WORDS.stepsHead);
-  const place = make("span", "tr-step-of");
+  const place = make("label", "tr-step-of");
+  const number = make("input", "tr-step-input");
+  number.type = "number";
+  number.min = "1";
+  number.setAttribute("aria-label", WORDS.stepInput);
+  number.title = WORDS.stepInput;
+  const inAll = make("span", "");
+  place.append(number, inAll);
   head.append(place);
 
   const chart = makeSvg("svg", { class: "tr-chart", height: CHART_HEIGHT, preserveAspectRatio: "none", "aria-hidden": "true" });
   const accepted = makeSvg("path", { class: "tr-chart-accepted" });
   const bonus = makeSvg("path", { class: "tr-chart-bonus" });
   const now = makeSvg("rect", { class: "tr-chart-now", y: 0, height: CHART_HEIGHT, rx: 2 });
-  chart.append(now, accepted, bonus);
+  const marks = makeSvg("path", { class: "tr-chart-marks" });
+  chart.append(now, accepted, bonus, marks);
 
   const slider = make("input", "tr-slider");
   slider.type = "range";
@@ -76,6 +84,14 @@ export function createStepsPanel(state, player) {
   last.addEventListener("click", () => player.goTo(steps().length));
   unread.addEventListener("click", () => player.goTo(steps().length));
   speed.addEventListener("change", () => player.setSpeed(Number(speed.value)));
+  // Not with each digit: on the way to 12 there is no step 1 to be seen.
+  number.addEventListener("change", () => {
+    const wanted = Math.round(Number(number.value));
+    if (wanted) player.goTo(wanted);
+    number.value = String(state.step);
+    // So that the arrow keys step again.
+    number.blur();
+  });
   slider.addEventListener("input", () => player.goTo(Number(slider.value)));
 
   /** @param {PointerEvent} event */
@@ -118,12 +134,20 @@ export function createStepsPanel(state, player) {
       accepted.setAttribute("d", low);
       bonus.setAttribute("d", high);
     }
+    drawMarks();
     // The slider's thumb, 16 wide, stands exactly under the bar.
     slider.style.width = all.length > 1 ? `${(all.length - 1) * pitch + 16}px` : "";
     slider.style.marginLeft = all.length > 1 ? `${pitch / 2 - 8}px` : "";
     const shown = Math.max(pitch, 3);
     now.setAttribute("x", String((state.step - 0.5) * pitch - shown / 2));
     now.setAttribute("width", String(state.step ? shown : 0));
+  }
+
+  /** A wedge above every marked step. */
+  function drawMarks() {
+    const half = Math.max(2, Math.min(4, pitch / 2));
+    const wedges = (state.marks?.steps ?? []).map((step) => `M${(step - 0.5) * pitch - half} 0h${2 * half}l${-half} 5z`);
+    marks.setAttribute("d", pitch ? wedges.join("") : "");
   }
 
   return {
@@ -134,7 +158,10 @@ export function createStepsPanel(state, player) {
       slider.disabled = !count;
       if (slider.value !== String(state.step)) slider.value = String(state.step);
       slider.setAttribute("aria-valuetext", WORDS.stepOf(state.step, count));
-      setText(place, count ? WORDS.stepOf(state.step, count) : "");
+      place.hidden = !count;
+      number.max = String(count);
+      if (document.activeElement !== number) number.value = String(state.step);
+      setText(inAll, WORDS.stepsInAll(count));
       for (const button of [first, back]) button.disabled = state.step <= 1;
       for (const button of [forward, last]) button.disabled = state.step >= count;
       play.disabled = !count;

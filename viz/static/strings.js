@@ -1,15 +1,12 @@
 // @ts-check
-/** Every English word of the explorer. Functions where a number or a token goes into a sentence. */
+/**
+ * Every English word of the explorer, those of larger parts in files of their own, strings-….js. Functions where a number
+ * or a token goes into a sentence.
+ */
 
-/** @param {number} n @param {string} one @param {string} many */
-function plural(n, one, many) {
-  return `${n} ${n === 1 ? one : many}`;
-}
-
-/** @param {string[]} labels */
-function quoted(labels) {
-  return labels.map((label) => `“${label}”`).join(", ");
-}
+import { plural, quoted } from "./plural.js";
+import { COMPARE_WORDS } from "./strings-compare.js";
+import { PANEL_WORDS } from "./strings-panels.js";
 
 export const WORDS = {
   title: "Token Recycling Explorer",
@@ -19,7 +16,7 @@ export const WORDS = {
   recordedHere: "recording · Step for your own",
   recordedHint: (/** @type {string} */ name) => `${name ? `${name}. ` : ""}A run that was recorded earlier: nothing is computed here.`,
   dropHere: "Drop a saved run here to open it",
-  dropOne: "Drop one file at a time: a run that was saved here as JSON.",
+  dropFew: (/** @type {number} */ most) => `Drop a run that was saved here as JSON, or up to ${most} of one prompt to compare them.`,
   dropTooLarge: (/** @type {string} */ name, /** @type {number} */ size, /** @type {number} */ largest) =>
     `“${name}” has ${size} MB, over the ${largest} MB that can be opened: record a shorter run.`,
   emptyMore: "Step decodes one pass and waits; Run goes on to the end. Every step stays here, so you can walk back at any time.",
@@ -27,6 +24,8 @@ export const WORDS = {
   tokensPerPass: "tokens per pass",
   tokensInPasses: (/** @type {number} */ tokens, /** @type {number} */ passes) =>
     `${plural(tokens, "token", "tokens")} in ${plural(passes, "pass", "passes")}`,
+  passesSaved: (/** @type {number} */ passes) => ` (${passes} saved)`,
+  passesSavedHint: "Plain decoding makes one forward pass for each token: so many fewer were made here.",
   perSecond: (/** @type {string} */ speed) => `${speed} tokens/s`,
   perSecondHint: "Tokens emitted per second of drafting, forward pass, verifying and updating; the prompt's pass is not counted.",
   perPassHint: "Mean accepted tokens: tokens emitted per forward pass after the prompt's, the bonus included. Plain decoding gives 1.",
@@ -104,8 +103,12 @@ export const WORDS = {
   matrixHeadBefore: (/** @type {number} */ n) => `${plural(n, "row", "rows")} to be overwritten`,
   matrixNone: "This drafter keeps no matrix.",
   matrixUntouched: "No row was touched by this step.",
-  matrixNoMatch: "No touched row has such a token.",
+  matrixNoMatch: "No row of this step has such a token.",
   search: "Find a token",
+  lostHead: (/** @type {string} */ label, /** @type {number} */ times) =>
+    times ? `Rows that lost “${label}”, ${plural(times, "time", "times")} in this run:` : `No row lost “${label}” in this run.`,
+  lostRow: (/** @type {number} */ step, /** @type {string} */ row) => `step ${step}: row of “${row}”`,
+  lostHint: (/** @type {string} */ row, /** @type {string} */ label, /** @type {number} */ step) => `In step ${step} the row of “${row}” lost “${label}”`,
   fill: (/** @type {number} */ seen, /** @type {number} */ all) =>
     `${seen.toLocaleString("en")} of ${all.toLocaleString("en")} rows filled`,
   neverWritten: "new row",
@@ -146,6 +149,8 @@ export const WORDS = {
 
   stepsTitle: "Steps",
   stepsHead: "tokens each pass emitted",
+  stepInput: "Go to step",
+  stepsInAll: (/** @type {number} */ steps) => `/ ${steps}`,
   stepOf: (/** @type {number} */ step, /** @type {number} */ steps) => `${step} / ${steps}`,
   slider: "Step",
   newSteps: (/** @type {number} */ n) => plural(n, "new step", "new steps"),
@@ -164,6 +169,7 @@ export const WORDS = {
     ["↑ ↓", "one phase back or on"],
     ["Home End", "first or last step"],
     ["J K", "next or previous node"],
+    ["N P", "next or previous step that a panel has marked"],
     ["?", "this help"],
     ["Esc", "close, or let go of the selected node"],
   ],
@@ -175,4 +181,7 @@ export const WORDS = {
     const end = stop ? ` The run ended: ${stop}.` : "";
     return `Step ${step}: ${accepted.length} of ${plural(drafted, "drafted token", "drafted tokens")} accepted${kept}${own}.${end}`;
   },
+
+  ...PANEL_WORDS,
+  ...COMPARE_WORDS,
 };

@@ -31,7 +31,11 @@ function sameNumbers(a, b) {
   return a.length === b.length && a.every((n, i) => n === b[i]);
 }
 
-export function createTreeShapes() {
+/**
+ * @param {{mini?: boolean}} [options] a mini is one of several and only looked at: its verdict always shows, and its
+ *   nodes do not count among those of the tree that the page is about
+ */
+export function createTreeShapes({ mini = false } = {}) {
   const svg = makeSvg("svg", { class: "tr-shapes", role: "img" });
   const edgeLayer = makeSvg("g");
   const lines = makeSvg("g");
@@ -65,7 +69,7 @@ export function createTreeShapes() {
       return pair;
     });
     chips.forEach((chip, node) => {
-      chip.group.dataset.node = String(node);
+      if (!mini) chip.group.dataset.node = String(node);
       setText(chip.rank, node ? String(step.ranks[node]) : "");
       levels[step.x[node]][1].append(chip.group);
       if (node) levels[step.x[node]][0].append(edges[node]);
@@ -110,7 +114,8 @@ export function createTreeShapes() {
       if (reshaped) build(step);
       chips.forEach((chip, node) => {
         const status = STATUS_OF[step.status[node]];
-        chip.group.dataset.status = status;
+        if (mini) chip.group.setAttribute("class", `tr-node tr-mini-${status}`);
+        else chip.group.dataset.status = status;
         const agrees = node > 0 && status !== "unseen" && step.ids[node] === step.choices[step.parents[node]];
         chip.group.classList.toggle("tr-agrees", agrees);
         chip.group.classList.remove("tr-met");
@@ -120,7 +125,7 @@ export function createTreeShapes() {
         edges[node].classList.toggle("tr-edge-unseen", status === "unseen");
       });
       const free = step.bonus !== null;
-      bonus.group.toggleAttribute("data-bonus", free);
+      bonus.group.toggleAttribute("data-bonus", free && !mini);
       bonus.group.style.display = free ? "" : "none";
       if (free) setText(bonus.label, `★ ${clip(tokenOf(run, /** @type {number} */ (step.bonus)).label, 8)}`);
       return reshaped;
@@ -156,11 +161,13 @@ export function createTreeShapes() {
     highlight(/** @type {Step} */ step, /** @type {number | null} */ selected, /** @type {number[]} */ pointed) {
       const wanted = pointed.map((node) => chipOf(node)?.group).filter((group) => group !== undefined);
       const chosen = selected === null ? undefined : chipOf(selected)?.group;
-      for (const group of marked) group.classList.remove("tr-hot", "tr-chosen");
+      for (const group of marked) group.classList.remove("tr-hot", "tr-chosen", "tr-on-way");
       for (const group of wanted) group.classList.add("tr-hot");
       chosen?.classList.add("tr-chosen");
-      marked = chosen ? [...wanted, chosen] : wanted;
       const way = pointed.length && pointed[0] !== BONUS_NODE ? lineage(step, pointed[0]) : [];
+      const above = way.slice(0, -1).map((node) => chips[node].group);
+      for (const group of above) group.classList.add("tr-on-way");
+      marked = [...wanted, ...above, ...(chosen ? [chosen] : [])];
       hoverLine.setAttribute("d", way.slice(1).map((node, i) => elbow(step, way[i], node)).join(""));
     },
 

@@ -1,0 +1,333 @@
+"""recycling_plus, story by story on small numbers: which source answers, what is expected, forgotten and kept."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy import FLAT, ToyTarget
+
+from tr_core import Session, Settings, templates
+from tr_core.drafters import marks, registry
+from tr_core.drafters.base import Lesson
+from tr_core.drafters.calibration import Calibration
+from tr_core.drafters.recycling_plus import RecyclingPlus
+from tr_core.drafters.rowstore import RowStore
+from tr_core.drafters.textindex import TextIndex
+from tr_core.errors import MatrixError, SettingsError
+from tr_core.growth import Growth
+from tr_core.recording import record
+
+A, B, C, D, E, F = range(6)
+V = 10
+GROWERS = [name for name, entry in registry.DRAFTERS.items() if entry.grows]
+CIRCLE = {A: [B, C, D], B: [C, A, E], C: [A, B, F]}
+
+
+def rows(*lines):
+    """(n, k) candidates and probabilities of (candidate, probability) lists."""
+    ids = np.array([[t for t, _ in line] for line in lines], dtype=np.int32)
+    return ids, np.array([[p for _, p in line] for line in lines], dtype=np.float32)
+
+
+def taught(prompt, lines, k=2, **options):
+    """A drafter that has read a prompt; ``lines`` are what the model said after all but its last token."""
+    drafter = RecyclingPlus(V, k, **options)
+    drafter.begin()
+    drafter.learn_prompt(prompt, 0, *rows(*lines))
+    return drafter
+
+
+def paths(draft):
+    """Letters from below the root to each node → where it came from, (kind, key, place)."""
+    tokens, parents = draft.tokens.tolist(), draft.template.parents
+    texts = [""]
+    for node in range(1, len(tokens)):
+        texts.append(texts[parents[node]] + "abcdefghij"[tokens[node]])
+    return {t: (s.kind, s.key, s.place) for t, s in zip(texts[1:], draft.sources[1:], strict=True)}
+
+
+def chances(draft):
+    """The same → the chance."""
+    return dict(zip(paths(draft), draft.expected[1:], strict=True))
+
+
+def passed(draft, context, choices, path):
+    """What a pass tells in which the model chose ``choices`` and was sure of them."""
+    said = rows(*([(c, 0.9), ((c + 1) % V, 0.05)] for c in choices))
+    return Lesson(context, draft.template.parents, tuple(draft.tokens.tolist()), choices, *said, path, True)
+
+
+def test_a_pair_answers_before_a_token_and_a_token_where_no_pair_is_known():
+    # After “ab” the model said c, after “db” e: b's own row holds the later one alone, the pairs keep both.
+    said = [[(B, 0.9), (F, 0.05)], [(C, 0.9), (F, 0.05)], [(D, 0.9), (F, 0.05)], [(E, 0.9), (F, 0.05)]]
+    drafter = taught([A, B, D, B, E], said, lookup=False)
+    drawn = paths(drafter.propose([E, A, B], templates.chain(8)))
+    assert drawn["c"] == ("row", 2, -1)
+    assert drawn["e"] == ("row", 1, -1)  # what the pair's row lacks and the token's has comes behind it
+    assert paths(drafter.propose([E, C, B], templates.chain(1))) == {"e": ("row", 1, -1)}
+    assert paths(drafter.propose([A, B, D, B], templates.chain(1))) == {"e": ("row", 3, -1)}
+    single = taught([A, B, D, B, E], said, keys=1, lookup=False)
+    assert paths(single.propose([E, A, B], templates.chain(1))) == {"e": ("row", 1, -1)}
+
+
+def test_the_spine_is_copied_from_the_text_and_rows_branch_off_it():
+    # “abcdefab” so far; everywhere the model held i for nearly as likely as what was written.
+    prompt = [A, B, C, D, E, F, A, B]
+    said = [[(t, 0.5), (8, 0.45)] for t in prompt[1:]]
+    drawn = paths(taught(prompt, said).propose(prompt, templates.chain(14)))
+    # Two tokens of text stood before c at place 2, and a row under the same two: the row answers. From there on the
+    # look-up has seen more, and copies on; where it reaches the end of the text it goes on in its own draft.
+    assert drawn.pop("c") == ("row", 2, -1)
+    assert drawn.pop("cd") == ("row", 3, -1)
+    spine = {text: source for text, source in drawn.items() if source[0] == "lookup"}
+    assert spine == {"cdefabcdefabcdef"[: n + 3]: ("lookup", n + 4, n + 4) for n in range(len(spine))}
+    assert len(spine) > 5
+    assert drawn == spine
+    # With less faith in copies the tree takes in what rows know beside the spine too.
+    doubting = [w - 2 * (marks.THIS <= n < marks.SHORTER) for n, w in enumerate(marks.PRIORS)]
+    drawn = paths(taught(prompt, said, priors=doubting).propose(prompt, templates.chain(8)))
+    assert drawn == {
+        "c": ("row", 2, -1), "i": ("row", 2, -1), "cd": ("row", 3, -1), "ci": ("row", 3, -1),
+        "cde": ("lookup", 4, 4), "cdi": ("row", 3, -1), "cdef": ("lookup", 5, 5), "cdefa": ("lookup", 6, 6),
+    }  # fmt: skip
+    bare = paths(taught(prompt, said, lookup=False).propose(prompt, templates.chain(8)))
+    assert {kind for kind, _, _ in bare.values()} == {"row"}
+    only = RecyclingPlus(V, 2)
+    assert paths(only.propose(prompt, templates.chain(3))) == {
+        "c": ("lookup", 2, 2), "cd": ("lookup", 3, 3), "cde": ("lookup", 4, 4),
+    }  # fmt: skip
+
+
+def test_a_new_text_is_not_copied_from_the_old_one_but_its_rows_stay():
+    prompt = [A, B, C, A]
+    drafter = taught(prompt, [[(t, 0.9), (8, 0.05)] for t in prompt[1:]])
+    drafter.propose(prompt, templates.chain(4))
+    drafter.begin()
+    assert set(paths(drafter.propose([E, A], templates.chain(2))).values()) == {("row", 1, -1), ("row", 2, -1)}
+
+
+def test_matches_grow_with_the_text_and_narrow_below_a_branch():
+    index = TextIndex()
+    index.extend([A, B, C, A, B, D, A, B])
+    assert index.matches == {2: 2, 5: 2}  # “ab” stood before places 2 and 5
+    assert index.suggested(index.matches, ()) == {C: (2, 2), D: (2, 5)}
+    assert index.narrowed(index.matches, C, ()) == {3: 3}
+    index.extend([A, B, C, A, B, D, A, B, D])
+    assert index.matches == {6: 3}
+    # A loop goes on in its own branch: after “aa” comes a, at any depth.
+    index.clear()
+    index.extend([A, A])
+    assert index.matches == {1: 1}
+    below = index.narrowed(index.matches, A, ())
+    assert (below, index.suggested(below, [A])) == ({2: 2}, {A: (2, 2)})
+
+
+def test_at_the_bound_the_row_written_longest_ago_goes():
+    store = RowStore(V, 2, memory=3 * (5 * 2 + 4 + 200))
+    assert store.capacity == 3
+    line = np.array([[A, B]], dtype=np.int32), np.array([[20, 20]], dtype=np.uint8)
+    store.write([11, 12, 13], [0, 0, 0], *line, 0)
+    store.write([11], [0], *line, 1)  # used again: 12 is now the oldest
+    store.write([14], [0], *line, 2)
+    assert list(store.slots) == [13, 11, 14]
+    assert store.row(12) == ()
+    # More new keys than places in one go: the last ones stay, each with its own row.
+    ids = np.array([[n, n] for n in range(4)], dtype=np.int32)
+    store.write([21, 22, 23, 24], [0, 1, 2, 3], ids, np.full((4, 2), 20, dtype=np.uint8), 3)
+    assert {key: store.row(key) for key in store.slots} == {22: (1, 1), 23: (2, 2), 24: (3, 3)}
+
+
+def test_what_python_keeps_for_a_row_is_within_what_the_bound_says():
+    import tracemalloc
+
+    tracemalloc.start()
+    store = RowStore(V**6, 8)
+    line = np.zeros((1, 8), dtype=np.int32), np.zeros((1, 8), dtype=np.uint8)
+    keys = [10**9 + n for n in range(store.capacity + 1000)]
+    held = tracemalloc.get_traced_memory()[0]
+    del keys
+    keys_bytes = held - tracemalloc.get_traced_memory()[0]
+    for first in range(0, store.capacity + 1000, 1000):
+        part = [10**9 + n for n in range(first, first + 1000)]
+        store.write(part, [0] * len(part), *line, 0)
+    used = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert keys_bytes > 0
+    assert len(store) == store.capacity
+    assert used < 16_000_000 * 1.05
+
+
+def test_failures_lower_what_is_expected_and_hits_raise_it():
+    prompt = [A, B, C, A]
+    drafter = taught(prompt, [[(t, 0.9), (8, 0.05)] for t in prompt[1:]], lookup=False)
+    at_first = chances(drafter.propose(prompt, templates.chain(2)))["b"]
+    for _ in range(20):
+        drafter.calibration.learn((m, False) for _, m, _ in drafter._known(drafter._root, ()))
+    failed = chances(drafter.propose(prompt, templates.chain(2)))["b"]
+    assert failed < at_first / 2
+    for _ in range(60):
+        drafter.calibration.learn((m, t == B) for t, m, _ in drafter._known(drafter._root, ()))
+    assert chances(drafter.propose(prompt, templates.chain(2)))["b"] > failed * 2
+    # Left alone, marks go back to their priors; with rate 0 they never leave them.
+    for _ in range(4000):
+        drafter.calibration.settle()
+    assert drafter.calibration.worth == pytest.approx(drafter.calibration.priors, abs=0.01)
+    still = Calibration(marks.PRIORS, rate=0)
+    still.learn([((0, 7, 16, 31, 47, 54), False)] * 50)
+    assert tuple(still.worth) == marks.PRIORS
+
+
+def test_every_mark_has_its_own_number():
+    ends = [marks.RANK, marks.CHANCE, marks.OTHER, marks.THIS, marks.AGED, marks.AGREE, len(marks.PRIORS)]
+    assert ends == sorted(set(ends))
+    assert (marks.ROW + 3, marks.COPIED + 1) == (2, marks.RANK)
+    assert (marks.other(0), marks.other(16), marks.this(1), marks.this(40)) == (
+        marks.OTHER, marks.THIS - 1, marks.THIS, marks.SHORTER - 1,
+    )  # fmt: skip
+    assert marks.NO_AGE + 1 == marks.AGREE
+    assert len(marks.PRIORS) == marks.AGREE_ABSENT + 1
+
+
+def test_it_tells_what_it_knew_at_the_end_of_the_path():
+    prompt = [A, B, C, A]
+    drafter = taught(prompt, [[(t, 0.9), (8, 0.05)] for t in prompt[1:]], lookup=False)
+    draft = drafter.propose(prompt, templates.chain(1))
+    assert paths(draft) == {"b": ("row", 1, -1)}
+    # The model agrees on b, and then says c, which b's row holds first; the row of “ab” had held it too.
+    told = drafter.learn(passed(draft, prompt, (B, C), (1,)))
+    assert (told.held.candidates, told.held.rank) == (2, 0)
+    assert [(r.token, r.node, r.before, r.after) for r in told.rows] == [(A, 0, (B, 8), (B, C)), (B, 1, (C, 8), (C, D))]
+    draft = drafter.propose([*prompt, E], templates.chain(1))  # nothing is known of e
+    told = drafter.learn(passed(draft, [*prompt, E], (F,), ()))
+    assert (told.held.candidates, told.held.rank, told.rows[0].before) == (0, None, ())
+
+
+@st.composite
+def toy_tables(draw):
+    tokens = st.integers(0, V - 1)
+    return {t: draw(st.lists(tokens, min_size=3, max_size=3, unique=True)) for t in range(V)}, draw(
+        st.lists(tokens, min_size=1, max_size=12)
+    )
+
+
+def told(draft):
+    """Where each node stands, as the tokens from the root on, with its chance."""
+    tokens, parents, listed = draft.tokens.tolist(), draft.template.parents, [()]
+    for node in range(1, len(tokens)):
+        listed.append((*listed[parents[node]], tokens[node]))
+    return dict(zip(listed, draft.expected, strict=True))
+
+
+@pytest.mark.parametrize("name", GROWERS)
+@settings(max_examples=40, deadline=None)
+@given(case=toy_tables(), steps=st.integers(0, 6))
+def test_chances_are_chances_and_a_small_tree_is_the_beginning_of_a_large_one(name, case, steps):
+    table, prompt = case
+    session = Session(ToyTarget(table), Settings(drafter=name, tree="24", k=3, max_new_tokens=60)).start(prompt)
+    for _ in range(steps):
+        if session.stop_reason is None:
+            session.step()
+    context = session._context
+    large = session.drafter.propose(context, templates.chain(40))
+    tree = told(large)
+    assert len(tree) == large.template.nodes + 1 <= 41
+    assert all(0 <= chance <= 1 for chance in tree.values())
+    assert all(tree[path] <= tree[path[:-1]] for path in tree if path)
+    for parent in tree:
+        assert sum(c for path, c in tree.items() if path and path[:-1] == parent) <= tree[parent] + 1e-9
+    small = told(session.drafter.propose(context, templates.chain(8)))
+    # The nodes of the small tree are the likeliest of the large one.
+    assert small.keys() <= tree.keys()
+    assert min(small.values()) >= max((c for p, c in tree.items() if p not in small), default=0) - 1e-12
+
+
+@pytest.mark.parametrize("name", GROWERS)
+def test_output_is_the_models_own_and_a_number_is_the_budget(name):
+    plain = record(Session(ToyTarget(CIRCLE), Settings(drafter="none", k=3, max_new_tokens=30)).start([A]))
+    for tree in ("16", "auto", "small-8", 5):
+        run = Session(ToyTarget(CIRCLE), Settings(drafter=name, tree=str(tree), k=3, max_new_tokens=30)).start([A])
+        trace = record(run)
+        assert trace.output_ids == plain.output_ids
+        assert len(trace.steps) < 25
+        nodes = [len(s.tokens) - 1 for s in trace.steps]
+        assert max(nodes) <= {"16": 16, "small-8": 8, 5: 5}.get(tree, 80)
+        assert all(len(s.expected) == len(s.tokens) and s.expected[0] == 1 for s in trace.steps)
+        assert all((s.budget is not None) == (tree == "auto") for s in trace.steps)
+        assert all(s.budget is None or s.budget.chosen == len(s.tokens) - 1 for s in trace.steps)
+
+
+def test_auto_drafts_nothing_where_nothing_pays_and_all_that_pays_elsewhere():
+    growth = Growth(FLAT)  # 10 ms, and 0.125 ms a node
+    growth.begin()
+    assert growth.choice().reason == "unseen"  # nothing was offered
+    assert [growth.admits(c) for c in (0.9, 0.5, 0.04)] == [True, True, True]
+    assert not growth.admits(0.02)
+    assert growth.size == 3
+    assert growth.choice().reason == "best"
+    growth.begin()
+    assert growth.admits(0.02)
+    assert (growth.size, growth.choice().reason) == (0, "plain")  # 0.02 tokens for 0.0125 of the time: not worth it
+    # A drafter that promised twenty tokens and gave five is believed less.
+    for _ in range(10):
+        growth.observe(expected=2.0, accepted=0)
+    assert growth.trust < 0.5
+    growth.begin()
+    assert not growth.admits(0.02)
+
+
+def test_hot_start_from_a_file_goes_on_where_it_was(tmp_path: Path):
+    def session(drafter):
+        return Session(ToyTarget(CIRCLE), Settings(drafter="recycling_plus", tree="8", k=3), drafter=drafter)
+
+    drafter = RecyclingPlus(V, 3)
+    record(session(drafter).start([A, B]))
+    path = tmp_path / "plus.safetensors"
+    drafter.save(path, "toy")
+    again = RecyclingPlus.load(path, "toy", V, torch.device("cpu"))
+    assert again.rows_seen == drafter.rows_seen > 3
+    assert list(again.store.slots) == list(drafter.store.slots)
+    first, second = (session(d).start([B, C, A]) for d in (drafter, again))
+    for one, other in zip(first.run(), second.run(), strict=True):
+        assert (one.tokens, one.expected, one.sources) == (other.tokens, other.expected, other.sources)
+    cold = session(RecyclingPlus(V, 3)).start([B, C, A])
+    assert second.steps < len(list(cold.run()))
+
+
+@pytest.mark.parametrize("name", ["recycling_plus", "token_recycling_dynamic"])
+def test_files_of_another_kind_are_refused_with_a_sentence(name, tmp_path: Path):
+    kinds = {n: e for n, e in registry.DRAFTERS.items() if e.load is not None}
+    files = {}
+    for other, entry in kinds.items():
+        files[other] = tmp_path / other
+        entry.create(V, 3, torch.device("cpu")).save(files[other], "toy")
+    load = kinds[name].load
+    load(files[name], "toy", V, torch.device("cpu"))
+    for other in kinds.keys() - {name}:
+        with pytest.raises(MatrixError, match="was not saved by this drafter"):
+            load(files[other], "toy", V, torch.device("cpu"))
+    with pytest.raises(MatrixError, match="belongs to another tokenizer"):
+        load(files[name], "other", V, torch.device("cpu"))
+    with pytest.raises(MatrixError, match="not a readable matrix file"):
+        load(tmp_path / "none", "toy", V, torch.device("cpu"))
+    files[name].write_bytes(files[name].read_bytes()[:50])
+    with pytest.raises(MatrixError, match="not a readable matrix file"):
+        load(files[name], "toy", V, torch.device("cpu"))
+
+
+def test_a_file_of_ids_out_of_range_is_damaged(tmp_path: Path):
+    drafter = taught([A, B, C, A], [[(t, 0.9), (8, 0.05)] for t in (B, C, A)])
+    drafter.store.ids[0, 0] = 77
+    drafter.save(tmp_path / "x", "toy")
+    with pytest.raises(MatrixError, match="damaged"):
+        RecyclingPlus.load(tmp_path / "x", "toy", V, torch.device("cpu"))
+
+
+def test_k_must_fit():
+    with pytest.raises(SettingsError, match="k = 2, the settings ask for k = 3"):
+        Session(ToyTarget(CIRCLE), Settings(drafter="recycling_plus", k=3), drafter=RecyclingPlus(V, 2))
+    for name in ("recycling_plus", "token_recycling_dynamic"):
+        with pytest.raises(MatrixError, match="k must be 1 … 10"):
+            registry.create(name, V, 11, torch.device("cpu"))

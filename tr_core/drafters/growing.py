@@ -1,0 +1,115 @@
+"""Growing a tree best-first: what all drafters share that know a chance for each candidate.
+
+    tree = grow(root, children, nodes, growth)
+    return tree.draft(device)
+
+The node taken in next is always the one with the greatest chance of being on the path, as far as anybody knows, so a
+tree of 16 nodes is the first 16 of a tree of 80 grown from the same knowledge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
+
+import torch
+
+from tr_core.growth import Growth
+from tr_core.target import Draft
+from tr_core.templates import chain
+from tr_core.trace import ROOT, Source
+from tr_core.tree import MAX_K, TreeTemplate
+
+# A child's token, its chance to be accepted if its parent is, and where it came from.
+Child = tuple[int, float, Source]
+
+
+class Branches:
+    """A tree under growth: nodes in the order in which they were taken in, node 0 the root.
+
+    Attributes:
+        tokens, parents, expected, sources: of each node; the root's parent is −1 and its chance 1.
+    """
+
+    __slots__ = ("expected", "parents", "sources", "tokens")
+
+    def __init__(self, root: int) -> None:
+        self.tokens = [root]
+        self.parents = [-1]
+        self.expected = [1.0]
+        self.sources = [ROOT]
+
+    def add(self, parent: int, token: int, expected: float, source: Source) -> int:
+        """Take a node in; returns its number."""
+        self.tokens.append(token)
+        self.parents.append(parent)
+        self.expected.append(expected)
+        self.sources.append(source)
+        return len(self.tokens) - 1
+
+    def cut(self, nodes: int) -> None:
+        """Keep the root and the first ``nodes`` nodes."""
+        for part in (self.tokens, self.parents, self.expected, self.sources):
+            del part[nodes + 1 :]
+
+    def ending(self, node: int) -> list[int]:
+        """Tokens from below the root down to ``node``; empty for the root."""
+        branch = []
+        while node > 0:
+            branch.append(self.tokens[node])
+            node = self.parents[node]
+        return branch[::-1]
+
+    def draft(self, device: torch.device | str) -> Draft:
+        """The tree, numbered breadth-first; ranks are places among siblings."""
+        count = len(self.tokens)
+        below: list[list[int]] = [[] for _ in range(count)]
+        for node in range(1, count):
+            below[self.parents[node]].append(node)
+        order, parents, ranks = [0], [-1], [-1]
+        for place, node in enumerate(order):  # grows while it is read
+            for rank, child in enumerate(below[node]):
+                order.append(child)
+                parents.append(place)
+                ranks.append(rank)
+        shape = TreeTemplate(f"grown-{count - 1}", tuple(parents), tuple(ranks)) if count > 1 else chain(0)
+        return Draft(
+            shape,
+            torch.tensor([self.tokens[n] for n in order], dtype=torch.int64, device=device),
+            torch.ones(count, dtype=torch.bool, device=device),
+            tuple([self.sources[n] for n in order]),
+            tuple([self.expected[n] for n in order]),
+        )
+
+
+def grow(
+    root: int, children: Callable[[Branches, int], Sequence[Child]], nodes: int, growth: Growth | None = None
+) -> Branches:
+    """A tree of up to ``nodes`` nodes, or of as many as pay if there is a ``growth``.
+
+    Args:
+        root: its token.
+        children: ``children(tree, node)``: what may stand below a node, the most likely first, no token twice. A node
+            gets 32 at most, since no tree may have more.
+    """
+    tree = Branches(root)
+    heap: list[tuple[float, int, int, Sequence[Child], int]] = []
+    pushed, node = 0, 0
+    while True:
+        # A node that was just taken in offers its best child; a sibling waits until the one before it is in.
+        listed = children(tree, node)
+        if listed:
+            pushed += 1
+            heappush(heap, (-tree.expected[node] * min(listed[0][1], 1.0), pushed, node, listed, 0))
+        if not heap or node == nodes or (growth is not None and not growth.admits(-heap[0][0])):
+            break
+        negative, _, parent, listed, place = heappop(heap)
+        token, _, source = listed[place]
+        node = tree.add(parent, token, -negative, source)
+        place += 1
+        if place < min(len(listed), MAX_K):
+            pushed += 1
+            heappush(heap, (-tree.expected[parent] * min(listed[place][1], 1.0), pushed, parent, listed, place))
+    if growth is not None:
+        tree.cut(growth.size)
+    return tree

@@ -1,0 +1,69 @@
+"""The marks of a candidate that recycling_plus knows, numbered through, and what each is worth at first.
+
+The priors were fitted once, by logistic regression over every candidate known at a node of an accepted path, in runs of
+the bundled model on one half of the prompts of ``benchmarks/ablation.py``, and rounded. They are a start: a
+``Calibration`` moves them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+import numpy as np
+
+# Which row: that of the longest key that is known, of one, two or three tokens; of a shorter key behind it; or none.
+ROW = -1  # plus the tokens of the key
+FALLBACK = {(3, 2): 3, (3, 1): 4, (2, 1): 5}
+COPIED = 6
+_KINDS = (-2.6, -2.3, -2.1, -3.4, -4.6, -3.8, -3.2)
+
+# Place in the row; the last stands for all behind it.
+RANK = len(_KINDS)
+_RANKS = (1.9, 0.4, 0.1, -0.2, -0.3, -0.4, -0.7, -0.9)
+RANKS = len(_RANKS)
+NO_RANK = RANK + RANKS
+
+# How probable the model found it when the row was written: below each of these, and above the last.
+CHANCE = NO_RANK + 1
+CHANCES = np.array([0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 0.95, 0.99], dtype=np.float32)
+_CHANCES = (-1.7, -1.6, -1.4, -1.2, -0.7, -0.2, 0.0, 0.2, 0.5, 0.8, 1.0, 1.3, 1.5, 1.5)
+NO_CHANCE = CHANCE + len(_CHANCES)
+
+# What look-ups say. Another token than this, by the length of the longest match; 0 if nothing in the text matches.
+OTHER = NO_CHANCE + 1
+_OTHER = (-0.1, -0.3, -0.7, -0.8, -1.0, -1.4, -2.1, -3.4)
+# This token, by the length of the longest match; or this token, but by a shorter match than another.
+THIS = OTHER + len(_OTHER)
+_THIS = (0.1, 0.9, 0.9, 1.3, 1.8, 2.8, 4.0)
+SHORTER = THIS + len(_THIS)
+_LENGTHS = (1, 2, 3, 4, 6, 9, 16)
+
+# Steps since the row was written: below each of these, and above the last.
+AGED = SHORTER + 1
+AGES = (1, 2, 7, 22, 64)
+_AGES = (0.2, 0.2, 0.1, 0.0, -0.2, -0.4)
+NO_AGE = AGED + len(_AGES)
+
+# What the row of a shorter key says that another pass wrote: nothing, as there is none; this token first, second or
+# third, further behind, or not at all.
+AGREE = NO_AGE + 1
+AGREE_ABSENT = AGREE + 4
+_AGREE = (0.0, 1.2, -0.1, -0.4, -0.6)
+_AGREE_BY_RANK = (1, 2, 2, 3)
+
+PRIORS = (*_KINDS, *_RANKS, 0.0, *_CHANCES, 0.0, *_OTHER, *_THIS, -0.6, *_AGES, 0.0, *_AGREE)
+
+
+def other(length: int) -> int:
+    """The mark of a token that look-ups do not give, where the longest match has this length, 0 for none."""
+    return OTHER + bisect_right(_LENGTHS, length)
+
+
+def this(length: int) -> int:
+    """The mark of the token that the longest match gives, by its length, from 1."""
+    return THIS + bisect_right(_LENGTHS, length) - 1
+
+
+def agreement(ids: list[int]) -> dict[int, int]:
+    """Token → mark, for the tokens of another row, best first."""
+    return {token: AGREE + _AGREE_BY_RANK[min(rank, 3)] for rank, token in enumerate(ids)}
