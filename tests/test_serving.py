@@ -114,7 +114,7 @@ def test_a_checkpoint_beyond_the_limits_is_refused():
 
 
 def test_idle_runs_sleep_and_wake_with_nothing_changed():
-    limits = Limits(runs_awake=1)
+    limits = Limits(runs_awake=0)
     shelf = server(limits)
     one, two = Workspace(shelf, limits), Workspace(shelf, limits)
     whole = Browser().read(Workspace(server(), LIMITS).run(request()))
@@ -138,6 +138,19 @@ def make_visitors():
     yield make
     for visitors in made:
         visitors.close()
+
+
+def test_runs_under_way_stay_awake_however_many():
+    limits = Limits(runs_awake=0)
+    shelf = server(limits)
+    runs = [Workspace(shelf, limits).run(request()) for _ in range(3)]
+    for records in runs * 2:
+        next(records)
+    assert len(shelf.awake) == 3
+    for records in runs:
+        records.close()
+    list(Workspace(shelf, limits).step(request()))
+    assert len(shelf.awake) == 1
 
 
 def test_leaving_frees_the_run_and_its_place(make_visitors):

@@ -65,7 +65,7 @@ class Limits:
             elif isinstance(field.default, bool):
                 found[field.name] = bool(_number(name, environment[name], 0, 1))
             else:
-                least = 0 if field.name == "check_tokens" else 1
+                least = 0 if field.name in ("check_tokens", "runs_awake") else 1
                 found[field.name] = _number(name, environment[name], least, _MOST)
         if "SPACE_ID" in environment:
             found.setdefault("local_paths", False)

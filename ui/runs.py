@@ -126,8 +126,9 @@ class Awake:
             self._runs.pop(run, None)
             if not run.gone:
                 self._runs[run] = None
-            idle = list(self._runs)[: -self._most]
-        for other in idle:
+            # Runs under way are not idle: to wake each of them for its turn would cost more than the turn.
+            idle = [other for other in self._runs if not other.is_going]
+        for other in idle[: max(0, len(idle) - self._most)]:
             self.sleep(other)
 
     def sleep(self, run: LocalRun) -> None:
@@ -151,6 +152,9 @@ class LocalRun(Run):
         steps_a_turn: how many at most before others have their turn.
         referee: held for plain decoding, which uses torch's own generators: two at once would mix their noise.
         known: where to go on, if it has begun elsewhere; ``start`` then does so.
+
+    Attributes:
+        is_going: whether it is under way, and not between two clicks.
     """
 
     def __init__(
@@ -170,24 +174,29 @@ class LocalRun(Run):
         self._turns, self._awake, self._steps_a_turn, self._referee = turns, awake, steps_a_turn, referee
         self._session: Session | None = None
         self._checkpoint = known
+        self.is_going = False
 
     def go(
         self, target: HFTarget, steps: int | None, stopped: Callable[[], bool]
     ) -> Iterator[Place | RunInfo | tuple[StepTrace, ...]]:
-        made = 0
-        while self.info is None or (self.stop_reason is None and made != steps and not stopped()):
-            with self._turns.ticket() as ticket:
-                while (place := self._turns.wait(ticket, TELL_SECONDS)) is not None:
-                    if stopped():
-                        return
-                    yield place
-                if self.info is None:
-                    new = self._begun(target)
-                else:
-                    most = self._steps_a_turn if steps is None else min(self._steps_a_turn, steps - made)
-                    new = self._turn(target, most)
-                    made += len(new)
-            yield new
+        self.is_going = True
+        try:
+            made = 0
+            while self.info is None or (self.stop_reason is None and made != steps and not stopped()):
+                with self._turns.ticket() as ticket:
+                    while (place := self._turns.wait(ticket, TELL_SECONDS)) is not None:
+                        if stopped():
+                            return
+                        yield place
+                    if self.info is None:
+                        new = self._begun(target)
+                    else:
+                        most = self._steps_a_turn if steps is None else min(self._steps_a_turn, steps - made)
+                        new = self._turn(target, most)
+                        made += len(new)
+                yield new
+        finally:
+            self.is_going = False
 
     def checkpoint(self) -> Checkpoint:
         session = self._session
