@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test lint bench model examples clean
+.PHONY: run test lint bench model examples lessons clean
 
 run: $(VENV)/run  ## the page on http://127.0.0.1:7860
 	$(VENV)/bin/python app.py
@@ -22,6 +22,10 @@ model: $(VENV)/run  ## train the bundled model again; DATA is the folder of its 
 
 examples: $(VENV)/run  ## record the runs that the page shows before a model has loaded
 	$(VENV)/bin/python scripts/record_examples.py
+	$(VENV)/bin/python scripts/record_lessons.py
+
+lessons: $(VENV)/run  ## the tour as one file for a class room, every chapter checked: build/lessons.html
+	$(VENV)/bin/python scripts/write_lessons.py build/lessons.html
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -7,8 +7,10 @@ from browser import served
 
 import viz
 
-HARNESS = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Explorer</title><link rel="icon" href="data:,"><body style="margin: 0"><input aria-label="Elsewhere">
+HARNESS = """<!doctype html><html lang="en" style="color-scheme: light dark">
+<meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Explorer</title><link rel="icon" href="data:,"><body style="margin: 0; background: light-dark(#fbfbfa, #0f1216)">
+<input aria-label="Elsewhere">
 <div id="host"></div><script type="module">
 import { mount } from "./tr/explorer.js";
 window.requests = [];

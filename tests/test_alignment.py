@@ -7,8 +7,9 @@ import pytest
 import viz_runs
 from hand_runs import A, B, C, D, E, F, run, step
 
-from tr_core.alignment import Chosen, Jump, LaneStep, Lead, align, facts, names
+from tr_core.alignment import Chosen, Jump, LaneStep, Lead, align
 from tr_core.errors import CompareError
+from tr_core.naming import facts, names
 from tr_core.templates import chain
 
 
@@ -108,6 +109,12 @@ def test_the_first_difference_and_how_near_the_two_best_were():
     assert found.jumps == ()
     assert found.leads == ()
     assert align([other, Y]).jumps == (Jump(0, 1, 1, 2, (1, 2), 1),)
+
+
+def test_runs_that_wrote_the_same_are_told_where_not_all_did():
+    assert align([X, OTHER, Y, OTHER]).alike == ((0, 2), (1, 3))
+    assert align([X, OTHER]).alike == ()
+    assert align([X, Y]).alike == ()
 
 
 def test_what_the_record_does_not_tell_is_none():

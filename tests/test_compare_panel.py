@@ -40,14 +40,14 @@ ALIGN = """async (records) => {
 
 @pytest.mark.parametrize(
     "traces",
-    [(X, Y), (X, Y, Z), (X, OTHER), (told(X), told(OTHER, settings={"temperature": 0.5}, model="m")),
+    [(X, Y), (X, Y, Z), (X, OTHER, Y, OTHER), (told(X), told(OTHER, settings={"temperature": 0.5}, model="m")),
      (PAPER, SMALL, CHAIN, PLAIN), (PLAIN, PAPER), (PAPER, PAPER)],
     ids=["two", "three", "other text", "other settings", "four", "plain first", "the same"],
 )  # fmt: skip
 def test_the_browser_aligns_as_python_does(page, traces):
     found = page.evaluate(ALIGN, [viz.run_record(trace, str(place)) for place, trace in enumerate(traces)])
     wanted = msgspec.json.decode(msgspec.json.encode(align(traces)))
-    for key in ("verdict", "shared", "jumps", "leads"):
+    for key in ("verdict", "shared", "alike", "jumps", "leads"):
         assert found[key] == wanted[key], key
     assert found["mayDiffer"] == wanted["may_differ"]
     for ours, theirs in zip(found["lanes"], wanted["lanes"], strict=True):
@@ -149,6 +149,12 @@ def test_the_first_difference_is_told_with_margins(page):
         "fault: other sampling may write another text."
     )
     assert page.locator(".tr-lanes .tr-lane-difference").count() == 1
+    button(page, "first difference: token 3").click()
+    settle(page)
+    assert where(page)[0] == 1, "the first step of the first run wrote it"
+    title, captions = page.locator(".tr-compare-trees > p"), page.locator(".tr-mini figcaption")
+    assert title.inner_text() == "The trees that wrote token 3"
+    assert captions.all_inner_texts() == ["A\nstep 1: 2 of 2 accepted", "B\nstep 2: 1 of 2 accepted"]
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,9 @@ def test_without_a_network_every_panel_works(saved):
 
     def use(panel, selector, step, phase="accept"):
         page.get_by_role("tab", name=panel, exact=True).click()
-        page.locator(selector).first.click(force=True)
+        target = page.locator(selector).first
+        target.wait_for()
+        target.click(force=True)
         at(page, step, phase)
 
     use("Diagnosis", ".tr-why-step + div button >> nth=1", 3)
@@ -216,9 +218,9 @@ def test_without_a_network_every_panel_works(saved):
     page.get_by_role("button", name="“a”").click()
     at(page, 1, "recycle")
     page.get_by_role("tab", name="ms and bytes", exact=True).click()
-    assert page.get_by_text("all 5 steps").is_visible()
+    page.get_by_text("all 5 steps", exact=True).wait_for()
     page.get_by_role("tab", name="Why so many nodes?", exact=True).click()
-    assert page.get_by_text("The tree of this run is fixed").is_visible()
+    page.get_by_text("The tree of this run is fixed").wait_for()
 
 
 @pytest.mark.browser

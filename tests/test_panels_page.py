@@ -177,9 +177,9 @@ def test_a_reason_marks_its_steps_and_leads_through_them(page):
         button(page, "Next marked step").click()
         settle(page)
         assert where(page)[0] == expected
-    press(page, "p")
+    press(page, "Shift+N")
     assert where(page)[0] == cut[2]
-    press(page, "End", "n", "p")
+    press(page, "End", "n", "Shift+N")
     assert where(page)[0] == max(n for n in cut if n < 40)
     button(page, "Remove the marks").click()
     settle(page)
@@ -318,7 +318,7 @@ def test_a_row_leads_to_the_steps_that_wrote_it(page):
     button(page, "“c”").click()
     settle(page)
     assert marked(page) == ("row of “c” written: 2 steps", 2)
-    press(page, "p")
+    press(page, "Shift+N")
     assert where(page)[0] == 4
     page.locator(".tr-map-canvas").hover(position={"x": 4, "y": 4})
     settle(page)

@@ -18,8 +18,8 @@ UI = sorted((ROOT / "ui").rglob("*.py"))
 TORCH_FREE = [
     "tree", "templates", "trace", "metrics", "errors", "settings", "budget", "budget_state",
     "checkpoint", "growth", "prompts", "catalog", "verify",
-    "labels", "acceptance", "alignment", "diagnosis", "replay", "report", "rows", "side_by_side", "tables", "traffic",
-    "wording",
+    "labels", "acceptance", "alignment", "diagnosis", "naming", "reliability", "replay", "report", "rows",
+    "side_by_side", "tables", "traffic", "wording",
 ]  # fmt: skip
 # What a picture may read: records, and what is thought about them.
 READABLE = {f"tr_core.{name}" for name in TORCH_FREE} - {

@@ -97,6 +97,14 @@ def test_json_tells_the_same(saved, capsys):
     assert len(told["sentences"]) == 1 + len(told["jumps"])
 
 
+def test_those_that_agree_are_told_where_not_all_do():
+    traces = [X, OTHER, Y, Z]
+    names = [lane.name for lane in align(traces).lanes]
+    assert f"{names[0]}, {names[2]} and {names[3]} wrote the same from beginning to end." in as_text(
+        traces, align(traces)
+    )
+
+
 def test_csv_has_a_line_a_position_and_run(saved, capsys, tmp_path):
     out = tmp_path / "c.csv"
     assert cli.main(["compare-traces", *saved, "--csv", str(out)]) == 0

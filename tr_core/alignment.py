@@ -15,7 +15,8 @@ import msgspec
 
 from tr_core import metrics
 from tr_core.errors import CompareError
-from tr_core.trace import RunInfo, RunTrace, StepTrace
+from tr_core.naming import facts, names
+from tr_core.trace import RunTrace, StepTrace
 
 FEWEST, MOST = 2, 4
 JUMPS = 10
@@ -46,7 +47,7 @@ class Lane(msgspec.Struct, frozen=True):
     """One run along the positions.
 
     Attributes:
-        name: what tells it from the others, see ``names``.
+        name: what tells it from the others, see ``naming.names``.
         steps: its steps, in order.
         emitter: (n,) number of the step that wrote each position.
         passes: (n,) forward passes made when it was written.
@@ -146,6 +147,7 @@ class Alignment(msgspec.Struct, frozen=True):
         shared: positions, from 1 on, at which all runs have the same token.
         verdict: ``equal`` · ``beginning``, the shorter texts are beginnings of the longest · ``different``.
         difference: the first one, or None if all are equal.
+        alike: where not all are equal, groups of runs that wrote the same from beginning to end.
         may_differ: those of ``TEXT_FACTS`` in which the runs differ, so that other texts are no fault.
         jumps: the largest, by gain, then by place.
         leads: of each run that ever was ahead of all others, where it was most.
@@ -156,6 +158,7 @@ class Alignment(msgspec.Struct, frozen=True):
     shared: int
     verdict: Verdict
     difference: Difference | None
+    alike: tuple[tuple[int, ...], ...]
     may_differ: tuple[str, ...]
     jumps: tuple[Jump, ...]
     leads: tuple[Lead, ...]
@@ -182,56 +185,11 @@ def align(traces: Sequence[RunTrace]) -> Alignment:
         shared=shared,
         verdict=verdict,
         difference=None if verdict == "equal" else Difference(shared + 1, _chosen(traces, lanes, shared)),
+        alike=() if verdict == "equal" else _alike(texts),
         may_differ=tuple(key for key in TEXT_FACTS if len({f[key] for f in listed}) > 1),
         jumps=_jumps(lanes, shared),
         leads=_leads(lanes, shared),
     )
-
-
-def facts(info: RunInfo) -> dict[str, str]:
-    """What a run was made with, in a word or two each; empty where it means nothing for this drafter."""
-    told, drafts = info.settings, info.drafter != "none"
-    tree = info.tree if any(c.isdigit() for c in info.tree) or info.tree == "auto" else f"{info.tree} {info.nodes}"
-    learns = drafts and info.k and info.rows_seen
-    known = len(set(info.prompt_ids[:-1])) if told.get("prompt_rows", True) else 0
-    return {
-        "model": info.model,
-        "dtype": info.dtype,
-        "device": info.device,
-        "drafter": info.drafter,
-        "tree": tree if drafts else "",
-        "k": f"k {info.k}" if drafts else "",
-        # A cold matrix cannot hold more rows than the prompt has written.
-        "start": ("hot" if info.rows_seen > known else "cold") if learns else "",
-        "prompt_rows": "" if not drafts else "prompt rows" if told.get("prompt_rows", True) else "no prompt rows",
-        "sampling": sampling(info),
-        "strict": "strict" if told.get("strict") else "not strict",
-        "limit": f"{told['max_new_tokens']} tokens" if "max_new_tokens" in told else "",
-        "execution": info.execution,
-    }
-
-
-def sampling(info: RunInfo) -> str:
-    """How tokens are chosen: ``greedy``, or all that sampling depends on."""
-    told = info.settings
-    if not told.get("temperature"):
-        return "greedy"
-    parts = [f"temperature {told['temperature']:g}"]
-    parts += [f"top-p {told['top_p']:g}"] if told.get("top_p", 1) < 1 else []
-    parts += [f"top-k {told['top_k']}"] if told.get("top_k") else []
-    return ", ".join([*parts, f"seed {told.get('seed', 0)}"])
-
-
-def names(infos: Sequence[RunInfo]) -> list[str]:
-    """A name for each run, made of what tells it from the others, and numbered where nothing does.
-
-    What means nothing for a drafter does not tell it from another: beside plain decoding a tree needs no name.
-    """
-    listed = [facts(info) for info in infos]
-    telling = [key for key in listed[0] if len({f[key] for f in listed} - {""}) > 1]
-    found = [" · ".join(told[key] for key in telling if told[key]) or told["drafter"] for told in listed]
-    again = [found[:place].count(name) for place, name in enumerate(found)]
-    return [f"{name} ({times + 1})" if times else name for name, times in zip(found, again, strict=True)]
 
 
 def _refuse(traces: Sequence[RunTrace]) -> None:
@@ -264,6 +222,13 @@ def _lane(name: str, trace: RunTrace) -> Lane:
 def _shared(texts: Sequence[Sequence[int]]) -> int:
     together = zip(*texts, strict=False)
     return next((n for n, tokens in enumerate(together) if len(set(tokens)) > 1), min(map(len, texts)))
+
+
+def _alike(texts: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for run, text in enumerate(texts):
+        groups.setdefault(text, []).append(run)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 
 def _one_goes_on(texts: Sequence[Sequence[int]]) -> bool:

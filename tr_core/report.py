@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from tr_core import acceptance, metrics, traffic
+from tr_core import acceptance, metrics, reliability, traffic
 from tr_core.diagnosis import Diagnosis
 from tr_core.rows import RowHistory
 from tr_core.trace import RunTrace
@@ -40,6 +40,10 @@ def as_json(trace: RunTrace, d: Diagnosis) -> dict[str, Any]:
             {"depth": depth, "rank": rank, "drafted": share.total, "accepted": share.accepted}
             for (depth, rank), share in acceptance.by_depth_and_rank(trace.steps).items()
         ],
+        "reliability": {
+            "all": msgspec.to_builtins(reliability.overall(trace.steps)),
+            "by_source": {name: msgspec.to_builtins(r) for name, r in reliability.by_source(trace.steps).items()},
+        },
         "by_class": _shares(acceptance.by_class(trace)),
         "by_position": msgspec.to_builtins(acceptance.by_position(trace)),
         "sliding_mat": [{"step": s, "mean_accepted_tokens": mat} for s, mat in acceptance.sliding_mat(trace.steps)],
@@ -102,7 +106,8 @@ def as_text(trace: RunTrace, d: Diagnosis, *, each_step: bool = False) -> str:
         [f"{'kind of token':<20}{'emitted':>8}{'of them drafted':>17}"]
         + [f"{c:<20}{s.total:>8}{s.rate:>17.0%}" for c, s in classes.items() if s.total]
     )
-    parts += [part for part in (_places(trace), _along_the_text(trace), _along_the_steps(trace)) if part]
+    pieces = (_places(trace), _along_the_text(trace), _along_the_steps(trace), _sources(trace))
+    parts += [part for part in pieces if part]
     parts.append(caveats(trace, bool(d.what_ifs)))
     return "\n\n".join("\n".join(part) for part in parts)
 
@@ -152,6 +157,15 @@ def _along_the_steps(trace: RunTrace) -> list[str]:
         lines.append(line)
     lines.append(f"MAT here: of the {acceptance.WINDOW} steps that end with that one.")
     return lines
+
+
+def _sources(trace: RunTrace) -> list[str]:
+    """Nodes by where they came from; empty for a drafter that expects nothing."""
+    lines = [
+        f"{name:<24}{r.nodes:>8}{r.expected:>10.1f}{r.accepted:>10}"
+        for name, r in reliability.by_source(trace.steps).items()
+    ]
+    return [f"{'where nodes came from':<24}{'drafted':>8}{'expected':>10}{'accepted':>10}", *lines] if lines else []
 
 
 def _shares(shares: dict[str, acceptance.Share]) -> dict[str, dict[str, float]]:

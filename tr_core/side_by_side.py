@@ -37,11 +37,13 @@ def as_json(traces: Sequence[RunTrace], found: Alignment) -> dict[str, Any]:
         "verdict": found.verdict,
         "shared": found.shared,
         "difference": plain["difference"],
+        "alike": plain["alike"],
         "may_differ": plain["may_differ"],
         "jumps": plain["jumps"],
         "leads": plain["leads"],
         "sentences": [
             texts_sentence(traces, found, name),
+            *alike_sentences(found),
             *(jump_sentence(found, j, traces, name) for j in found.jumps),
         ],
     }
@@ -60,7 +62,7 @@ def as_text(traces: Sequence[RunTrace], found: Alignment) -> str:
             f"{s.name:<{width}}{s.tokens:>7}{s.passes:>8}{s.mean_accepted_tokens:>7.2f}{s.tokens_per_second:>10.1f}"
             f"{s.ms_per_step:>9.1f}{s.nodes:>7.1f}{s.drafted:>9}{s.accepted:>10}  {_LOSSLESS[s.lossless]}"
         )
-    parts = [table, [texts_sentence(traces, found, name)]]
+    parts = [table, [texts_sentence(traces, found, name), *alike_sentences(found)]]
     for lead in found.leads:
         parts[1].append(
             f"{found.lanes[lead.run].name} was ahead of all others most after {_count(lead.position, 'token')}: by "
@@ -102,6 +104,12 @@ def texts_sentence(traces: Sequence[RunTrace], found: Alignment, name: Name) -> 
         return f"The texts are equal as far as the shortest goes, {count}; there ended: {ended}."
     told = "; ".join(f"{lane.name} {_chosen(chosen, name)}" for lane, chosen in listed)
     return f"The texts are equal for {count}, then they part: {told}. {_why(traces, found)}"
+
+
+def alike_sentences(found: Alignment) -> list[str]:
+    """Which runs wrote the same text, where not all did."""
+    names = [[found.lanes[run].name for run in group] for group in found.alike]
+    return [f"{', '.join(group[:-1])} and {group[-1]} wrote the same from beginning to end." for group in names]
 
 
 def jump_sentence(found: Alignment, jump: Jump, traces: Sequence[RunTrace], name: Name) -> str:

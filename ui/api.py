@@ -69,7 +69,7 @@ def _records(shelf: Shelf, limits: Limits, request: Request, steps: int, checkpo
         if run.stop_reason is None:
             yield encode({"type": "checkpoint", "checkpoint": run.checkpoint()}).decode()
             return
-        steps_made = run.checkpoint().steps
+        steps_made = recording.steps[-1].index if recording.steps else known.steps
         end = {
             "type": "end",
             "output_ids": run.output_ids,

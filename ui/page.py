@@ -20,6 +20,7 @@ from ui.limits import Limits
 from ui.runs import Request
 from ui.scripts import COPY_LINK, DOWNLOAD, MOUNT_EXPLORER, SHOW_EXPLORER, with_claim
 from ui.shelf import Shelf
+from ui.tour import Tour
 from ui.visitors import Visitors
 from ui.workspace import Workspace
 
@@ -37,6 +38,7 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
     presets = {p["name"]: p for p in json.loads(PRESETS.read_text(encoding="utf-8"))}
     first = next(iter(presets.values()))
     recordings = examples.recorded(list(presets))
+    tour = Tour()
 
     with (
         # Files that visitors upload or download are deleted after a day.
@@ -156,6 +158,8 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
             return next(workspace.open(paths[0]) if len(paths) == 1 else workspace.comparing.open_several(paths))
 
         def on_example(prompt: str, event: gr.EventData, request: gr.Request) -> list[Any]:
+            if event.example is None:
+                return [tour.record(), *[gr.skip()] * 3]
             example = recordings.get(str(event.example))
             if example is None:
                 return [gr.skip()] * 4

@@ -18,7 +18,7 @@ from tr_core.checkpoint import Checkpoint
 from tr_core.continuation import Piece
 from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter
-from tr_core.errors import MemoryShortError, TokenRecyclingError
+from tr_core.errors import CheckpointError, MemoryShortError, TokenRecyclingError
 from tr_core.hf_target import HFTarget
 from tr_core.recording import describe
 from tr_core.session import Session
@@ -213,9 +213,10 @@ class LocalRun(Run):
             )
 
     def sleep(self) -> None:
-        """Keep the checkpoint alone."""
+        """Keep the checkpoint alone; a run of which there is none stays awake."""
         if self._session is not None:
-            self._checkpoint, self._session = continuation.take(self._session, self.request.model), None
+            with contextlib.suppress(CheckpointError):
+                self._checkpoint, self._session = continuation.take(self._session, self.request.model), None
 
     def forget(self) -> None:
         super().forget()

@@ -34,6 +34,7 @@ function pressAgain() {
 }
 function ask(request) {
   if (request.type === "example") trigger("input", { example: request.name });
+  if (request.type === "lessons") trigger("input", { example: null });
   if (request.type === "kept") trigger("select", { run: request.run, shown: request.shown });
   if (request.type === "save comparison") trigger("submit", { format: request.format, runs: request.runs });
   if (request.type === "again") pressAgain();

@@ -16,7 +16,7 @@ from tr_core import tables
 from tr_core.checkpoint import Checkpoint
 from tr_core.diagnosis import diagnose
 from tr_core.drafters import registry
-from tr_core.errors import MatrixError, SettingsError, TokenRecyclingError, TraceError
+from tr_core.errors import CheckpointError, MatrixError, SettingsError, TokenRecyclingError, TraceError
 from tr_core.hf_target import HFTarget
 from tr_core.recording import Recording
 from tr_core.trace import RunInfo, RunTrace, StepTrace, read_trace
@@ -255,7 +255,7 @@ class Workspace:
                 if isinstance(told, Place):
                     yield serving.queue_record(told.ahead, told.seconds)
                 elif isinstance(told, RunInfo):
-                    yield viz.batch([self._begun(run, told, target), self._kept(run)])
+                    yield viz.batch([self._begun(run, told, target), *self._kept(run)])
                 elif run is not self._run:
                     return  # it was reset or another one was started meanwhile
                 else:
@@ -263,7 +263,7 @@ class Workspace:
         if run is not self._run or (run.stop_reason is None and not self._stop):
             return
         # One value: of two that follow at once, Gradio may show the browser the second alone.
-        yield viz.batch([_end(self._recording, run, None), self._kept(run)])
+        yield viz.batch([_end(self._recording, run, None), *self._kept(run)])
         if run.stop_reason is not None and len(run.output_ids) <= self._limits.check_tokens:
             plain = run.plain_ids(target, self._stopped)
             if plain is None or run is not self._run:
@@ -289,12 +289,16 @@ class Workspace:
         self._told += len(steps)
         self._shelf.counts.steps(steps)
         if self._told >= CHECKPOINT_EVERY and run.stop_reason is None:
-            records.append(self._kept(run))
+            records += self._kept(run)
         return records[0] if len(records) == 1 else viz.batch(records)
 
-    def _kept(self, run: Run) -> str:
+    def _kept(self, run: Run) -> list[str]:
+        """The checkpoint for the browser, if this run has one."""
         self._told = 0
-        return serving.checkpoint_record(run.number, run.checkpoint().to_json())
+        try:
+            return [serving.checkpoint_record(run.number, run.checkpoint().to_json())]
+        except CheckpointError:
+            return []
 
     def _loaded(self, model: str) -> Iterator[str]:
         """Wait for the model, and tell how long already."""

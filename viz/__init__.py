@@ -19,7 +19,7 @@ from viz.explorer import (
     token_ids,
     view_record,
 )
-from viz.export import to_html
+from viz.export import lessons_to_html, to_html
 from viz.figures import (
     acceptance_by_depth_and_rank,
     accepted_histogram,
@@ -29,12 +29,15 @@ from viz.figures import (
     mat_by_position,
     matrix_over_time,
     most_rewritten_rows,
+    reliability,
     sliding_mat,
     time_per_phase,
     tokens_against_passes,
     why_paths_ended,
 )
 from viz.labels import full_label, label
+from viz.lesson_text import LessonError
+from viz.lessons import lessons_record
 from viz.treefigure import draft_tree
 
 __all__ = [
@@ -42,6 +45,7 @@ __all__ = [
     "PLOTLY",
     "STATIC",
     "STYLES",
+    "LessonError",
     "acceptance_by_depth_and_rank",
     "accepted_histogram",
     "accepted_per_step",
@@ -55,12 +59,15 @@ __all__ = [
     "error_record",
     "full_label",
     "label",
+    "lessons_record",
+    "lessons_to_html",
     "mat_by_position",
     "matrix_over_time",
     "most_rewritten_rows",
     "offer_record",
     "passes_by_position",
     "progress_record",
+    "reliability",
     "reset_record",
     "run_name",
     "run_record",

@@ -5,7 +5,7 @@ Every record has a ``type``; all but ``error``, ``view``, ``offer`` and ``reset`
 a record of a run that is no longer shown is ignored there. Short keys, because a step has hundreds of cells:
 
     start  run, model, family, device, dtype, drafter, tree, nodes, k, sampling, vocab, rows_seen, prefill_ms,
-           limit: new tokens at most, tokenizer, facts: {key: words} that tell runs apart (tr_core/alignment.py),
+           limit: new tokens at most, tokenizer, facts: {key: words} that tell runs apart (tr_core/naming.py),
            prompt: [id], cost: {nodes: ms} or left out, tokens
     step   run, index, committed, running, stop: words or null, ms: [draft, forward, verify, update], cached, tokens,
            ids, parents, ranks, choices: [id per node], status: a letter per node (r a x u),
@@ -43,7 +43,7 @@ from typing import Any
 
 import msgspec
 
-from tr_core.alignment import facts
+from tr_core.naming import facts
 from tr_core.trace import MAX_FILE_BYTES, STOP_REASONS, RowChange, RunInfo, RunTrace, StepTrace
 from viz.labels import full_label, label
 from viz.layout import bonus_place, tidy

@@ -1,4 +1,4 @@
-"""One self-contained web page of a run: opens from ``file://``, asks the network for nothing, sends nothing.
+"""One self-contained web page of a run, or of the tour: opens from ``file://``, asks for nothing, sends nothing.
 
 The page is the explorer itself: the modules of ``static/`` in one script, the style sheet, and the run's records as
 data. A browser fetches no module from ``file://``, so the modules are put into one script here: each becomes a
@@ -30,9 +30,12 @@ from tr_core.trace import RunTrace
 from viz.analysis import analysis_record
 from viz.assets import PLOTLY, STATIC, STYLES
 from viz.explorer import batch, compare_record, run_name, run_record, view_record
+from viz.lessons import LESSONS, lessons_record
 
 ENTRY = "saved.js"
 EXCERPT = 160
+LESSONS_TITLE = "A tour of Token Recycling"
+LESSONS_SUMMARY = "A tour of Token Recycling in twelve short chapters. Everything is in this file; nothing is sent."
 
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([\w-]+\.js)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let) (\w+))", re.MULTILINE)
@@ -71,17 +74,35 @@ def to_html(runs: RunTrace | Sequence[RunTrace]) -> str:
     """
     traces = [runs] if isinstance(runs, RunTrace) else list(runs)
     trace = traces[0] if len(traces) == 1 else _comparable(traces)
-    script, plotly = bundle(), _plotly()
+    return _page(batch(_records(traces)), _title(trace), _summary(trace), _plotly())
+
+
+def lessons_to_html(folder: Path = LESSONS) -> str:
+    """The whole tour as one page, opened where its reader was last time, or as its address says: ``…html?lesson=3``.
+
+    Args:
+        folder: chapters and traces of their own; see ``lessons_record``.
+
+    Raises:
+        LessonError: a chapter is not written as it must be, or says what its run does not show.
+        TraceError: a trace is damaged or of another schema.
+    """
+    return _page(lessons_record(folder, open_at=0), LESSONS_TITLE, LESSONS_SUMMARY)
+
+
+def _page(records: str, title: str, summary: str, plotly: _Plotly | None = None) -> str:
+    """The page around some records; ``plotly`` where its charts can be opened."""
+    script = bundle()
     style = "".join((STATIC / name).read_text(encoding="utf-8") for name in (*STYLES, "saved.css"))
-    title, summary = _title(trace), _summary(trace)
+    scripts = [_hash(script), *([plotly.hash] if plotly else [])]
     return _PAGE.format(
         # plotly makes itself an empty style element, and fills that by script.
-        policy=_policy((_hash(script), plotly.hash), (_hash(style), _hash(""))),
+        policy=_policy(scripts, (_hash(style), _hash(""))),
         title=html.escape(title),
         style=style,
         summary=html.escape(summary),
-        record=_packed(batch(_records(traces))),
-        plotly=plotly.packed,
+        record=_packed(records),
+        plotly=plotly.packed if plotly else "",
         script=script,
     )
 

@@ -5,11 +5,13 @@ Every text of a model or a user goes through ``safe``: plotly reads a small HTML
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 import plotly.graph_objects as go
 
 from tr_core import acceptance, traffic
+from tr_core import reliability as calibration
 from tr_core.diagnosis import diagnose
 from tr_core.rows import RowHistory
 from tr_core.trace import RunTrace
@@ -20,6 +22,9 @@ LOST, DRAFT = "#c2566b", "#8e7cc3"
 GRID, EMPTY = "rgba(128,128,128,0.2)", "rgba(128,128,128,0.12)"
 # draft, forward, verify, update: told apart by lightness too.
 PHASE_COLOURS = (DRAFT, INK, ACCEPTED, BONUS)
+# Of the sources of a draft; told apart by their marks too.
+SOURCE_COLOURS = (ACCEPTED, BONUS, DRAFT, LOST, "#5b8db8", "#8a8f3c")
+SOURCE_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star")
 _SCALE = [[0.0, EMPTY], [1.0, ACCEPTED]]
 
 
@@ -259,6 +264,40 @@ def bytes_per_token(trace: RunTrace) -> go.Figure:
     )  # fmt: skip
     figure.update_xaxes(title_text="step")
     figure.update_yaxes(title_text="MB read a token", rangemode="tozero")
+    return calm(figure)
+
+
+def reliability(trace: RunTrace) -> go.Figure:
+    """Expected against observed acceptance of the drafted nodes, by source, and the diagonal on which both are equal.
+
+    The larger a point, the more nodes stand behind it. Empty for a drafter that expects nothing.
+    """
+    sources = calibration.by_source(trace.steps)
+    lines = {"all": calibration.overall(trace.steps)} if len(sources) > 1 else {}
+    figure = go.Figure(
+        [
+            go.Scatter(
+                name="as expected", x=[0, 1], y=[0, 1], mode="lines", line={"color": INK, "dash": "dot"},
+                hoverinfo="skip",
+            )
+        ]
+    )  # fmt: skip
+    for place, (name, line) in enumerate((lines | sources).items()):
+        figure.add_scatter(
+            name=name,
+            x=[b.expected for b in line.bins],
+            y=[b.observed for b in line.bins],
+            mode="lines+markers",
+            line={"color": SOURCE_COLOURS[place % len(SOURCE_COLOURS)], "width": 2 if name == "all" else 1},
+            marker={
+                "size": [4 + 3 * math.log10(b.nodes) for b in line.bins],
+                "symbol": SOURCE_SYMBOLS[place % len(SOURCE_SYMBOLS)],
+            },
+            text=[f"{b.accepted} of {b.nodes} nodes" for b in line.bins],
+            hovertemplate="expected %{x:.1%}, observed %{y:.1%}: %{text}",
+        )
+    figure.update_xaxes(title_text="expected", range=[0, 1.02], tickformat=".0%")
+    figure.update_yaxes(title_text="accepted", range=[-0.02, 1.04], tickformat=".0%")
     return calm(figure)
 
 

@@ -153,6 +153,7 @@ class HostDrafter:
     ``learn`` and ``learn_prompt`` are called for those that ``learn`` in the registry, with and without a trace.
     """
 
+    name: str
     rows_seen = 0
 
     def begin(self) -> None:
@@ -182,9 +183,13 @@ class HostDrafter:
         """Learns on the host, by ``learn``."""
 
     def state(self) -> dict[str, Any]:
-        """See ``Drafter``."""
-        return {}
+        """See ``Drafter``. What a drafter has learned can be much, so each says for itself how it is told.
+
+        Raises:
+            CheckpointError: this drafter does not tell it.
+        """
+        raise CheckpointError(f"A run of the drafter {self.name} cannot go on elsewhere: run it in one piece.")
 
     def restore(self, state: dict[str, Any]) -> None:
         """See ``Drafter``."""
-        convert(state, TextAlone)
+        raise CheckpointError(f"A run of the drafter {self.name} cannot go on from a checkpoint: start it again.")

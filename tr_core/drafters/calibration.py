@@ -16,7 +16,7 @@ from math import exp
 Marks = tuple[int, int, int, int, int, int]
 
 # Step of a mark for an error of 1, and the share of the way back to its prior that it goes at each lesson.
-RATE = 0.03
+RATE = 0.02
 RETURN = 0.002
 
 

@@ -9,9 +9,13 @@ from pathlib import Path
 import torch
 
 from tr_core.drafters.base import Drafter
+from tr_core.drafters.fused import Fused
+from tr_core.drafters.lookahead_trie import LookaheadTrie
+from tr_core.drafters.ngram_matrix import NgramMatrix
 from tr_core.drafters.plain import Plain
 from tr_core.drafters.prompt_lookup import PromptLookup
 from tr_core.drafters.recycling_plus import RecyclingPlus
+from tr_core.drafters.suffix_automaton import SuffixAutomaton
 from tr_core.drafters.token_recycling import TokenRecycling
 from tr_core.drafters.token_recycling_dynamic import TokenRecyclingDynamic
 from tr_core.errors import SettingsError
@@ -69,6 +73,34 @@ DRAFTERS = {
     "prompt_lookup": DrafterEntry(
         lambda vocab_size, k, device: PromptLookup(device),
         "a chain copied from the latest place where the last three, two or one tokens stood (Saxena 2023)",
+    ),
+    "lookahead_trie": DrafterEntry(
+        lambda vocab_size, k, device: LookaheadTrie(device),
+        "branches of a trie of the n-grams of prompt and outputs, by how often they were seen (Zhao et al. 2024)",
+        learns=True,
+        grows=True,
+        load=LookaheadTrie.load,
+    ),
+    "suffix_automaton": DrafterEntry(
+        SuffixAutomaton.create,
+        "a chain copied behind the longest ending that stood before, or recycled rows (Hu et al. 2024)",
+        learns=True,
+        grows=True,
+        load=SuffixAutomaton.load,
+    ),
+    "ngram_matrix": DrafterEntry(
+        lambda vocab_size, k, device: NgramMatrix(vocab_size, device),
+        "a search through what the model gave after pairs of tokens so far (Liu et al. 2024)",
+        learns=True,
+        grows=True,
+        load=NgramMatrix.load,
+    ),
+    "fused": DrafterEntry(
+        Fused.create,
+        "copies from the text and recycled rows merged into one tree (Quan et al. 2025)",
+        learns=True,
+        grows=True,
+        load=Fused.load,
     ),
     "none": DrafterEntry(lambda vocab_size, k, device: Plain(device), "plain decoding: one token a pass", drafts=False),
 }

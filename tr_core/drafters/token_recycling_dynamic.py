@@ -58,7 +58,10 @@ class TokenRecyclingDynamic(HostDrafter):
         return int((self.rows[:, 0] != UNSEEN).sum())
 
     def propose(self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None) -> Draft:
-        draft = grow(context[-1], self._children, template.nodes, growth).draft(self._device)
+        def children(tree: Branches, node: int) -> list[Child]:
+            return self.below(tree.tokens[node])
+
+        draft = grow(context[-1], children, template.nodes, growth).draft(self._device)
         # Siblings come in the order of their places, without gaps: ranks are places in rows, as in the published tree.
         return Draft(draft.template, draft.tokens, draft.seen, (), draft.expected)
 
@@ -122,11 +125,12 @@ class TokenRecyclingDynamic(HostDrafter):
         self.rows[:], self.chances[:] = UNSEEN, 0
         self.rows[tokens], self.chances[tokens] = rows, chances
 
-    def _children(self, tree: Branches, node: int) -> list[Child]:
-        row = self.rows[tree.tokens[node]].tolist()
+    def below(self, token: int) -> list[Child]:
+        """The row of a token, best first; empty if never written."""
+        row = self.rows[token].tolist()
         if row[0] == UNSEEN:
             return []
-        return [(t, p, _FROM_ROW) for t, p in zip(row, self.chances[tree.tokens[node]].tolist(), strict=True)]
+        return [(t, p, _FROM_ROW) for t, p in zip(row, self.chances[token].tolist(), strict=True)]
 
     def _row(self, token: int) -> tuple[int, ...]:
         """(k,) candidates; empty if never written."""

@@ -30,6 +30,7 @@ import { WORDS } from "./strings.js";
  * @property {number} shared positions at which all runs have the same token, from 1 on
  * @property {"equal" | "beginning" | "different"} verdict
  * @property {{position: number, runs: Chosen[]} | null} difference
+ * @property {number[][]} alike where not all are equal, groups of runs that wrote the same from beginning to end
  * @property {string[]} mayDiffer settings that may change the text, and differ
  * @property {Jump[]} jumps
  * @property {Lead[]} leads
@@ -68,6 +69,7 @@ export function align(runs) {
     shared,
     verdict,
     difference: verdict === "equal" ? null : { position: shared + 1, runs: runs.map((run, i) => chosenAt(run, lanes[i], shared)) },
+    alike: verdict === "equal" ? [] : alikeOf(lanes),
     mayDiffer: TEXT_FACTS.filter((key) => new Set(runs.map((run) => run.info.facts[key])).size > 1),
     jumps: jumpsOf(lanes, shared),
     leads: leadsOf(lanes, shared),
@@ -111,6 +113,17 @@ function laneOf(name, run) {
 /** Passes from before `first` to `last`. @param {Lane} lane @param {number} first @param {number} last */
 function spent(lane, first, last) {
   return lane.passes[last - 1] - (first > 1 ? lane.passes[first - 2] : 0);
+}
+
+/** @param {Lane[]} lanes @returns {number[][]} */
+function alikeOf(lanes) {
+  /** @type {Map<string, number[]>} */
+  const groups = new Map();
+  lanes.forEach((lane, run) => {
+    const text = lane.tokens.join(" ");
+    groups.set(text, [...(groups.get(text) ?? []), run]);
+  });
+  return [...groups.values()].filter((group) => group.length > 1);
 }
 
 /** @param {Lane[]} lanes @param {number} shared @returns {Jump[]} */

@@ -111,6 +111,8 @@ export function createComparePanel(state, player, onRequest) {
   /** @param {Alignment} shown */
   function fillJumps(shown) {
     const label = make("span", "tr-compare-lead", WORDS.compareJumps);
+    const parting = makeButton("tr-tool tr-compare-jump", WORDS.compareGoDifference(shown.shared + 1));
+    parting.addEventListener("click", () => go(shown.lanes.findIndex((lane) => lane.tokens.length > shown.shared), shown.shared + 1));
     const buttons = shown.jumps.map((jump) => {
       const others = jump.spent.flatMap((spent, i) => (i === jump.run ? [] : [WORDS.compareJumpOther(LETTERS[i], spent)]));
       const words = WORDS.compareJump(LETTERS[jump.run], jump.first, jump.last, jump.spent[jump.run], others);
@@ -119,8 +121,7 @@ export function createComparePanel(state, player, onRequest) {
       button.addEventListener("click", () => go(jump.run, jump.first));
       return button;
     });
-    jumps.hidden = !buttons.length;
-    jumps.replaceChildren(label, ...buttons);
+    jumps.replaceChildren(...(shown.difference ? [parting] : []), ...(buttons.length ? [label, ...buttons] : []));
   }
 
   /** Lay the runs side by side anew, if they are others or have grown. */
@@ -208,7 +209,8 @@ function letterOf(place) {
 function sentences(runs, found) {
   const names = found.lanes.map((lane, i) => `${LETTERS[i]} (${lane.name})`);
   const leads = found.leads.map((lead) => WORDS.compareLead(names[lead.run], lead.passes, lead.position));
-  return [textSentence(runs, found, names), ...leads];
+  const alike = found.alike.map((group) => WORDS.compareAlike(group.map((run) => LETTERS[run])));
+  return [textSentence(runs, found, names), ...alike, ...leads];
 }
 
 /** @param {Run[]} runs @param {Alignment} found @param {string[]} names */

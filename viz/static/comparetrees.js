@@ -15,6 +15,8 @@ import { ROW_HEIGHT, fitTree } from "./treeview.js";
 
 const FREE_ROWS = 2;
 const LARGEST = 1.1;
+/** Pixels of a box: what is larger is scrolled. */
+const TALLEST_BOX = 240;
 
 export function createCompareTrees() {
   const element = make("div", "tr-compare-trees");
@@ -43,9 +45,9 @@ export function createCompareTrees() {
       while (minis.length < runs.length) minis.push(createMini());
       grid.dataset.runs = String(runs.length);
       grid.replaceChildren(...minis.slice(0, runs.length).map((mini) => mini.element));
-      const whole = found.lanes.findIndex((lane) => lane.tokens.length >= position);
-      const token = found.lanes[whole]?.tokens[position - 1];
-      setText(title, token === undefined ? "" : WORDS.compareTreesAt(position, tokenOf(runs[whole], token).full));
+      // Behind the first difference there is no one token to be named.
+      const token = position <= found.shared ? found.lanes[0].tokens[position - 1] : undefined;
+      setText(title, WORDS.compareTreesAt(position, token === undefined ? null : tokenOf(runs[0], token).full));
       runs.forEach((run, i) => minis[i].draw(run, LETTERS[i], stepAt(found.lanes[i], position)));
     },
     destroy: () => watcher.disconnect(),
@@ -77,11 +79,11 @@ function createMini() {
       const told = step ? WORDS.compareTreeHead(number, step.path.length, step.ids.length - 1) : WORDS.compareTreeNone;
       setText(words, told);
       if (!step) return;
-      scroller.setAttribute("aria-label", `${name}: ${told}`);
+      for (const named of [scroller, shapes.element]) named.setAttribute("aria-label", `${name}: ${told}`);
       shapes.fill(step, run);
       const columns = Math.max(step.counts.length, 1 + (step.at?.[0] ?? 0));
       const rows = step.height + FREE_ROWS;
-      const room = { width: scroller.clientWidth - 4, height: scroller.clientHeight - 4 };
+      const room = { width: scroller.clientWidth - 4, height: TALLEST_BOX - 4 };
       const fitted = fitTree({ columns, rows }, room, false);
       const [scale, column] = [Math.min(fitted.scale, LARGEST), fitted.column];
       shapes.place(step, column);

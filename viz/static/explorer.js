@@ -10,11 +10,14 @@ import { createBanner, createHeader } from "./header.js";
 import { createEmpty, createHelp } from "./help.js";
 import { createInspector } from "./inspector.js";
 import { listenToKeys } from "./keys.js";
+import { createTour } from "./lesson.js";
 import { createMatrixPanel } from "./matrix.js";
 import { createPanels } from "./panels.js";
 import { PHASE_MS, createPlayer, initialState } from "./player.js";
+import { createProjector } from "./projector.js";
 import { addStep, endRun, learnAnalysis, openRun, tokenOf } from "./records.js";
 import { createResume } from "./resume.js";
+import { createRings } from "./rings.js";
 import { createStepsPanel } from "./steps.js";
 import { WORDS } from "./strings.js";
 import { STYLES } from "./styles.js";
@@ -29,10 +32,10 @@ const ROOT_ID = "tr-explorer";
  * @param {HTMLElement} element where the explorer goes
  * @param {{onRequest?: (request: Request) => void}} [options]
  *   `onRequest` is told where the reader is, whenever that changes, which runs lie side by side and which of them is
- *   shown; and the wish to see a recorded example, or runs in files, or to save a comparison. Without it there is
- *   nobody to ask: examples and files are not offered.
+ *   shown; and the wish to see a recorded example, runs in files, or the tour, or to save a comparison. Without it
+ *   there is nobody to ask: examples and files are not offered.
  * @typedef {{type: "view", run: string, step: number, phase: string} | {type: "example", name: string} | {type: "files", files: File[]}
- *   | {type: "kept", run: string, shown: boolean} | {type: "save comparison", format: string, runs: string[]} | {type: "again"}} Request
+ *   | {type: "kept", run: string, shown: boolean} | {type: "save comparison", format: string, runs: string[]} | {type: "lessons"} | {type: "again"}} Request
  */
 export function mount(element, { onRequest } = {}) {
   addStyle();
@@ -48,21 +51,25 @@ export function mount(element, { onRequest } = {}) {
     frame ||= requestAnimationFrame(draw);
   });
   const help = createHelp();
-  const header = createHeader(state, help.open, Boolean(onRequest));
+  const frameBox = make("div", "tr-frame");
+  const cards = createPanels(state, player, onRequest);
+  const tour = createTour({ root, frame: frameBox, state, player, panels: cards, ask: () => onRequest?.({ type: "lessons" }) });
+  const projector = createProjector(root, player.refresh);
+  const rings = createRings(root, state);
+  const header = createHeader(state, help.open, Boolean(onRequest), [tour.button, projector.button]);
+  tour.button.hidden = !onRequest;
   const banner = createBanner(state, () => player.setError(null));
   const steps = createStepsPanel(state, player);
   const tree = createTreePanel(state, player);
   const text = createTextPanel(state, player);
-  const resume = createResume(state);
+  const resume = createResume(() => tour.own().state);
   const waiting = createWaiting();
-  const cards = createPanels(state, player, onRequest);
   const over = [banner, waiting];
   const regions = [header, ...over, text, tree, createMatrixPanel(state, player), createInspector(state), steps];
-  const empty = createEmpty((name) => onRequest?.({ type: "example", name }));
+  const empty = createEmpty((name) => onRequest?.({ type: "example", name }), () => tour.open(), Boolean(onRequest));
   const live = make("div", "tr-only-heard");
   live.setAttribute("aria-live", "polite");
-  const frameBox = make("div", "tr-frame");
-  frameBox.append(...regions.filter((region) => !over.includes(region)).map((region) => region.element), empty.element);
+  frameBox.append(...regions.filter((region) => !over.includes(region)).map((region) => region.element), tour.element, empty.element);
   root.append(frameBox, cards.element, banner.element, waiting.element, live, help.element);
   element.replaceChildren(root);
 
@@ -78,9 +85,11 @@ export function mount(element, { onRequest } = {}) {
     root.classList.toggle("tr-is-waiting", Boolean(run && !run.steps.length));
     for (const region of regions) region.draw();
     cards.draw();
+    rings.draw();
     text.settle();
     tree.settle();
     cards.settle();
+    tour.settle(rings.first());
     animate();
     tell();
   }
@@ -105,13 +114,18 @@ export function mount(element, { onRequest } = {}) {
     }
     const place = `${state.run.id} ${state.step} ${state.phase}`;
     if (place === told) return;
+    // What is to be guessed is not given away to those who hear the page either.
+    if (tour.isSecret()) {
+      live.textContent = "";
+      return;
+    }
     told = place;
     const run = state.run;
     const label = (/** @type {number} */ id) => tokenOf(run, id).full;
     const accepted = step.path.map((node) => label(step.ids[node]));
     const words = WORDS.summary(step.index, step.ids.length - 1, accepted, step.bonus === null ? null : label(step.bonus), step.stop);
     if (live.textContent !== words) live.textContent = words;
-    onRequest?.({ type: "view", run: run.id, step: state.step, phase: state.phase });
+    if (!tour.isOpen()) onRequest?.({ type: "view", run: run.id, step: state.step, phase: state.phase });
   }
 
   /** The run that was started last: it goes on while the reader looks at another. @type {Run | null} */
@@ -119,7 +133,8 @@ export function mount(element, { onRequest } = {}) {
 
   /** @param {string} id @returns {Run | null} */
   function runOf(id) {
-    return [state.run, started, ...state.kept].find((run) => run?.id === id) ?? null;
+    const { state: own } = tour.own();
+    return [own.run, started, ...own.kept].find((run) => run?.id === id) ?? null;
   }
 
   /** A run that comes whole. @param {any} record */
@@ -135,55 +150,61 @@ export function mount(element, { onRequest } = {}) {
   function take(record) {
     resume.take(record);
     waiting.take(record);
-    const current = state.run;
+    if (tour.isOpen() && isWished(record)) tour.leave();
+    const { state: own, player: reader } = tour.own();
+    const current = own.run;
     const known = runOf(record.run);
     switch (record.type) {
       case "start":
         player.setError(null);
         if (known) break;
         started = openRun(record.run, record);
-        player.open(started);
+        reader.open(started);
         break;
       case "step":
         if (!known || !addStep(known, record)) break;
         player.setError(null);
-        if (known === current) player.added();
-        else player.refresh();
+        if (known === current) reader.added();
+        else reader.refresh();
         break;
       case "end":
         if (known) endRun(known, record);
         // What was remembered of it while it went on was not all.
-        if (known && state.kept.includes(known)) onRequest?.({ type: "kept", run: known.id, shown: known === current });
-        player.refresh();
+        if (known && own.kept.includes(known)) onRequest?.({ type: "kept", run: known.id, shown: known === current });
+        reader.refresh();
         break;
       case "run":
         player.setError(null);
-        if (!known?.end || known.steps.length < record.steps.length) player.open(wholeRun(record));
-        else if (known !== current) player.open(known);
+        if (!known?.end || known.steps.length < record.steps.length) reader.open(wholeRun(record));
+        else if (known !== current) reader.open(known);
         break;
       case "compare":
         player.setError(null);
-        if (record.anew) player.keepOnly([]);
+        if (record.anew) reader.keepOnly([]);
         for (const id of record.known) {
           const run = runOf(id);
-          if (run) player.keep(run);
+          if (run) reader.keep(run);
         }
         for (const content of record.runs) {
           const run = runOf(content.run) ?? wholeRun(content);
-          if (!state.run) player.open(run);
-          player.keep(run);
+          if (!own.run) reader.open(run);
+          reader.keep(run);
         }
-        player.openPanel("compare");
+        reader.openPanel("compare");
         break;
       case "progress":
-        player.setMaking(record.words === null ? null : record);
+        reader.setMaking(record.words === null ? null : record);
         break;
       case "analysis":
         if (!known || !learnAnalysis(known, record)) break;
-        if (known === current) player.analysed();
+        if (known === current) reader.analysed();
         break;
       case "view":
-        look(record);
+        look(record, own, reader);
+        break;
+      case "lessons":
+        tour.button.hidden = false;
+        tour.receive(record);
         break;
       case "offer":
         empty.offer(record.examples);
@@ -203,17 +224,30 @@ export function mount(element, { onRequest } = {}) {
       case "reset":
         player.setError(null);
         started = null;
-        player.open(null);
+        reader.open(null);
         break;
     }
   }
 
-  /** Go where a view record says. @param {any} record */
-  function look(record) {
-    player.goTo(record.step, record.phase ?? undefined);
-    if (record.panel !== undefined) player.openPanel(cards.names.includes(record.panel) ? record.panel : null);
-    const row = state.run?.steps[state.step - 1]?.rows.find((/** @type {import("./records.js").Row} */ { t }) => t === record.row);
-    if (record.node !== undefined || row) player.select(record.node ?? row?.n ?? null);
+  /** Whether a record that comes while the tour is open is something new, and not a run that goes on behind it. @param {any} record */
+  function isWished(record) {
+    if (record.type === "step") return !runOf(record.run)?.running;
+    return ["start", "run", "compare", "reset"].includes(record.type);
+  }
+
+  /** Go where a view record says. @param {any} record @param {import("./player.js").State} own @param {import("./player.js").Player} reader */
+  function look(record, own, reader) {
+    reader.goTo(record.step, record.phase ?? undefined);
+    if (record.panel !== undefined) reader.openPanel(cards.names.includes(record.panel) ? record.panel : null);
+    const row = own.run?.steps[own.step - 1]?.rows.find((/** @type {import("./records.js").Row} */ { t }) => t === record.row);
+    if (record.node !== undefined || row) reader.select(record.node ?? row?.n ?? null);
+    if (record.highlight !== undefined) reader.ring(record.highlight);
+  }
+
+  /** The visitor's run does not go on by itself any more. */
+  function endOwn() {
+    const { run } = tour.own().state;
+    if (run?.running) endRun(run, { stop: null, identical: null });
   }
 
   let largestFile = Infinity;
@@ -227,9 +261,12 @@ export function mount(element, { onRequest } = {}) {
     steps: () => state.run?.steps.length ?? 0,
     step: () => state.step,
     openHelp: help.open,
+    more: () => ({ l: tour.toggle, p: projector.toggle, ...tour.keys() }),
     root,
   });
   draw();
+  const linked = /^[1-9]\d?$/.exec(new URLSearchParams(location.search).get("lesson") ?? "");
+  if (linked) tour.open(Number(linked[0]) - 1);
 
   return {
     /**
@@ -260,14 +297,14 @@ export function mount(element, { onRequest } = {}) {
     /** The page has lost its server: what is there stays. */
     lost() {
       waiting.say(WORDS.lost);
-      if (state.run?.running) endRun(state.run, { stop: null, identical: null });
+      endOwn();
       player.refresh();
     },
 
     /** The page has its server, and its run, again. */
     found() {
       waiting.say(WORDS.found);
-      if (state.run?.running) endRun(state.run, { stop: null, identical: null });
+      endOwn();
       player.refresh();
     },
 
@@ -279,6 +316,7 @@ export function mount(element, { onRequest } = {}) {
       tree.destroy();
       steps.destroy();
       cards.destroy();
+      tour.destroy();
       root.remove();
     },
   };

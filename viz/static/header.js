@@ -13,8 +13,9 @@ import { WORDS } from "./strings.js";
  * @param {State} state
  * @param {() => void} openHelp
  * @param {boolean} canRun whether the reader can make runs here, or only look at one
+ * @param {HTMLElement[]} buttons that stand before the one for help
  */
-export function createHeader(state, openHelp, canRun) {
+export function createHeader(state, openHelp, canRun, buttons) {
   const head = make("header", "tr-header");
   const headline = make("span", "tr-headline");
   headline.title = WORDS.perPassHint;
@@ -40,7 +41,7 @@ export function createHeader(state, openHelp, canRun) {
   help.setAttribute("aria-label", WORDS.help);
   help.title = WORDS.help;
   help.addEventListener("click", openHelp);
-  head.append(headline, counted, speed, check, recorded, make("span", "tr-space-between"), model, drafter, status, progress, help);
+  head.append(headline, counted, speed, check, recorded, make("span", "tr-space-between"), model, drafter, status, progress, ...buttons, help);
 
   return {
     element: head,

@@ -38,8 +38,10 @@ export function createHelp() {
  * The screen before the first run: one sentence, a small tree that says what kind of picture will come, and recorded
  * runs, which can be seen while the model still loads.
  * @param {(name: string) => void} openExample
+ * @param {() => void} openTour
+ * @param {boolean} canRun whether the reader can make runs here
  */
-export function createEmpty(openExample) {
+export function createEmpty(openExample, openTour, canRun) {
   const empty = make("div", "tr-empty");
   const picture = makeSvg("svg", { viewBox: "0 0 320 130", width: 320, height: 130, "aria-hidden": "true" });
   /** Column, row, and whether it is on the path. @type {[number, number, boolean][]} */
@@ -58,7 +60,11 @@ export function createEmpty(openExample) {
     chip.classList.toggle("tr-is-bonus", i === chips.length - 1);
     picture.append(chip);
   });
-  empty.append(picture, make("p", "tr-empty-words", WORDS.empty), make("p", "tr-empty-more", WORDS.emptyMore));
+  empty.append(picture, make("p", "tr-empty-words", canRun ? WORDS.empty : WORDS.emptyTour));
+  if (canRun) empty.append(make("p", "tr-empty-more", WORDS.emptyMore));
+  const tour = makeButton("tr-take-tour", WORDS.takeTour);
+  tour.addEventListener("click", openTour);
+  empty.append(tour);
   const examples = make("div", "tr-examples");
   examples.hidden = true;
   empty.append(examples);

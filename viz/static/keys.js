@@ -7,10 +7,11 @@ const TYPING = "input, textarea, select, [contenteditable]:not([contenteditable=
 const CHOOSING = "[role=tab], [role=listbox], [role=option], [role=slider], [role=menuitem], [role=radio], [role=spinbutton], [role=combobox]";
 
 /**
- * @param {{player: Player, steps: () => number, step: () => number, openHelp: () => void, root: HTMLElement}} parts
+ * @param {{player: Player, steps: () => number, step: () => number, openHelp: () => void, more: () => Record<string, () => void>, root: HTMLElement}} parts
+ *   `more` are keys that come before the explorer's own, and need no run
  * @returns {() => void} stops listening
  */
-export function listenToKeys({ player, steps, step, openHelp, root }) {
+export function listenToKeys({ player, steps, step, openHelp, more, root }) {
   /** @type {Record<string, () => void>} */
   const deeds = {
     " ": () => player.toggle(),
@@ -23,7 +24,7 @@ export function listenToKeys({ player, steps, step, openHelp, root }) {
     j: () => player.shiftNode(1),
     k: () => player.shiftNode(-1),
     n: () => player.goToMark(1),
-    p: () => player.goToMark(-1),
+    N: () => player.goToMark(-1),
     Escape: () => player.select(null),
   };
 
@@ -36,8 +37,13 @@ export function listenToKeys({ player, steps, step, openHelp, root }) {
       event.preventDefault();
       return openHelp();
     }
-    // Space presses a focused button; that is the button's.
-    if (event.key === " " && target.closest("button, a, summary")) return;
+    // Space and Enter press a focused button; that is the button's.
+    if ((event.key === " " || event.key === "Enter") && target.closest("button, a, summary")) return;
+    const first = more()[event.key];
+    if (first) {
+      event.preventDefault();
+      return first();
+    }
     const deed = deeds[event.key];
     if (!deed || !steps()) return;
     event.preventDefault();

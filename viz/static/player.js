@@ -34,6 +34,7 @@ import { BONUS_NODE } from "./records.js";
  * @property {boolean} animate whether what is drawn next may move: not while scrubbing
  * @property {string | null} panel name of the open panel; null: none is
  * @property {Marks | null} marks
+ * @property {{run: string | undefined, step: number, parts: import("./rings.js").Part[]} | null} rings parts of one step that are pointed at
  */
 
 export const PHASES = ["draft", "verify", "accept", "recycle"];
@@ -62,6 +63,7 @@ export function initialState() {
     animate: false,
     panel: null,
     marks: null,
+    rings: null,
   };
 }
 
@@ -139,6 +141,12 @@ export function createPlayer(state, changed) {
     /** @param {string | null} name */
     openPanel(name) {
       state.panel = name;
+      changed();
+    },
+
+    /** Ring parts of the step shown. @param {import("./rings.js").Part[]} parts */
+    ring(parts) {
+      state.rings = parts.length ? { run: state.run?.id, step: state.step, parts } : null;
       changed();
     },
 

@@ -6,8 +6,8 @@
 
 /** @typedef {import("./player.js").State} State */
 
-/** @param {State} state */
-export function createResume(state) {
+/** @param {() => State} own where the visitor's own run is, also while a lesson has the screen */
+export function createResume(own) {
   let run = "";
   let text = "";
   let wanted = "";
@@ -23,7 +23,7 @@ export function createResume(state) {
         if (record.run !== run) run = "";
       } else if (["step", "start", "error"].includes(record.type)) wanted = "";
       if (["run", "reset"].includes(record.type)) records = [];
-      if (record.type === "start" && record.run !== state.run?.id) records = [];
+      if (record.type === "start" && record.run !== own().run?.id) records = [];
       if (record.type === "analysis") records = records.filter((one) => one.type !== "analysis");
       if (["start", "step", "end", "run", "analysis"].includes(record.type)) records.push(record);
     },
@@ -35,17 +35,17 @@ export function createResume(state) {
 
     /** The run that a click on Step or Run goes on with, as JSON; empty if it begins a new one. */
     claim() {
-      const shown = state.run;
+      const shown = own().run;
       if (!shown || shown.id !== run || shown.recorded !== null || shown.end?.stop) return "";
       return JSON.stringify({ run, steps: shown.steps.length, checkpoint: wanted === run ? text : "" });
     },
 
     /** Records, as text, that bring the run back to the screen. */
     records() {
-      if (!state.run || !records.length) return [];
+      if (!own().run || !records.length) return [];
       const kept = records.map((record) => JSON.stringify(record));
-      if (run === state.run.id) kept.push(JSON.stringify({ type: "checkpoint", run, text }));
-      kept.push(JSON.stringify({ type: "view", step: state.step, phase: state.phase }));
+      if (run === own().run.id) kept.push(JSON.stringify({ type: "checkpoint", run, text }));
+      kept.push(JSON.stringify({ type: "view", step: own().step, phase: own().phase }));
       return kept;
     },
   };

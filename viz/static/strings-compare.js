@@ -32,6 +32,7 @@ export const COMPARE_WORDS = {
   compareFacts: { model: "another model", dtype: "another dtype", device: "another device", sampling: "other sampling" },
   compareHalf: (/** @type {string} */ dtype) => `In ${dtype} rounding can turn a choice where the two best are this near, or it is a bug.`,
   compareBug: "With these settings they should be equal: this is a bug.",
+  compareAlike: (/** @type {string[]} */ letters) => `${letters.slice(0, -1).join(", ")} and ${letters.at(-1)} wrote the same from beginning to end.`,
   compareLead: (/** @type {string} */ name, /** @type {number} */ passes, /** @type {number} */ position) =>
     `${name} was ahead of all others most after ${plural(position, "token", "tokens")}: by ${plural(passes, "pass", "passes")}.`,
   compareJumps: "Where one jumped ahead",
@@ -46,9 +47,10 @@ export const COMPARE_WORDS = {
   compareLanes: "Steps by output position: the bracket of a step stands over the tokens it wrote",
   compareBracket: (/** @type {string} */ name, /** @type {number} */ step, /** @type {string[]} */ labels, /** @type {number} */ accepted) =>
     `${name}, step ${step}: ${quoted(labels)}${accepted ? `, ${accepted} of them drafted` : ""}`,
+  compareGoDifference: (/** @type {number} */ position) => `first difference: token ${position}`,
   compareFirstDifference: "first difference",
   compareLegend: { accepted: "drafted and accepted", bonus: "bonus", jump: "passes ahead of all others there" },
-  compareTreesAt: (/** @type {number} */ position, /** @type {string} */ label) => `The trees that wrote token ${position}, “${label}”`,
+  compareTreesAt: (/** @type {number} */ position, /** @type {string | null} */ label) => `The trees that wrote token ${position}${label === null ? "" : `, “${label}”`}`,
   compareTreeHead: (/** @type {number} */ step, /** @type {number} */ accepted, /** @type {number} */ nodes) =>
     `step ${step}: ${nodes ? `${accepted} of ${nodes} accepted` : "nothing drafted"}`,
   compareTreeNone: "had ended before",

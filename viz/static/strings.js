@@ -6,6 +6,7 @@
 
 import { plural, quoted } from "./plural.js";
 import { COMPARE_WORDS } from "./strings-compare.js";
+import { LESSON_WORDS } from "./strings-lessons.js";
 import { PANEL_WORDS } from "./strings-panels.js";
 
 export const WORDS = {
@@ -169,7 +170,9 @@ export const WORDS = {
     ["↑ ↓", "one phase back or on"],
     ["Home End", "first or last step"],
     ["J K", "next or previous node"],
-    ["N P", "next or previous step that a panel has marked"],
+    ["N", "next step that a panel has marked; with Shift the one before"],
+    ["L", "the tour; there a presenter's clicker, or N, goes on, and A … I answer"],
+    ["P", "projector mode: large type, strong contrast"],
     ["?", "this help"],
     ["Esc", "close, or let go of the selected node"],
   ],
@@ -184,4 +187,5 @@ export const WORDS = {
 
   ...PANEL_WORDS,
   ...COMPARE_WORDS,
+  ...LESSON_WORDS,
 };

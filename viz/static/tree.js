@@ -7,7 +7,7 @@ import { PHASES, isJudged } from "./player.js";
 import { BONUS_NODE, STATUS_OF, pathEnd, tokenOf } from "./records.js";
 import { WORDS } from "./strings.js";
 import { createTreeShapes } from "./treeshapes.js";
-import { ROW_HEIGHT, createZoom, fitTree } from "./treeview.js";
+import { ROW_HEIGHT, createZoom, fitTree, sizesAt } from "./treeview.js";
 
 /**
  * @typedef {import("./records.js").Step} Step
@@ -73,7 +73,7 @@ export function createTreePanel(state, player) {
     if (!step || !scroller.clientWidth) return;
     if (mode !== "hand") {
       const room = { width: scroller.clientWidth - 4, height: scroller.clientHeight - heads.offsetHeight - 4 };
-      const fitted = fitTree({ columns, rows }, room, mode === "whole");
+      const fitted = fitTree({ columns, rows }, room, mode === "whole", sizesAt(panel));
       scale = fitted.scale;
       anew ||= fitted.column !== column;
       column = fitted.column;
@@ -212,7 +212,11 @@ export function createTreePanel(state, player) {
         }
         unsettled = true;
       }
-      if (step) setText(note, headOf(step));
+      if (step) {
+        const words = headOf(step);
+        setText(note, words);
+        shapes.element.setAttribute("aria-label", `${WORDS.treeTitle}, ${words}`);
+      }
       if (step) shapes.highlight(step, state.selected, state.hover?.nodes ?? []);
     },
     settle() {

@@ -3,14 +3,26 @@
 
 /** Rows and columns of the layout in pixels at scale 1. */
 export const ROW_HEIGHT = 14;
-const NARROWEST_COLUMN = 92;
 const WIDEST_COLUMN = 150;
 
 const LARGEST_SCALE = 4;
-const LARGEST_FIT = 1.6;
-/** Below this scale labels cannot be read, so a tree that would need it starts enlarged. */
-const READABLE = 0.72;
-const STARTING = 0.92;
+/**
+ * How large a tree is drawn: the largest scale that a window is filled with, the one at which a tree starts that would
+ * need a smaller one than can be read, and the narrowest column at scale 1.
+ * @typedef {{largest: number, readable: number, starting: number, narrowest: number}} Sizes
+ */
+
+/** @type {Sizes} */
+const NEAR = { largest: 1.6, readable: 0.72, starting: 0.92, narrowest: 92 };
+/** From the back of a class room. */
+const FAR = { largest: 3, readable: 1.3, starting: 1.45 };
+/** A small tree of short words. */
+const SHORT = { largest: 3, narrowest: 74 };
+
+/** The sizes that fit where a tree stands. @param {Element} element */
+export function sizesAt(element) {
+  return { ...NEAR, ...(element.closest(".tr-projector") ? FAR : {}), ...(element.closest(".tr-few") ? SHORT : {}) };
+}
 
 /**
  * @typedef {object} Fitted
@@ -23,14 +35,15 @@ const STARTING = 0.92;
  * @param {{columns: number, rows: number}} size
  * @param {{width: number, height: number}} room
  * @param {boolean} whole whether all of it must be seen, however small
+ * @param {Sizes} sizes
  * @returns {Fitted}
  */
-export function fitTree(size, room, whole) {
-  const byHeight = Math.min(room.height / (size.rows * ROW_HEIGHT), LARGEST_FIT);
-  const byWidth = room.width / (size.columns * NARROWEST_COLUMN);
+export function fitTree(size, room, whole, sizes) {
+  const byHeight = Math.min(room.height / (size.rows * ROW_HEIGHT), sizes.largest);
+  const byWidth = room.width / (size.columns * sizes.narrowest);
   let scale = Math.min(byHeight, byWidth);
-  if (!whole && scale < READABLE) scale = STARTING;
-  const column = Math.max(NARROWEST_COLUMN, Math.min(WIDEST_COLUMN, room.width / (size.columns * scale)));
+  if (!whole && scale < sizes.readable) scale = sizes.starting;
+  const column = Math.max(sizes.narrowest, Math.min(WIDEST_COLUMN, room.width / (size.columns * scale)));
   return { scale, column };
 }
 

@@ -1,0 +1,65 @@
+"""Two drafters' trees in one (RASD: Quan et al., arXiv 2503.03434): copies from the text, and recycled rows.
+
+Taken from there: a tree of what was found by looking up the text and a tree of a drafter with probabilities become one,
+in which the beginnings that they share stand once; what the probabilities speak against is cut; the whole is cut to the
+budget.
+
+Done differently: both trees are merged while they grow, node by node, the most likely first, which gives what merging
+the whole of both and cutting would give, and lets either go on below the other's nodes. A token with chance a
+as a copy and b in the row is first believed in with a + (1 − a) · b, as if both were right independently, which they
+are not; what such agreements, or disagreements, were worth so far corrects it. The row's others share what is left.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from tr_core.drafters.copies_and_rows import COPY_CHANCES, CopiesAndRows, Cursor
+from tr_core.drafters.corrections import Corrections
+from tr_core.drafters.growing import Child
+from tr_core.drafters.token_recycling_dynamic import TokenRecyclingDynamic
+from tr_core.trace import Source
+
+# What the row says of a copied token: there is none, it does not know it, it knows it, or as its first.
+_VERDICTS = 4
+
+
+class Fused(CopiesAndRows):
+    """One tree of copied and recycled tokens."""
+
+    name = "fused"
+
+    def __init__(self, matrix: TokenRecyclingDynamic, device: torch.device | str = "cpu") -> None:
+        super().__init__(matrix, device)
+        self._agreement = Corrections(_VERDICTS * len(COPY_CHANCES))
+
+    def below(self, cursor: Cursor) -> list[Child]:
+        copied, row = self.copies.below(cursor[0]), self.rows.below(*cursor[1:])
+        if not copied:
+            return row
+        token, _, source = copied[0]
+        raw, recycled, kind = _together(copied[0], row)
+        chance = min(0.99, raw * self._agreement.factors[kind])
+        if recycled:
+            source = Source("fused", source.key, source.place)
+        left = (1 - chance) / (1 - recycled) if recycled < 1 else 0.0
+        merged = [(other, left * share, place) for other, share, place in row if other != token]
+        merged.append((token, chance, source))
+        merged.sort(key=lambda child: -child[1])
+        return merged
+
+    def judge(self, cursor: Cursor, choice: int) -> None:
+        for child in self.copies.below(cursor[0]):
+            raw, _, kind = _together(child, self.rows.below(*cursor[1:]))
+            self._agreement.observe(kind, raw, child[0] == choice)
+        super().judge(cursor, choice)
+
+
+def _together(copied: Child, row: list[Child]) -> tuple[float, float, int]:
+    """A copied token's chance as if copies and rows were right independently, the row's own for it, and its kind."""
+    token, chance, source = copied
+    ranks = [rank for rank, (other, _, _) in enumerate(row) if other == token]
+    recycled = row[ranks[0]][1] if ranks else 0.0
+    verdict = (3 if ranks[0] == 0 else 2) if ranks else (1 if row else 0)
+    kind = _VERDICTS * (min(source.key, len(COPY_CHANCES)) - 1) + verdict
+    return chance + (1 - chance) * recycled, recycled, kind

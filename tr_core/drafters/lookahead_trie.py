@@ -1,0 +1,230 @@
+"""Lookahead (Zhao et al., arXiv 2312.12728; github.com/alipay/PainlessInferenceAcceleration): a trie of n-grams.
+
+Taken from there: one trie of the n-grams of prompt and outputs with how often each was seen, the prompt's counting
+more; its part below the longest known ending of the text is the draft, several branches at once; where that is too
+little, shorter endings are asked as well; prompts are forgotten with their text; a full trie halves all counts and
+drops what was seen once.
+
+Done differently: shorter endings are not asked only if tokens are lacking, but each by its chance. Of an ending seen n
+times, followed by d different tokens, the first belief that one of them comes next is n / (n + d) (escape method C of
+Moffat, IEEE Trans. Comm. 38(11), 1990); it is corrected by how often that was right for such endings. Nodes are taken
+in best-first instead of those above a frequency. Every new token is in the trie at once, not only when its n-gram is
+complete.
+
+Memory: at most 48,000 nodes of n-grams of up to 10 tokens, about 13 MB, and 24 children a node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tr_core.drafters import states
+from tr_core.drafters.corrections import Corrections
+from tr_core.drafters.growing import Child
+from tr_core.drafters.guessing import Guesser
+from tr_core.trace import Source
+
+FORMAT = "lookahead-trie-1"
+MOST_NODES = 48_000
+WIDEST = 24
+DEPTH = 10
+PROMPT_WEIGHT = 2
+# Shorter endings are no longer asked when less chance than this is left for them.
+_LEAST_LEFT = 0.02
+# Kinds of endings that are corrected apart: their length, and how often they were seen.
+_LENGTHS = 6
+_SOURCES = tuple(Source("trie", length) for length in range(DEPTH + 1))
+
+
+class _Node:
+    """What is known of one n-gram.
+
+    Attributes:
+        below: n-grams one token longer.
+        output: how often it was written. prompt: how often it stood in the prompt of text number ``text``.
+    """
+
+    __slots__ = ("below", "output", "prompt", "text")
+
+    def __init__(self) -> None:
+        self.below: dict[int, _Node] | None = None
+        self.output = self.prompt = self.text = 0
+
+
+# Endings of the text, longest first: the node of each, and its length.
+_Endings = tuple[tuple[_Node, int], ...]
+
+
+class LookaheadTrie(Guesser):
+    """Branches of a trie of n-grams; what was written stays over prompts."""
+
+    name = "lookahead_trie"
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        super().__init__(device)
+        self.nodes = 0
+        self._top = _Node()
+        self._text = 0
+        self._corrections = Corrections(_LENGTHS * 3)
+        self.begin()
+
+    def begin(self) -> None:
+        self._text += 1
+        self._indexed = self._prompt = 0
+        self._open: list[_Node] = []  # the node of the text's last token, of its last two, …
+
+    def start(self, context: Sequence[int]) -> _Endings:
+        if not self._indexed:
+            self._prompt = len(context)
+        for place in range(self._indexed, len(context)):
+            if self.nodes > MOST_NODES - DEPTH:
+                self._prune()
+                self._open = self._endings(context[max(0, place - DEPTH + 1) : place])
+            self._add(context[place], place < self._prompt)
+        self._indexed = len(context)
+        endings = [(node, length) for length, node in enumerate(self._open, start=1) if node.below]
+        return tuple(reversed(endings))
+
+    def follow(self, cursor: _Endings, token: int) -> _Endings:
+        longer = ((node.below.get(token), length + 1) for node, length in cursor)
+        return tuple((node, length) for node, length in longer if node is not None and node.below)
+
+    def below(self, cursor: _Endings) -> list[Child]:
+        found, left = [], 1.0
+        for length, raw, kind, tokens in self._orders(cursor):
+            chance = min(0.98, raw * self._corrections.factors[kind]) * left
+            total = sum(tokens.values())
+            found += [(token, chance * weight / total, _SOURCES[length]) for token, weight in tokens.items()]
+            left -= chance
+            if left < _LEAST_LEFT:
+                break
+        found.sort(key=lambda child: -child[1])
+        return found
+
+    def judge(self, cursor: _Endings, choice: int) -> None:
+        for _, raw, kind, tokens in self._orders(cursor):
+            self._corrections.observe(kind, raw, choice in tokens)
+            if choice in tokens:
+                break
+
+    def save(self, path: str | Path, fingerprint: str) -> None:
+        """Write the n-grams of outputs and their counts as safetensors; prompts are not kept.
+
+        Raises:
+            MatrixError: the file cannot be written.
+        """
+        listed: list[tuple[int, int, _Node]] = [(-1, -1, self._top)]
+        for number, (_, _, node) in enumerate(listed):  # grows while it is read
+            listed += [(number, token, child) for token, child in (node.below or {}).items()]
+        kept = [node.output > 0 for _, _, node in listed]
+        for number in range(len(listed) - 1, 0, -1):
+            kept[listed[number][0]] |= kept[number]
+        numbers = np.cumsum(kept) - 2  # the top is −1
+        rows = [(numbers[parent], token, node.output) for n, (parent, token, node) in enumerate(listed) if kept[n]]
+        parts = np.array(rows[1:], dtype=np.int32).reshape(-1, 3)
+        states.save(path, FORMAT, fingerprint, {"parents": parts[:, 0], "tokens": parts[:, 1], "counts": parts[:, 2]})
+
+    @classmethod
+    def load(cls, path: str | Path, fingerprint: str, vocab_size: int, device: torch.device) -> LookaheadTrie:
+        """Read what ``save`` wrote.
+
+        Raises:
+            MatrixError: no such file, another drafter's or another tokenizer's, or damaged.
+        """
+        expected = dict.fromkeys(("parents", "tokens", "counts"), (np.int32, 1))
+        parts = states.load(path, FORMAT, fingerprint, expected)
+        parents, tokens, counts = (parts[name].tolist() for name in expected)
+        states.check(path, len(parents) == len(tokens) == len(counts) <= MOST_NODES)
+        drafter = cls(device)
+        listed, depths = [drafter._top], [0]
+        for number, (parent, token, count) in enumerate(zip(parents, tokens, counts, strict=True)):
+            states.check(path, -1 <= parent < number and 0 <= token < vocab_size and count >= 0)
+            above = listed[parent + 1]
+            above.below = above.below or {}
+            states.check(path, token not in above.below and depths[parent + 1] < DEPTH)
+            node = above.below[token] = _Node()
+            node.output = count
+            listed.append(node)
+            depths.append(depths[parent + 1] + 1)
+        drafter.nodes = len(parents)
+        return drafter
+
+    def _orders(self, cursor: _Endings) -> Iterator[tuple[int, float, int, dict[int, int]]]:
+        """Each ending that knows tokens the longer ones do not: length, chance, kind, and those with their weights."""
+        seen: set[int] = set()
+        for node, length in cursor:
+            tokens = {}
+            for token, child in node.below.items():
+                weight = self._weight(child)
+                if weight and token not in seen:
+                    tokens[token] = weight
+            if tokens:
+                n = sum(tokens.values())
+                kind = (min(length, _LENGTHS) - 1) * 3 + (n > PROMPT_WEIGHT) + (n > 2 * PROMPT_WEIGHT)
+                yield length, n / (n + len(tokens)), kind, tokens
+                seen.update(tokens)
+
+    def _weight(self, node: _Node) -> int:
+        return node.output + (PROMPT_WEIGHT * node.prompt if node.text == self._text else 0)
+
+    def _add(self, token: int, from_prompt: bool) -> None:
+        """One token more: all n-grams that the text now ends with are one token longer."""
+        self._open = [self._child(node, token, from_prompt) for node in (self._top, *self._open[: DEPTH - 1])]
+
+    def _child(self, node: _Node, token: int, from_prompt: bool) -> _Node:
+        if node.below is None:
+            node.below = {}
+        child = node.below.get(token)
+        if child is None:
+            if len(node.below) >= WIDEST and node is not self._top:
+                self.nodes -= _size(node.below.pop(min(node.below, key=lambda t: self._weight(node.below[t]))))
+            child = node.below[token] = _Node()
+            self.nodes += 1
+        if not from_prompt:
+            child.output += 1
+        elif child.text == self._text:
+            child.prompt += 1
+        else:
+            child.text, child.prompt = self._text, 1
+        return child
+
+    def _endings(self, text: Sequence[int]) -> list[_Node]:
+        """The nodes of the last token, the last two, …, as far as the trie has them."""
+        found = []
+        for length in range(1, len(text) + 1):
+            node = self._top
+            for token in text[-length:]:
+                node = (node.below or {}).get(token)
+                if node is None:
+                    return found
+            found.append(node)
+        return found
+
+    def _prune(self) -> None:
+        """Halve all counts and drop what falls to nothing, until half of the room is free."""
+        while self.nodes > MOST_NODES // 2:
+            self.nodes = self._halve(self._top)
+
+    def _halve(self, node: _Node) -> int:
+        """Nodes left below one."""
+        left = 0
+        for token, child in list((node.below or {}).items()):
+            child.output //= 2
+            child.prompt = child.prompt // 2 if child.text == self._text else 0
+            under = self._halve(child)
+            if child.output or child.prompt or under:
+                left += 1 + under
+            else:
+                del node.below[token]
+        if not node.below:
+            node.below = None
+        return left
+
+
+def _size(node: _Node) -> int:
+    """Nodes of a branch."""
+    return 1 + sum(map(_size, (node.below or {}).values()))

@@ -1,0 +1,40 @@
+"""SAM-Decoding (Hu et al., arXiv 2411.10666; github.com/hyx1999/SAM-Decoding): copy where the text repeats itself.
+
+Taken from there: an automaton over prompt and output, grown as they grow, finds the longest ending that stood before;
+if that is long enough, what followed there is the draft, a chain of at most 40 tokens; if not, the draft is a tree of
+Token Recycling.
+
+Done differently: what followed the latest earlier place is copied, not the first, and where a copy reaches the end of
+the text, the next shorter match goes on. The recycled tree is grown best-first. There is no second automaton over a
+corpus: nothing is trained or downloaded here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tr_core.drafters.copies_and_rows import CopiesAndRows, Cursor
+from tr_core.drafters.growing import Child
+
+LEAST_MATCH = 5
+LONGEST = 40
+
+
+class SuffixAutomaton(CopiesAndRows):
+    """A copied chain where the text's ending is known, a tree of recycled rows elsewhere."""
+
+    name = "suffix_automaton"
+
+    def begin(self) -> None:
+        super().begin()
+        self._copying = False
+
+    def start(self, context: Sequence[int]) -> Cursor:
+        cursor = super().start(context)
+        self._copying = cursor[0][1] >= LEAST_MATCH
+        return cursor
+
+    def below(self, cursor: Cursor) -> list[Child]:
+        if not self._copying:
+            return self.rows.below(*cursor[1:])
+        return self.copies.below(cursor[0]) if cursor[2] < LONGEST else []
