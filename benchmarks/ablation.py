@@ -123,7 +123,7 @@ class Prompt:
 class Bench:
     """Runs drafters on prompts with a model that is asked everything once."""
 
-    def __init__(self, target, listed: list[tuple[str, str]], half: str, limit: int) -> None:
+    def __init__(self, target, listed: list[tuple[str, str]], half: str, every: int, limit: int) -> None:
         self.target, self.limit = target, limit
         self.prompts = []
         for name in dict.fromkeys(domain for domain, _ in listed):
@@ -132,6 +132,7 @@ class Bench:
                 ids = target.vocabulary.encode(text)
                 if len(ids) + limit + 2 < target.max_length:
                     self.prompts.append(Prompt(name, ids, self._prefill(ids), {}))
+        self.prompts = self.prompts[::every]
 
     def passes(self, prompt: Prompt, drafter, template: TreeTemplate) -> tuple[int, int]:
         """Tokens emitted and passes taken with a started or used drafter."""
@@ -237,11 +238,11 @@ def spread(lines: list[tuple[str, int, int]], samples: int = 200) -> float:
     return (found[samples * 9 // 10] - found[samples // 10]) / 2
 
 
-def cases(quick: bool) -> Iterator[tuple[str, int]]:
+def cases(budgets: set[int]) -> Iterator[tuple[str, int]]:
     """(name, budget): all at 16 and 80 nodes, some at all budgets."""
     for name in CASES:
-        for nodes in BUDGETS:
-            if nodes in (16, 80) or (name in SWEPT and not quick):
+        for nodes in sorted(budgets | {16, 80}):
+            if nodes in (16, 80) or name in SWEPT:
                 yield name, nodes
 
 
@@ -275,20 +276,25 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of texts")
     parser.add_argument("--half", default="report", choices=("report", "tune"))
     parser.add_argument("--max-new-tokens", type=int, default=96)
-    parser.add_argument("--quick", action="store_true", help="48 tokens, two budgets")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="of these prompts only each Nth")
+    parser.add_argument("--budgets", default=",".join(map(str, BUDGETS)), help="nodes; 16 and 80 are always measured")
+    parser.add_argument("--starts", default="cold,hot", help="cold, hot or both")
+    parser.add_argument("--quick", action="store_true", help="48 tokens, budgets 16 and 80, every second prompt")
     parser.add_argument("--check", action="store_true", help="compare with real sessions first")
     parser.add_argument("--write", type=Path, help="write ablation.md and ablation.svg into this folder")
     args = parser.parse_args()
     target = load_target(catalog.source(args.model), dtype="float32", device="cpu")
     if args.noise:
         perturbed(target, args.noise)
-    limit = 48 if args.quick else args.max_new_tokens
-    bench = Bench(target, prompt_sets(args.data), args.half, limit)
+    if args.quick:
+        args.max_new_tokens, args.every, args.budgets = 48, 2 * args.every, "16,80"
+    limit, budgets = args.max_new_tokens, {int(n) for n in args.budgets.split(",")}
+    bench = Bench(target, prompt_sets(args.data), args.half, args.every, limit)
     if args.check:
         check(bench)
     rows, domains = [], sorted({p.domain for p in bench.prompts})
-    for hot in (False, True):
-        for name, nodes in cases(args.quick):
+    for hot in (start == "hot" for start in args.starts.split(",")):
+        for name, nodes in cases(budgets):
             lines = bench.mat(CASES[name], nodes, hot=hot, static=name == "static")
             row = {"start": "hot" if hot else "cold", "draft": name, "nodes": nodes, "MAT": round(ratio(lines), 3)}
             row["±"] = round(spread(lines), 3)

@@ -14,8 +14,8 @@ WIDTH, HEIGHT, LEFT, TOP = 640, 330, 46, 18
 
 HEAD = """# What each part of recycling_plus gives
 
-Written by `python benchmarks/ablation.py --data FOLDER --write docs`; do not edit. The command's own words say what
-cold, hot, MAT and ± mean, how prompts are parted, and how passes are counted.
+Written by `python benchmarks/ablation.py --data FOLDER --write docs`, which takes half an hour on a quiet core; do not
+edit. The command's own words say what cold, hot, MAT and ± mean, how prompts are parted, and how passes are counted.
 """
 
 

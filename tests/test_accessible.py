@@ -13,7 +13,7 @@ from tr_core.templates import chain
 
 pytestmark = pytest.mark.browser
 
-PANELS = (None, "diagnosis", "metrics", "compare", "attention", "matrix-map", "cost", "budget")
+PANELS = (None, "diagnosis", "metrics", "compare", "attention", "matrix-map", "cost", "budget", "sources")
 SCHEMES = ("light", "dark")
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 

@@ -11,6 +11,8 @@ from hand_runs import A, B, C, run, step, telling_run
 
 import viz
 from tr_core.diagnosis import diagnose
+from tr_core.errors import TraceError
+from tr_core.trace import RunTrace, Source
 from viz.analysis import COLOURS, FIGURES, analysis, figure_record
 
 TELLING = telling_run()
@@ -121,3 +123,15 @@ def test_a_view_names_only_what_there_is():
     assert json.loads(viz.view_record(2, "accept", **more)) == {"type": "view", "step": 2, "phase": "accept"} | more
     with pytest.raises(ValueError, match="a view has no panels"):
         viz.view_record(1, panels="diagnosis")
+
+
+def test_a_copy_that_runs_on_into_its_own_branch_can_be_read_again():
+    """In “aaaa” a copy of the last token copies itself; the engine's own record of it was refused before."""
+    run_on = (Source("root"), Source("row", 1), Source("row", 1), Source("lookup", 2, 6))
+    first = msgspec.structs.replace(TELLING.steps[3], sources=run_on)
+    assert run_on[3].place >= first.committed
+    trace = msgspec.structs.replace(TELLING, steps=(*TELLING.steps[:3], first, TELLING.steps[4]))
+    assert RunTrace.from_json(trace.to_json()) == trace
+    beyond = msgspec.structs.replace(first, sources=(*run_on[:3], Source("lookup", 2, 60)))
+    with pytest.raises(TraceError, match="step 4"):
+        RunTrace.from_json(msgspec.structs.replace(trace, steps=(beyond,)).to_json())

@@ -24,6 +24,15 @@ def lay(page, *traces, **options):
     feed(page, viz.compare_record([(trace, f"r{place}") for place, trace in enumerate(traces)], **options))
 
 
+def captions(page, *wanted):
+    """Wait for the small trees: they come when the position rests."""
+    page.wait_for_function(
+        """wanted => wanted.join() ===
+        [...document.querySelectorAll(".tr-mini figcaption")].map((e) => e.innerText).join()""",
+        arg=list(wanted),
+    )
+
+
 ALIGN = """async (records) => {
   const { align } = await import("./tr/align.js");
   const { addStep, endRun, openRun } = await import("./tr/records.js");
@@ -110,9 +119,7 @@ def test_a_bracket_leads_to_its_run_and_step(page):
     assert panel.locator("tr.tr-compare-now").get_attribute("data-run") == "r2"
     assert {"type": "kept", "run": "r2", "shown": True} in page.evaluate("window.requests")
     # The trees of the same position: X's second step and Y's fifth wrote token 5.
-    assert panel.locator(".tr-mini figcaption").all_inner_texts() == [
-        "A\nstep 3: 1 of 1 accepted", "B\nstep 5: nothing drafted", "C\nstep 3: 2 of 2 accepted",
-    ]  # fmt: skip
+    captions(page, "A\nstep 3: 1 of 1 accepted", "B\nstep 5: nothing drafted", "C\nstep 3: 2 of 2 accepted")
     # By keyboard: the run's name shows it at the same position.
     panel.get_by_role("button", name="none", exact=True).press("Enter")
     settle(page)
@@ -120,7 +127,7 @@ def test_a_bracket_leads_to_its_run_and_step(page):
     # Stepping above moves the mark along.
     page.keyboard.press("ArrowLeft")
     settle(page)
-    assert panel.locator(".tr-mini figcaption").all_inner_texts()[0] == "A\nstep 2: 0 of 1 accepted"
+    captions(page, "A\nstep 2: 0 of 1 accepted", "B\nstep 4: nothing drafted", "C\nstep 3: 2 of 2 accepted")
 
 
 def test_a_jump_can_be_visited(page):
@@ -135,9 +142,9 @@ def test_a_jump_can_be_visited(page):
 
 def test_small_trees_are_no_nodes_of_the_tree(page):
     lay(page, PAPER, SMALL)
+    page.wait_for_function("document.querySelectorAll('.tr-mini .tr-node').length === 81 + 1 + 17 + 1")
     assert page.locator("[data-node]").count() == 81
     assert page.locator("[data-bonus]").count() == 1
-    assert page.locator(".tr-mini .tr-node").count() == 81 + 1 + 17 + 1
 
 
 def test_the_first_difference_is_told_with_margins(page):
@@ -152,9 +159,8 @@ def test_the_first_difference_is_told_with_margins(page):
     button(page, "first difference: token 3").click()
     settle(page)
     assert where(page)[0] == 1, "the first step of the first run wrote it"
-    title, captions = page.locator(".tr-compare-trees > p"), page.locator(".tr-mini figcaption")
-    assert title.inner_text() == "The trees that wrote token 3"
-    assert captions.all_inner_texts() == ["A\nstep 1: 2 of 2 accepted", "B\nstep 2: 1 of 2 accepted"]
+    captions(page, "A\nstep 1: 2 of 2 accepted", "B\nstep 2: 1 of 2 accepted")
+    assert page.locator(".tr-compare-trees > p").inner_text() == "The trees that wrote token 3"
 
 
 @pytest.mark.parametrize(

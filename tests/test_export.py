@@ -215,6 +215,8 @@ def test_without_a_network_every_panel_works(saved):
     assert "It sees 5 tokens of the prefix" in page.locator(".tr-mask-said").inner_text()
     page.get_by_role("tab", name="Matrix map", exact=True).click()
     page.get_by_label("Find a row, or who lost a token").fill("c")
+    # The list is drawn anew in the next frame; a click before that would be on a button of the old one.
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     page.get_by_role("button", name="“a”").click()
     at(page, 1, "recycle")
     page.get_by_role("tab", name="ms and bytes", exact=True).click()

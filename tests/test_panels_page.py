@@ -12,7 +12,7 @@ from hand_runs import A, B, run, step, telling_run
 
 import viz
 from tr_core.templates import chain, grown
-from tr_core.trace import BudgetChoice
+from tr_core.trace import BudgetChoice, Source
 from viz.analysis import FIGURES
 
 pytestmark = pytest.mark.browser
@@ -26,6 +26,7 @@ PANELS = {
     "matrix-map": "Matrix map",
     "cost": "ms and bytes",
     "budget": "Why so many nodes?",
+    "sources": "Sources",
 }
 
 
@@ -87,8 +88,8 @@ def test_tabs_are_one_stop_with_arrows_inside(page):
     press(page, "ArrowLeft", "Enter")
     assert opened(page) == ["diagnosis"]
     press(page, "ArrowLeft")
-    assert opened(page) == ["budget"]
-    assert page.evaluate("document.activeElement.textContent") == PANELS["budget"]
+    assert opened(page) == ["sources"]
+    assert page.evaluate("document.activeElement.textContent") == PANELS["sources"]
     press(page, "Home")
     assert opened(page) == ["diagnosis"]
     assert page.get_by_role("tabpanel").get_attribute("aria-labelledby") == "tr-tab-diagnosis"
@@ -418,6 +419,63 @@ def test_a_fixed_tree_was_not_weighed_and_the_panel_says_what_auto_would(page):
     ]
     show(page, run([A], step([], [B], root=A), drafter="none"), "budget", 1)
     assert "it is plain decoding" in page.locator("[data-panel=budget]").inner_text()
+
+
+# — sources —
+
+
+def sourced():
+    """The telling run, as if its fourth step had drafted from a row of two tokens, the text, and a row of one."""
+    sources = (Source("root"), Source("row", 2), Source("row", 1), Source("lookup", 3, 2))
+    fourth = msgspec.structs.replace(TELLING.steps[3], sources=sources, expected=(1.0, 0.75, 0.125, 0.5))
+    return msgspec.structs.replace(TELLING, steps=(*TELLING.steps[:3], fourth, TELLING.steps[4]))
+
+
+def test_each_node_tells_where_it_came_from_and_what_was_expected(page):
+    show(page, sourced(), "sources", 4)
+    assert lines(page, "Step 4") == [
+        ["² row of two tokens", "1", "0.8", "1", "100 %"],
+        ["¹ row of one token", "1", "0.1", "0", "0 %"],
+        ["≡ copied from the text", "1", "0.5", "1", "100 %"],
+    ]
+    # The other steps drafted from rows of one token: 3, none (fillers), 3, and 3 nodes.
+    assert lines(page, "All 5 steps")[0] == ["¹ row of one token", "10", "0.1", "2", "20 %"]
+    assert lines(page, "Nodes of this step") == [
+        ["“a”", "² row of two tokens", "0.75", "accepted"],
+        ["“c”", "≡ copied from the text", "0.50", "accepted"],
+        ["“b”", "¹ row of one token", "0.13", "rejected"],
+    ]
+    assert page.locator("[data-node] .tr-source-mark").all_text_contents() == ["", "²", "¹", "≡"]
+    corners = page.locator("[data-node='3'] rect").evaluate("e => getComputedStyle(e).rx")
+    assert corners == "0px", "what is copied has square corners"
+    button(page, "“a”").click()
+    settle(page)
+    inspector = page.get_by_role("region", name="Inspector")
+    assert "From the row of “a” “c”. Expected to be accepted with 0.75." in inspector.inner_text()
+    page.locator("[data-node='3']").hover()
+    settle(page)
+    assert page.locator(".tr-text .tr-copied").all_inner_texts() == ["b"], (
+        "position 2: the first token after the prompt"
+    )
+    page.locator("[data-node='3']").click()
+    settle(page)
+    assert "Copied from position 2 of the text. Expected to be accepted with 0.50." in inspector.inner_text()
+
+
+def test_a_matrix_alone_is_the_source_of_all(page):
+    show(page, TELLING, "sources", 1)
+    assert "comes from the rows of one matrix" in page.locator("[data-panel=sources]").inner_text()
+    assert lines(page, "All 5 steps") == [["¹ row of one token", "12", "–", "4", "33 %"]]
+    assert "".join(page.locator("[data-node] .tr-source-mark").all_text_contents()) == ""
+
+
+def test_reliability_is_drawn_where_something_was_expected(page):
+    found = json.loads(viz.analysis_record(sourced()))["figures"]
+    assert [f["name"] for f in found] == [*(make.__name__ for make in FIGURES), "reliability"]
+    show(page, sourced(), "metrics", 4)
+    plot = page.locator("[data-figure=reliability] .js-plotly-plot")
+    plot.wait_for()
+    assert "below it, worse" in page.locator("[data-figure=reliability]").inner_text()
 
 
 # — metrics —

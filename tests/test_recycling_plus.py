@@ -164,12 +164,12 @@ def test_failures_lower_what_is_expected_and_hits_raise_it():
     prompt = [A, B, C, A]
     drafter = taught(prompt, [[(t, 0.9), (8, 0.05)] for t in prompt[1:]], lookup=False)
     at_first = chances(drafter.propose(prompt, templates.chain(2)))["b"]
-    for _ in range(20):
-        drafter.calibration.learn((m, False) for _, m, _ in drafter._known(drafter._root, ()))
+    for _ in range(40):
+        drafter.calibration.learn((m, False) for _, m, _ in drafter._known(drafter._root, (), 2))
     failed = chances(drafter.propose(prompt, templates.chain(2)))["b"]
     assert failed < at_first / 2
-    for _ in range(60):
-        drafter.calibration.learn((m, t == B) for t, m, _ in drafter._known(drafter._root, ()))
+    for _ in range(120):
+        drafter.calibration.learn((m, t == B) for t, m, _ in drafter._known(drafter._root, (), 2))
     assert chances(drafter.propose(prompt, templates.chain(2)))["b"] > failed * 2
     # Left alone, marks go back to their priors; with rate 0 they never leave them.
     for _ in range(4000):

@@ -18,6 +18,7 @@ themselves, and part of an exported page. Keys, where lists stand for lines of a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -73,8 +74,13 @@ def analysis(trace: RunTrace) -> dict[str, Any]:
         "weights": trace.info.weight_bytes,
         "bytes": [[line.tree, line.plain, line.plain_for_all] for line in traffic.readings(trace)],
         "reach": reach(trace),
-        "figures": [figure_record(make.__name__, make(trace)) for make in FIGURES],
+        "figures": [figure_record(make.__name__, make(trace)) for make in _figures(trace)],
     }
+
+
+def _figures(trace: RunTrace) -> tuple[Callable[[RunTrace], go.Figure], ...]:
+    """Reliability only where something was expected."""
+    return (*FIGURES, figures.reliability) if any(s.expected for s in trace.steps) else FIGURES
 
 
 def figure_record(name: str, figure: go.Figure) -> dict[str, Any]:

@@ -16,7 +16,8 @@ a record of a run that is no longer shown is ignored there. Short keys, because 
            rows: [{t: id, n: node, b: [id before], a: [id after], c: a letter per cell (f m k),
                    u: a letter per cell before (d drafted, a accepted, - neither), e: [id evicted]}]
            ``a`` is left out where it equals ``top`` of the node; ``u`` and ``e`` are left out where empty.
-           budget: [chosen, reason, spine, sizes, expected, ms] of ``BudgetChoice``, left out where the tree is fixed
+           budget: [chosen, reason, spine, sizes, expected, ms] of ``BudgetChoice``, left out where the tree is fixed,
+           src: [[kind, key, place] per node], exp: [chance per node], left out where the drafter does not tell
     end    run, stop: words or null, text, identical: true, false or null
     run    run, start, steps, end, without their type and run; name of a recorded example, left out if it has none
     offer  examples: [[name, word, title]] that may be asked for, largest: bytes of a file that may be dropped
@@ -251,6 +252,7 @@ def _step(step: StepTrace) -> dict[str, Any]:
     timing = step.timing
     used = _used(step)
     rare = {} if step.budget is None else {"budget": msgspec.structs.astuple(step.budget)}
+    rare |= {key: told for key, told in (("src", step.sources), ("exp", step.expected)) if told}
     if step.passes > 1:
         rare["passes"] = step.passes
     return {

@@ -54,7 +54,7 @@ def accepted_histogram(trace: RunTrace) -> go.Figure:
     )
     figure = go.Figure([bars])
     figure.update_layout(bargap=0.25)
-    figure.update_xaxes(title_text="drafted tokens accepted", dtick=1)
+    figure.update_xaxes(title_text="drafted tokens accepted", dtick=_every(len(lengths)))
     figure.update_yaxes(title_text="steps", rangemode="tozero", tickformat="d")
     return calm(figure)
 
@@ -79,7 +79,7 @@ def acceptance_by_depth_and_rank(trace: RunTrace) -> go.Figure:
         ygap=2,
     )
     figure = calm(go.Figure([heat]))
-    figure.update_xaxes(title_text="depth", dtick=1)
+    figure.update_xaxes(title_text="depth", dtick=_every(len(depths)))
     figure.update_yaxes(title_text="rank", dtick=1, autorange="reversed", showgrid=False)
     return figure
 
@@ -299,6 +299,11 @@ def reliability(trace: RunTrace) -> go.Figure:
     figure.update_xaxes(title_text="expected", range=[0, 1.02], tickformat=".0%")
     figure.update_yaxes(title_text="accepted", range=[-0.02, 1.04], tickformat=".0%")
     return calm(figure)
+
+
+def _every(places: int) -> int:
+    """Numbers from one tick to the next, so that there are no more than a dozen."""
+    return -(-places // 12) or 1
 
 
 def safe(text: str) -> str:

@@ -38,9 +38,15 @@ class Calibration:
 
     def chance(self, marks: Marks) -> float:
         """In (0, 1)."""
+        return self.chances([marks])[0]
+
+    def chances(self, listed: Iterable[Marks]) -> list[float]:
+        """``chance`` of each."""
         worth = self.worth
-        a, b, c, d, e, f = marks
-        return 1.0 / (1.0 + exp(-(worth[a] + worth[b] + worth[c] + worth[d] + worth[e] + worth[f])))
+        return [
+            1.0 / (1.0 + exp(-(worth[a] + worth[b] + worth[c] + worth[d] + worth[e] + worth[f])))
+            for a, b, c, d, e, f in listed
+        ]
 
     def learn(self, seen: Iterable[tuple[Marks, bool]]) -> None:
         """Each candidate that was known at a node of the path, and whether it was the model's choice."""
@@ -48,9 +54,15 @@ class Calibration:
         if not rate:
             return
         for marks, right in seen:
-            step = rate * (right - self.chance(marks))
-            for mark in marks:
-                worth[mark] += step
+            a, b, c, d, e, f = marks
+            odds = worth[a] + worth[b] + worth[c] + worth[d] + worth[e] + worth[f]
+            step = rate * (right - 1.0 / (1.0 + exp(-odds)))
+            worth[a] += step
+            worth[b] += step
+            worth[c] += step
+            worth[d] += step
+            worth[e] += step
+            worth[f] += step
 
     def settle(self) -> None:
         """Draw all marks a little back to their priors."""

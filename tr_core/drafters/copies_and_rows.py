@@ -1,7 +1,7 @@
 """Two ways of guessing side by side: what followed the text's longest earlier ending, and recycled rows.
 
-What ``suffix_automaton`` and ``fused`` share. The rows are those of ``token_recycling_dynamic``, in the same
-files; their chances are corrected by how often candidates of such a rank and probability were right.
+What ``suffix_automaton`` and ``fused`` share. The rows are those of ``token_recycling_dynamic``; their
+chances are corrected by how often candidates of such a rank and probability were right.
 
 Memory: the rows (V × k × 8 bytes), and an automaton of at most 16,384 tokens of one text, under 10 MB: a longer text is
 taken in again from its last 8,192 tokens on.
@@ -108,7 +108,13 @@ def _kind(rank: int, chance: float, depth: int) -> int:
 
 
 class CopiesAndRows(Guesser):
-    """Both at once; how they go together is the subclasses' part."""
+    """Both at once; how they go together is the subclasses' part.
+
+    Attributes:
+        form: of its files.
+    """
+
+    form: str
 
     def __init__(self, matrix: TokenRecyclingDynamic, device: torch.device | str = "cpu") -> None:
         super().__init__(device)
@@ -155,18 +161,18 @@ class CopiesAndRows(Guesser):
         return self.rows.matrix.learn(lesson).rows
 
     def save(self, path: str | Path, fingerprint: str) -> None:
-        """Write the rows, as ``token_recycling_dynamic`` does.
+        """Write the rows as safetensors; texts are not kept.
 
         Raises:
             MatrixError: the file cannot be written.
         """
-        self.rows.matrix.save(path, fingerprint)
+        self.rows.matrix.save(path, fingerprint, self.form)
 
     @classmethod
     def load(cls, path: str | Path, fingerprint: str, vocab_size: int, device: torch.device) -> Self:
-        """Read the rows that this drafter or ``token_recycling_dynamic`` has saved.
+        """Read what ``save`` wrote.
 
         Raises:
             MatrixError: no such file, another drafter's or another tokenizer's, or damaged.
         """
-        return cls(TokenRecyclingDynamic.load(path, fingerprint, vocab_size, device), device)
+        return cls(TokenRecyclingDynamic.load(path, fingerprint, vocab_size, device, cls.form), device)

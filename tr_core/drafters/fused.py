@@ -28,6 +28,7 @@ class Fused(CopiesAndRows):
     """One tree of copied and recycled tokens."""
 
     name = "fused"
+    form = "fused-1"
 
     def __init__(self, matrix: TokenRecyclingDynamic, device: torch.device | str = "cpu") -> None:
         super().__init__(matrix, device)

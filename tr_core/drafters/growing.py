@@ -29,15 +29,17 @@ class Branches:
 
     Attributes:
         tokens, parents, expected, sources: of each node; the root's parent is −1 and its chance 1.
+        order: (N + 1,) the nodes as the last ``draft`` numbered them.
     """
 
-    __slots__ = ("expected", "parents", "sources", "tokens")
+    __slots__ = ("expected", "order", "parents", "sources", "tokens")
 
     def __init__(self, root: int) -> None:
         self.tokens = [root]
         self.parents = [-1]
         self.expected = [1.0]
         self.sources = [ROOT]
+        self.order = [0]
 
     def add(self, parent: int, token: int, expected: float, source: Source) -> int:
         """Take a node in; returns its number."""
@@ -72,6 +74,7 @@ class Branches:
                 order.append(child)
                 parents.append(place)
                 ranks.append(rank)
+        self.order = order
         shape = TreeTemplate(f"grown-{count - 1}", tuple(parents), tuple(ranks)) if count > 1 else chain(0)
         return Draft(
             shape,
@@ -89,24 +92,29 @@ def grow(
 
     Args:
         root: its token.
-        children: ``children(tree, node)``: what may stand below a node, the most likely first, no token twice. A node
-            gets 32 at most, since no tree may have more.
+        children: ``children(tree, node)``: what may stand below a node, the most likely first, no token twice. Asked
+            at most once for a node, after its parent. A node gets 32 at most, since no tree may have more.
     """
     tree = Branches(root)
-    heap: list[tuple[float, int, int, Sequence[Child], int]] = []
-    pushed, node = 0, 0
-    while True:
-        # A node that was just taken in offers its best child; a sibling waits until the one before it is in.
-        listed = children(tree, node)
-        if listed:
-            pushed += 1
-            heappush(heap, (-tree.expected[node] * min(listed[0][1], 1.0), pushed, node, listed, 0))
-        if not heap or node == nodes or (growth is not None and not growth.admits(-heap[0][0])):
+    # (−chance, a number that no other has, parent, its children, which of them); without children the parent's own are
+    # yet to be asked for, which waits until none that is known is likelier than the parent itself.
+    heap: list[tuple[float, int, int, Sequence[Child] | None, int]] = [(-1.0, 0, 0, None, 0)]
+    pushed = taken = 0
+    while heap and taken < nodes:
+        negative, _, parent, listed, place = heap[0]
+        if listed is None:
+            heappop(heap)
+            listed, place = children(tree, parent), 0
+        elif growth is not None and not growth.admits(-negative):
             break
-        negative, _, parent, listed, place = heappop(heap)
-        token, _, source = listed[place]
-        node = tree.add(parent, token, -negative, source)
-        place += 1
+        else:
+            heappop(heap)
+            token, _, source = listed[place]
+            taken = tree.add(parent, token, -negative, source)
+            pushed += 1
+            heappush(heap, (negative, pushed, taken, None, 0))
+            place += 1
+        # A sibling waits until the one before it is in.
         if place < min(len(listed), MAX_K):
             pushed += 1
             heappush(heap, (-tree.expected[parent] * min(listed[place][1], 1.0), pushed, parent, listed, place))

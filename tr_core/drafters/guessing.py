@@ -87,12 +87,12 @@ class Guesser(HostDrafter):
 
     def propose(self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None) -> Draft:
         self._root = self.start(context)
-        cursors: list[Cursor] = []
+        cursors: dict[int, Cursor] = {}
 
         def children(tree: Branches, node: int) -> list[Child]:
-            # Asked once for each node, in their order.
+            # Asked for a node after its parent, but not for every node.
             cursor = self.follow(cursors[tree.parents[node]], tree.tokens[node]) if node else self._root
-            cursors.append(cursor)
+            cursors[node] = cursor
             return self.below(cursor)
 
         return grow(context[-1], children, template.nodes, growth).draft(self._device)

@@ -41,6 +41,8 @@ KEYS = 3
 FALLBACK_RANKS = 3
 _ROW_SOURCES = tuple(Source("row", n) for n in range(KEYS + 1))
 _NOTHING: Matches = {}
+# Below nodes less likely than this only the first places of a row are looked at: the others would hardly be taken in.
+_LIKELY, _FEW = 0.1, 3
 
 Candidate = tuple[int, Marks, Source]
 # Tokens two and one before, the token itself, and the matches that go on after it.
@@ -97,7 +99,10 @@ class RecyclingPlus(HostDrafter):
         self._index = TextIndex()
         self._steps = 0
         self._root: Place = (-1, -1, 0, _NOTHING)
-        self._places: list[Place] = []
+        # Of the nodes that the last draft asked about: where they stand, and what was known there.
+        self._places: dict[int, Place] = {}
+        self._offers: dict[int, list[Candidate]] = {}
+        self._order: list[int] = []
 
     @property
     def rows_seen(self) -> int:
@@ -114,8 +119,11 @@ class RecyclingPlus(HostDrafter):
             matches = self._index.matches
         second, first = (-1, -1, *context[-3:-1])[-2:]
         self._root = (second, first, context[-1], matches)
-        self._places = []
-        return grow(context[-1], self._children, template.nodes, growth).draft(self._device)
+        self._places, self._offers = {}, {}
+        tree = grow(context[-1], self._children, template.nodes, growth)
+        draft = tree.draft(self._device)
+        self._order = tree.order
+        return draft
 
     def learn_prompt(
         self, prompt: Sequence[int], offset: int, candidates: np.ndarray, probabilities: np.ndarray
@@ -131,15 +139,21 @@ class RecyclingPlus(HostDrafter):
 
     def learn(self, lesson: Lesson) -> Learned:
         # 1. What was known at each node of the path, the root included, against what the model chose there.
-        place, branch = self._root, []
+        place, branch, met, end = self._root, [], [], (0, *lesson.path)[-1]
         for node in (0, *lesson.path):
             if node:
                 place = self._below(place, lesson.tokens[node], branch)
                 branch.append(lesson.tokens[node])
-            known, choice = self._known(place, branch), lesson.choices[node]
+            known = self._offers.get(self._order[node])
+            if known is None or node == end:
+                known = self._known(place, branch, self.k)
+            met.append((known, lesson.choices[node]))
+        known, choice = met[-1]
+        chances = self.calibration.chances([marks for _, marks, _ in known])
+        mine = next((c for (token, _, _), c in zip(known, chances, strict=True) if token == choice), None)
+        held = Held(len(known), None if mine is None else sum([c > mine for c in chances]))
+        for known, choice in met:
             self.calibration.learn((marks, token == choice) for token, marks, _ in known)
-        ranked = sorted(known, key=lambda c: -self.calibration.chance(c[1]))
-        rank = next((r for r, (token, _, _) in enumerate(ranked) if token == choice), None)
         self.calibration.settle()
         # 2. Every scored node overwrites the rows of its keys.
         self._steps += 1
@@ -153,7 +167,7 @@ class RecyclingPlus(HostDrafter):
             lines += [node] * len(mine)
         rows = self._changes(lesson) if lesson.traced else ()
         self.store.write(keys, lines, lesson.candidates, _marks_of(lesson.probabilities), self._steps)
-        return Learned(rows, Held(len(known), rank))
+        return Learned(rows, held)
 
     def save(self, path: str | Path, fingerprint: str) -> None:
         """Write rows and calibration as safetensors; look-ups belong to one text and are left out.
@@ -226,19 +240,25 @@ class RecyclingPlus(HostDrafter):
         place = self._root
         if node:
             above = self._places[tree.parents[node]]
-            if above[3]:
+            if self._index.reaches_end(above[3]):
                 branch = tree.ending(node)
             place = self._below(above, tree.tokens[node], branch[:-1])
-        self._places.append(place)
-        chance = self.calibration.chance
-        listed = [(token, chance(marks), source) for token, marks, source in self._known(place, branch)]
+            if not branch and self._index.reaches_end(place[3]):
+                branch = tree.ending(node)
+        known = self._known(place, branch, self.k if tree.expected[node] > _LIKELY else _FEW)
+        self._places[node], self._offers[node] = place, known
+        chances = self.calibration.chances([marks for _, marks, _ in known])
+        listed = [(token, chance, source) for (token, _, source), chance in zip(known, chances, strict=True)]
         listed.sort(key=_by_chance)
         # Taken one by one the chances may add up to more than can be: only one child is the model's choice.
         total = sum([c[1] for c in listed])
         return listed if total <= 1 else [(token, c / total, source) for token, c, source in listed]
 
-    def _known(self, place: Place, branch: Sequence[int]) -> list[Candidate]:
-        """All that may follow at a place, which ``branch`` leads to from the root: no token twice, in no order."""
+    def _known(self, place: Place, branch: Sequence[int], most: int) -> list[Candidate]:
+        """What may follow at a place, which ``branch`` leads to from the root: no token twice, in no order.
+
+        Of a row the first ``most`` places; if these are not all, nothing of the rows behind it.
+        """
         second, first, token, matches = place
         copied: dict[int, tuple[int, int]] = {}
         longest, silent = 0, m.OTHER
@@ -257,8 +277,9 @@ class RecyclingPlus(HostDrafter):
             kind = m.FALLBACK[main, n] if main else m.ROW + n
             age = m.AGED + bisect_right(m.AGES, self._steps - int(store.born[slot]))
             source = _ROW_SOURCES[n]
+            limit = FALLBACK_RANKS if main else most
             for rank, (following, chance) in enumerate(zip(ids, store.marks[slot].tolist(), strict=True)):
-                if main and rank == FALLBACK_RANKS:
+                if rank == limit:
                     break
                 if following in taken:
                     continue
@@ -273,6 +294,8 @@ class RecyclingPlus(HostDrafter):
                 place_mark = m.RANK + rank if rank < m.RANKS else m.NO_RANK - 1
                 listed.append((following, (kind, place_mark, chance, look, age, agree), mine))
             main = main or n
+            if most < self.k:
+                break
         for following, (length, where) in copied.items():
             if following not in taken:
                 look = this(length) if length == longest else m.SHORTER

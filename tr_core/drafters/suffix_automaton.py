@@ -24,6 +24,7 @@ class SuffixAutomaton(CopiesAndRows):
     """A copied chain where the text's ending is known, a tree of recycled rows elsewhere."""
 
     name = "suffix_automaton"
+    form = "suffix-automaton-1"
 
     def begin(self) -> None:
         super().begin()

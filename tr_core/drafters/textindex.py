@@ -11,6 +11,7 @@ from collections.abc import Sequence
 # Latest places of a token that are followed, and the length beyond which matches are not told apart.
 PLACES = 64
 
+# Place → length, by rising place.
 Matches = dict[int, int]
 
 
@@ -42,6 +43,10 @@ class TextIndex:
             if len(places) > PLACES:
                 del places[0]
         self.matches = matches
+
+    def reaches_end(self, matches: Matches) -> bool:
+        """Whether some of the matches go on behind the text, so that what comes there must be known."""
+        return bool(matches) and next(reversed(matches)) >= len(self._text)
 
     def narrowed(self, matches: Matches, token: int, branch: Sequence[int]) -> Matches:
         """The matches that go on after ``token``, drafted behind the text and ``branch``."""

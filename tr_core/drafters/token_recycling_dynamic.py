@@ -84,22 +84,24 @@ class TokenRecyclingDynamic(HostDrafter):
         self._overwrite(list(lesson.tokens), lesson.candidates, lesson.probabilities)
         return Learned(rows, held)
 
-    def save(self, path: str | Path, fingerprint: str) -> None:
-        """Write rows and probabilities as safetensors.
+    def save(self, path: str | Path, fingerprint: str, form: str = FORMAT) -> None:
+        """Write rows and probabilities as safetensors; ``form`` is that of the drafter they are part of.
 
         Raises:
             MatrixError: the file cannot be written.
         """
-        states.save(path, FORMAT, fingerprint, {"rows": self.rows, "chances": self.chances})
+        states.save(path, form, fingerprint, {"rows": self.rows, "chances": self.chances})
 
     @classmethod
-    def load(cls, path: str | Path, fingerprint: str, vocab_size: int, device: torch.device) -> TokenRecyclingDynamic:
+    def load(
+        cls, path: str | Path, fingerprint: str, vocab_size: int, device: torch.device, form: str = FORMAT
+    ) -> TokenRecyclingDynamic:
         """Read what ``save`` wrote.
 
         Raises:
             MatrixError: no such file, another drafter's or another tokenizer's, or damaged.
         """
-        parts = states.load(path, FORMAT, fingerprint, {"rows": (np.int32, 2), "chances": (np.float32, 2)})
+        parts = states.load(path, form, fingerprint, {"rows": (np.int32, 2), "chances": (np.float32, 2)})
         rows, chances = parts["rows"], parts["chances"]
         states.check(path, rows.shape == chances.shape and len(rows) == vocab_size)
         unseen = (rows == UNSEEN).all(axis=1)

@@ -6,7 +6,7 @@ import { make, setText } from "./dom.js";
 import { pathEnd, tokenOf } from "./records.js";
 import { WORDS } from "./strings.js";
 import { createTreeShapes } from "./treeshapes.js";
-import { ROW_HEIGHT, fitTree } from "./treeview.js";
+import { ROW_HEIGHT, fitTree, sizesAt } from "./treeview.js";
 
 /**
  * @typedef {import("./records.js").Run} Run
@@ -15,6 +15,8 @@ import { ROW_HEIGHT, fitTree } from "./treeview.js";
 
 const FREE_ROWS = 2;
 const LARGEST = 1.1;
+/** Milliseconds for which the position must rest: up to four trees a step are too much while a reader runs through the steps. */
+const REST_MS = 60;
 /** Pixels of a box: what is larger is scrolled. */
 const TALLEST_BOX = 240;
 
@@ -25,12 +27,16 @@ export function createCompareTrees() {
   element.append(title, grid);
   /** @type {ReturnType<typeof createMini>[]} */
   let minis = [];
-  let drawn = "";
+  let wanted = "";
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
   /** @type {() => void} */
   let again = () => {};
-  const watcher = new ResizeObserver(() => {
-    drawn = "";
-    again();
+  let width = 0;
+  const watcher = new ResizeObserver(([{ contentRect }]) => {
+    // Its height follows from what is drawn.
+    if (contentRect.width !== width) again();
+    width = contentRect.width;
   });
   watcher.observe(element);
 
@@ -39,19 +45,33 @@ export function createCompareTrees() {
     /** @param {Run[]} runs @param {Alignment} found @param {number} position */
     draw(runs, found, position) {
       const key = `${runs.map((run) => run.id).join("|")} ${position} ${found.lanes.map((lane) => lane.tokens.length)}`;
-      if (key === drawn) return;
-      drawn = key;
-      again = () => this.draw(runs, found, position);
-      while (minis.length < runs.length) minis.push(createMini());
+      if (key === wanted) return;
+      wanted = key;
+      clearTimeout(timer);
+      again = () => paint(runs, found, position);
+      timer = setTimeout(again, REST_MS);
+    },
+    destroy() {
+      clearTimeout(timer);
+      watcher.disconnect();
+    },
+  };
+
+  /** @param {Run[]} runs @param {Alignment} found @param {number} position */
+  function paint(runs, found, position) {
+    while (minis.length < runs.length) minis.push(createMini());
+    if (grid.children.length !== runs.length) {
       grid.dataset.runs = String(runs.length);
       grid.replaceChildren(...minis.slice(0, runs.length).map((mini) => mini.element));
-      // Behind the first difference there is no one token to be named.
-      const token = position <= found.shared ? found.lanes[0].tokens[position - 1] : undefined;
-      setText(title, WORDS.compareTreesAt(position, token === undefined ? null : tokenOf(runs[0], token).full));
-      runs.forEach((run, i) => minis[i].draw(run, LETTERS[i], stepAt(found.lanes[i], position)));
-    },
-    destroy: () => watcher.disconnect(),
-  };
+    }
+    // Behind the first difference there is no one token to be named.
+    const token = position <= found.shared ? found.lanes[0].tokens[position - 1] : undefined;
+    setText(title, WORDS.compareTreesAt(position, token === undefined ? null : tokenOf(runs[0], token).full));
+    // All reads of the layout, then all writes, then all scrolling: three layouts, however many trees.
+    const widths = runs.map((_, i) => minis[i].width());
+    runs.forEach((run, i) => minis[i].draw(run, LETTERS[i], stepAt(found.lanes[i], position), widths[i]));
+    runs.forEach((_, i) => minis[i].follow());
+  }
 }
 
 /** One small tree in a box of its own. */
@@ -68,10 +88,20 @@ function createMini() {
   scroller.append(shapes.element);
   element.append(caption, scroller);
 
+  /** Width of a column at which everything was placed last. */
+  let placed = 0;
+  let [left, top] = [0, 0];
+
   return {
     element,
-    /** @param {Run} run @param {string} name @param {number} number of the step; 0 where the run had ended */
-    draw(run, name, number) {
+    width: () => scroller.clientWidth || element.clientWidth,
+    /**
+     * @param {Run} run
+     * @param {string} name
+     * @param {number} number of the step; 0 where the run had ended
+     * @param {number} width of the box
+     */
+    draw(run, name, number, width) {
       const step = run.steps[number - 1];
       setText(letter, name);
       letter.dataset.letter = name;
@@ -80,18 +110,22 @@ function createMini() {
       setText(words, told);
       if (!step) return;
       for (const named of [scroller, shapes.element]) named.setAttribute("aria-label", `${name}: ${told}`);
-      shapes.fill(step, run);
+      const reshaped = shapes.fill(step, run);
       const columns = Math.max(step.counts.length, 1 + (step.at?.[0] ?? 0));
       const rows = step.height + FREE_ROWS;
-      const room = { width: scroller.clientWidth - 4, height: TALLEST_BOX - 4 };
-      const fitted = fitTree({ columns, rows }, room, false);
-      const [scale, column] = [Math.min(fitted.scale, LARGEST), fitted.column];
-      shapes.place(step, column);
+      const room = { width: width - 4, height: TALLEST_BOX - 4 };
+      const { scale, column } = fitTree({ columns, rows }, room, false, { ...sizesAt(element), largest: LARGEST });
+      if (reshaped || column !== placed) shapes.place(step, column);
+      else shapes.placePath(step);
+      placed = column;
       shapes.resize(columns * column, rows * ROW_HEIGHT, scale);
       const end = pathEnd(step);
       // From the root on, unless the path leads out of the box.
-      scroller.scrollLeft = (step.x[end] + 2) * column * scale - room.width;
-      scroller.scrollTop = (step.y[end] + 3) * ROW_HEIGHT * scale - room.height;
+      left = (step.x[end] + 2) * column * scale - room.width;
+      top = (step.y[end] + 3) * ROW_HEIGHT * scale - room.height;
+    },
+    follow() {
+      scroller.scrollTo({ left, top, behavior: "instant" });
     },
   };
 }

@@ -4,6 +4,7 @@
 import { clip, make, makePanel, setText } from "./dom.js";
 import { isJudged, shownNode } from "./player.js";
 import { BONUS_NODE, pathEnd, tokenOf } from "./records.js";
+import { keyOf, sourceOf } from "./sources.js";
 import { WORDS } from "./strings.js";
 
 /**
@@ -28,10 +29,11 @@ export function createInspector(state) {
   line.append(name, place);
   const verdict = make("p", "tr-verdict");
   verdict.setAttribute("aria-live", "polite");
+  const source = make("p", "tr-source");
   const title = make("p", "tr-next");
   const bars = make("div", "tr-bars");
   const outside = make("p", "tr-outside");
-  body.append(line, verdict, title, bars, outside);
+  body.append(line, verdict, source, title, bars, outside);
   panel.append(body);
 
   /** @type {Step | null} */
@@ -63,8 +65,23 @@ export function createInspector(state) {
     name.title = tokenOf(run, id).full;
     place.title = place.textContent ?? "";
     setText(verdict, isBonus ? WORDS.verdictBonus(below) : verdictOf(run, shown, at, below));
+    setText(source, isBonus ? "" : sourceWords(run, shown, at));
+    source.hidden = !source.textContent;
     if (state.phase === "draft" && !isBonus) drawRow(run, shown, at);
     else drawBars(run, shown, scored, why === "u", isBonus);
+  }
+
+  /** Where a node came from and what was expected of it, where the trace tells. @param {Run} run @param {Step} shown @param {number} at */
+  function sourceWords(run, shown, at) {
+    const found = shown.src ? sourceOf(shown, at) : null;
+    const words = [];
+    if (found?.place !== undefined && found.place >= 0) words.push(WORDS.sourceOfNode.lookup(found.place));
+    else if (found?.name.startsWith("row")) {
+      const key = keyOf(run, shown, at, found.key).map((id) => `“${mention(run, id)}”`);
+      words.push(WORDS.sourceOfNode.row(key.join(" ")));
+    } else if (found) words.push(WORDS.sourceOfNode.other(WORDS.sources[found.name]));
+    if (at && shown.exp && shown.status[at] !== "u") words.push(WORDS.expectedOfNode(shown.exp[at]));
+    return words.join(" ");
   }
 
   /** @param {Run} run @param {Step} shown @param {number} at @param {string} below */

@@ -13,6 +13,7 @@ import { createDiagnosisPanel } from "./diagnosis.js";
 import { make, makeButton, setText } from "./dom.js";
 import { createMatrixMapPanel } from "./matrixmap.js";
 import { createMetricsPanel } from "./metrics.js";
+import { createSourcesPanel } from "./sourcespanel.js";
 import { WORDS } from "./strings.js";
 
 /**
@@ -30,7 +31,7 @@ import { WORDS } from "./strings.js";
 /** Every panel, in the order of the tabs. @type {((state: State, player: Player, onRequest?: (request: any) => void) => Panel)[]} */
 const PANELS = [
   createDiagnosisPanel, createMetricsPanel, createComparePanel, createAttentionPanel, createMatrixMapPanel, createCostPanel,
-  createBudgetPanel,
+  createBudgetPanel, createSourcesPanel,
 ];
 
 /** @param {State} state @param {Player} player @param {(request: any) => void} [onRequest] see explorer.js */

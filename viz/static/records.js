@@ -6,6 +6,8 @@
  * @typedef {{t: number, n: number, b: number[], a?: number[], c: string, u?: string, e?: number[]}} Row
  * @typedef {object} Step
  * @property {number} index
+ * @property {[string, number, number][]} [src] kind, length of key, and place of each node's source
+ * @property {number[]} [exp] chance of each node to be accepted, as expected
  * @property {number} committed
  * @property {string | null} stop
  * @property {number[]} ms

@@ -4,6 +4,7 @@
 import { joinBytes } from "./bytes.js";
 import { make, makePanel, setText } from "./dom.js";
 import { BONUS_NODE, tokenOf } from "./records.js";
+import { sourceOf } from "./sources.js";
 import { WORDS } from "./strings.js";
 
 /**
@@ -181,10 +182,13 @@ export function createTextPanel(state, player) {
       const known = drawn.groups.length;
       if (known < run.steps.length) appendOutput(run);
       if (known < run.steps.length || shownStep !== state.step) moveTo(state.step, known);
-      for (const span of hot) span.classList.remove("tr-hot");
+      for (const span of hot) span.classList.remove("tr-hot", "tr-copied");
       const nodes = state.hover?.nodes ?? (state.selected === null ? [] : [state.selected]);
       hot = nodes.length && drawn.groups[state.step - 1] ? tokensOfNodes(nodes) : [];
       for (const span of hot) span.classList.add("tr-hot");
+      const copied = copiedFrom(nodes);
+      for (const span of copied) span.classList.add("tr-copied");
+      hot.push(...copied);
     },
     /** Reads of the layout wait until everything is drawn, or each would cost a layout of its own. */
     settle() {
@@ -193,6 +197,21 @@ export function createTextPanel(state, player) {
       unsettled = false;
     },
   };
+
+  /**
+   * Spans that these nodes were copied from. A place in the folded part of the prompt has none; one behind the root is
+   * in the node's own branch, and not in the text.
+   * @param {number[]} nodes
+   */
+  function copiedFrom(nodes) {
+    const step = run?.steps[state.step - 1];
+    if (!run || !step) return [];
+    const places = nodes.map((node) => sourceOf(step, node)?.place ?? -1).filter((place) => place >= 0 && place < step.committed);
+    const length = run.info.prompt.length;
+    const from = length - prompt.children.length;
+    const spans = places.map((place) => (place < length ? prompt.children[place - from] : drawn.tokens[place - length]));
+    return /** @type {HTMLElement[]} */ (spans.filter((span) => span instanceof HTMLElement));
+  }
 
   /** Spans of the step shown that these nodes wrote; the root's is the one before them. @param {number[]} nodes */
   function tokensOfNodes(nodes) {

@@ -6,6 +6,8 @@
 
 import { clip, makeSvg, setText } from "./dom.js";
 import { BONUS_NODE, STATUS_OF, lineage, pathEnd, tokenOf } from "./records.js";
+import { sourceOf } from "./sources.js";
+import { WORDS } from "./strings.js";
 import { ROW_HEIGHT } from "./treeview.js";
 
 /**
@@ -18,6 +20,7 @@ import { ROW_HEIGHT } from "./treeview.js";
  * @property {SVGTextElement} label
  * @property {SVGTextElement} rank
  * @property {SVGTextElement} choice
+ * @property {SVGTextElement} source
  */
 
 const CHIP_HEIGHT = 12;
@@ -103,6 +106,7 @@ export function createTreeShapes({ mini = false } = {}) {
     chip.rect.setAttribute("width", String(width));
     chip.label.setAttribute("x", String(width / 2));
     chip.choice.setAttribute("x", String(width + 3));
+    chip.source.setAttribute("x", String(width + 2));
   }
 
   return {
@@ -116,6 +120,9 @@ export function createTreeShapes({ mini = false } = {}) {
         const status = STATUS_OF[step.status[node]];
         if (mini) chip.group.setAttribute("class", `tr-node tr-mini-${status}`);
         else chip.group.dataset.status = status;
+        const source = step.src && !mini ? sourceOf(step, node) : null;
+        chip.group.dataset.source = source?.name ?? "";
+        setText(chip.source, source ? WORDS.sourceMarks[source.name] : "");
         const agrees = node > 0 && status !== "unseen" && step.ids[node] === step.choices[step.parents[node]];
         chip.group.classList.toggle("tr-agrees", agrees);
         chip.group.classList.remove("tr-met");
@@ -208,6 +215,7 @@ function makeChip(className) {
   const label = makeSvg("text", { class: "tr-label", dy: "0.34em" });
   const rank = makeSvg("text", { class: "tr-rank", x: -3, dy: "-0.15em" });
   const choice = makeSvg("text", { class: "tr-choice", dy: "0.34em" });
-  group.append(title, rect, label, rank, choice);
-  return { group, title, rect, label, rank, choice };
+  const source = makeSvg("text", { class: "tr-source-mark", dy: "-0.1em" });
+  group.append(title, rect, label, rank, choice, source);
+  return { group, title, rect, label, rank, choice, source };
 }

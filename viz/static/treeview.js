@@ -35,10 +35,10 @@ export function sizesAt(element) {
  * @param {{columns: number, rows: number}} size
  * @param {{width: number, height: number}} room
  * @param {boolean} whole whether all of it must be seen, however small
- * @param {Sizes} sizes
+ * @param {Sizes} [sizes]
  * @returns {Fitted}
  */
-export function fitTree(size, room, whole, sizes) {
+export function fitTree(size, room, whole, sizes = NEAR) {
   const byHeight = Math.min(room.height / (size.rows * ROW_HEIGHT), sizes.largest);
   const byWidth = room.width / (size.columns * sizes.narrowest);
   let scale = Math.min(byHeight, byWidth);
