@@ -70,6 +70,7 @@ def _launch(built: gr.Blocks, shelf: Shelf, limits: Limits, host: str, port: int
             # Gradio's own routes come after.
             "routes": [
                 Route("/tr/plotly.js", _plotly),
+                Route("/tr/connection.js", _connection),
                 Mount("/tr", StaticFiles(directory=viz.STATIC)),
                 *health.routes(shelf, limits.metrics),
             ],
@@ -91,6 +92,11 @@ def _shelf(limits: Limits) -> Shelf:
     shelf = Shelf(limits)
     threading.Thread(target=_load_first, args=(shelf, limits.model), daemon=True).start()
     return shelf
+
+
+def _connection(_: Request) -> FileResponse:
+    """Speaks to the server, and so is no part of the explorer, which an exported page holds too."""
+    return FileResponse(Path(page.__file__).with_name("connection.js"), media_type="text/javascript")
 
 
 def _plotly(_: Request) -> FileResponse:
