@@ -12,6 +12,7 @@ from pathlib import Path
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # offline means offline; read when gradio is imported
 
 import gradio as gr
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.routing import Mount, Route
@@ -19,7 +20,8 @@ from starlette.staticfiles import StaticFiles
 
 import viz
 from tr_core.errors import TokenRecyclingError
-from ui import page
+from ui import health, log, page, zero
+from ui.headers import Guard
 from ui.limits import Limits
 from ui.shelf import Shelf
 from ui.theme import theme
@@ -41,18 +43,20 @@ def main() -> int:
         return 2
     if args.model:
         limits = dataclasses.replace(limits, model=args.model)
-    shelf = Shelf(limits)
-    threading.Thread(target=_load_first, args=(shelf, limits.model), daemon=True).start()
+    log.start()
+    shelf = _shelf(limits)
     built = page.build(shelf, limits).queue(default_concurrency_limit=None)
     try:
-        _launch(built, args.host, args.port)
+        _launch(built, shelf, limits, args.host, args.port)
     except OSError as error:
         print(f"error: the page cannot be served on port {args.port}: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _launch(built: gr.Blocks, host: str, port: int) -> None:
+def _launch(built: gr.Blocks, shelf: Shelf, limits: Limits, host: str, port: int) -> None:
+    largest = limits.max_upload_mb * 1_000_000
+    framed_by = "https://huggingface.co https://*.hf.space" if "SPACE_ID" in os.environ else ""
     built.launch(
         server_name=host,
         server_port=port,
@@ -62,10 +66,37 @@ def _launch(built: gr.Blocks, host: str, port: int) -> None:
         css_paths=Path(page.__file__).with_name("page.css"),
         head=HEAD,
         footer_links=["api"],
-        # Static files of the explorer; Gradio's own routes come after.
-        app_kwargs={"routes": [Route("/tr/plotly.js", _plotly), Mount("/tr", StaticFiles(directory=viz.STATIC))]},
-        max_file_size="200mb",
+        app_kwargs={
+            # Gradio's own routes come after.
+            "routes": [
+                Route("/tr/plotly.js", _plotly),
+                Route("/tr/connection.js", _connection),
+                Mount("/tr", StaticFiles(directory=viz.STATIC)),
+                *health.routes(shelf, limits.metrics),
+            ],
+            "middleware": [Middleware(Guard, framed_by=framed_by, largest=largest + 1_000_000)],
+        },
+        max_file_size=largest,
+        # A thread for each run that waits, and some for Stop and all that is quick.
+        max_threads=2 * limits.max_runs + 40,
     )
+
+
+def _shelf(limits: Limits) -> Shelf:
+    """Where models are. The first is loaded while the page opens; on ZeroGPU before, since workers are forks."""
+    if zero.is_here():
+        shelf = Shelf(limits, load=zero.load)
+        _load_first(shelf, limits.model)
+        shelf.calls = zero.GpuCalls(shelf)
+        return shelf
+    shelf = Shelf(limits)
+    threading.Thread(target=_load_first, args=(shelf, limits.model), daemon=True).start()
+    return shelf
+
+
+def _connection(_: Request) -> FileResponse:
+    """Speaks to the server, and so is no part of the explorer, which an exported page holds too."""
+    return FileResponse(Path(page.__file__).with_name("connection.js"), media_type="text/javascript")
 
 
 def _plotly(_: Request) -> FileResponse:

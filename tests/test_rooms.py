@@ -16,9 +16,9 @@ ENGINE = sorted(set((ROOT / "tr_core").rglob("*.py")) - {DOOR})
 VIZ = sorted((ROOT / "viz").rglob("*.py"))
 UI = sorted((ROOT / "ui").rglob("*.py"))
 TORCH_FREE = [
-    "tree", "templates", "trace", "metrics", "errors", "settings", "account", "budget", "cost_curve", "growth",
-    "prompts", "catalog", "verify", "labels", "acceptance", "alignment", "diagnosis", "naming", "reliability", "replay",
-    "report", "rows",
+    "tree", "templates", "trace", "metrics", "errors", "settings", "account", "budget", "budget_state", "checkpoint",
+    "cost_curve", "growth", "prompts", "catalog", "verify", "labels", "acceptance", "alignment", "diagnosis", "naming",
+    "reliability", "replay", "report", "rows",
     "side_by_side", "tables", "traffic", "wording",
 ]  # fmt: skip
 # What a picture may read: records, and what is thought about them.
@@ -26,6 +26,8 @@ READABLE = {f"tr_core.{name}" for name in TORCH_FREE} - {
     "tr_core.settings",
     "tr_core.account",
     "tr_core.budget",
+    "tr_core.budget_state",
+    "tr_core.checkpoint",
     "tr_core.cost_curve",
     "tr_core.growth",
     "tr_core.prompts",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tr_core.budget_state import AccountState
+
 # A new shape must promise this much more than the one in use, and drafting this much more than none.
 MARGIN = 1.03
 # Promised tokens that trust in promises begins with, and steps with a draft that it remembers.
@@ -48,3 +50,11 @@ class Account:
         if promised > 1:
             self._promised = self._promised * (1 - 1 / TRUST_MEMORY) + promised - 1
             self._kept = self._kept * (1 - 1 / TRUST_MEMORY) + emitted - 1
+
+    def state(self) -> AccountState:
+        """What was entered so far."""
+        return AccountState(self._promised, self._kept, self._debt)
+
+    def restore(self, state: AccountState) -> None:
+        """Go on from ``state``, which has been checked."""
+        self._promised, self._kept, self._debt = state.promised, state.kept, state.debt

@@ -22,6 +22,7 @@ from functools import lru_cache
 from typing import Generic, TypeVar
 
 from tr_core.account import MARGIN, Account
+from tr_core.budget_state import AcceptanceState, BudgetState, PlanState
 from tr_core.cost_curve import CostCurve, LiveCurve
 from tr_core.templates import chain
 from tr_core.trace import BudgetChoice, BudgetReason
@@ -69,6 +70,14 @@ class Acceptance:
         self._hits = [h * keep for h in self._hits]
         if rank is not None:
             self._hits[rank] += 1
+
+    def state(self) -> AcceptanceState:
+        """What was observed so far."""
+        return AcceptanceState(tuple(self._hits), self._tries)
+
+    def restore(self, state: AcceptanceState) -> None:
+        """Go on from ``state``, which has been checked."""
+        self._hits, self._tries = list(state.hits), state.tries
 
     def chances(self) -> list[float]:
         """(k,) chances of the children of an accepted node."""
@@ -166,6 +175,41 @@ class Budget:
         """
         row = (self.curve.at(80) - self.curve.at(16)) / 64
         return int(min(MAX_ROWS, PROMPT_SHARE * new_tokens * self.curve.at(0) / max(row, 1e-9)))
+
+    def state(self) -> BudgetState:
+        """All that was learned, for a checkpoint between two steps; costs as believed when a size was last weighed."""
+        return BudgetState(
+            nodes=self.curve.nodes,
+            ms=self.curve.ms,
+            steps=self._steps,
+            kinds=tuple(kind.state() for kind in self._all_kinds()),
+            sure=dict(self._sure),
+            first=dict(self._first),
+            plans={
+                spine: PlanState(plan.offer.template, plan.offer.choice, plan.offer.promised, plan.until)
+                for spine, plan in self._plans.items()
+            },
+            account=self._account.state(),
+        )
+
+    def restore(self, state: BudgetState) -> None:
+        """Go on from ``state``; this budget was made with the state's curve, which is fixed: nothing is probed.
+
+        Raises:
+            CheckpointError, TemplateError: no such budget can have learned it.
+        """
+        state.check(kinds=len(self._all_kinds()), ranks=len(self._unsure_rows.chances()))
+        for kind, learned in zip(self._all_kinds(), state.kinds, strict=True):
+            kind.restore(learned)
+        self._steps, self._sure, self._first = state.steps, dict(state.sure), dict(state.first)
+        self._plans = {
+            spine: _Plan(_Offer(plan.template, plan.choice, plan.promised), None, plan.until)
+            for spine, plan in state.plans.items()
+        }
+        self._account.restore(state.account)
+
+    def _all_kinds(self) -> tuple[Acceptance, ...]:
+        return (*self._sure_rows, self._unsure_rows, self._unknown_rows)
 
     def _kinds(self) -> _Places[Acceptance]:
         """The statistics that hold at each place of a tree with the spine at hand."""

@@ -103,5 +103,8 @@ class Sampled:
         while self._first + len(self._noise) < emitted + count:
             row = torch.empty(1, like.shape[-1], dtype=torch.float32, device=like.device)
             self._noise.append(row.exponential_(generator=self._generator))
+            if self._first < emitted:  # a run that goes on from a checkpoint skips many rows, and holds none of them
+                del self._noise[0]
+                self._first += 1
         del self._noise[: emitted - self._first]
         self._first = emitted

@@ -5,9 +5,11 @@
     ├── PromptError            the prompt is empty, too long, or not text
     ├── TemplateError          a tree template is no tree, or does not fit k or the node limit
     ├── ModelError             no such model, or it cannot be loaded
-    │   └── UnsupportedModelError   the model loads, but tree decoding would not be exact on it
+    │   ├── UnsupportedModelError   the model loads, but tree decoding would not be exact on it
+    │   └── MemoryShortError        the device has no room for the model, the prompt or one more run
     ├── MatrixError            a stored candidate matrix is broken or of another tokenizer
     ├── TraceError             a stored trace is broken or of another schema
+    ├── CheckpointError        a checkpoint is broken, or belongs to another model
     └── CompareError           runs that were chosen together cannot be laid side by side
 
 The doors (command line, page, API) catch ``TokenRecyclingError`` only: its text is one sentence made for the
@@ -39,12 +41,20 @@ class UnsupportedModelError(ModelError):
     """The model is of a kind on which tree decoding would not equal plain decoding."""
 
 
+class MemoryShortError(ModelError):
+    """The device's memory is short: the model, the prompt or the number of runs is too large for it."""
+
+
 class MatrixError(TokenRecyclingError):
     """A stored candidate matrix is broken, or belongs to another tokenizer or k."""
 
 
 class TraceError(TokenRecyclingError):
     """A stored trace is broken, or of a schema that this version does not know."""
+
+
+class CheckpointError(TokenRecyclingError):
+    """A checkpoint is broken, of another schema, or belongs to another model."""
 
 
 class CompareError(TokenRecyclingError):

@@ -14,6 +14,7 @@ the run are corrected as a whole, so that an over-confident drafter cannot make 
 from __future__ import annotations
 
 from tr_core.budget import MARGIN, MEMORY, SIZES, CostCurve
+from tr_core.budget_state import GrowthState
 from tr_core.trace import BudgetChoice
 
 MOST = SIZES[-1]
@@ -96,3 +97,16 @@ class Growth:
         keep = 1 - 1 / MEMORY
         self._expected = self._expected * keep + expected
         self._accepted = self._accepted * keep + accepted
+
+    def state(self) -> GrowthState:
+        """What was learned, for a checkpoint between two steps."""
+        return GrowthState(self.curve.nodes, self.curve.ms, self._accepted, self._expected)
+
+    def restore(self, state: GrowthState) -> None:
+        """Go on from ``state``; this growth was made with the state's curve.
+
+        Raises:
+            CheckpointError: no growth can have learned it.
+        """
+        state.check()
+        self._accepted, self._expected = state.accepted, state.expected

@@ -8,6 +8,7 @@ target.keep((0, 2, 5))                # the root and the accepted path stay in t
 
 from __future__ import annotations
 
+import dataclasses
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +17,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, StopStringCriteria
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, StopStringCriteria
 from transformers.cache_utils import Cache
 
 from tr_core import footprint
@@ -29,6 +30,7 @@ from tr_core.errors import SettingsError
 from tr_core.families import Family
 from tr_core.masks import Geometry, MaskMaker
 from tr_core.peers import Peers
+from tr_core.reference import generate_plain
 from tr_core.settings import Settings
 from tr_core.static_run import NoStaticStep, StaticRun
 from tr_core.target import Draft, Observe
@@ -104,6 +106,13 @@ class HFTarget:
     def fork(self) -> HFTarget:
         """The same weights with an empty cache of its own."""
         return HFTarget(self._loaded)
+
+    def moved(self, device: torch.device | str) -> HFTarget:
+        """The same weights on another device, where they are from now on; forks made before cannot be used any more."""
+        loaded = self._loaded
+        model = loaded.model.to(device)
+        masks = MaskMaker(loaded.family, loaded.masks.window, model.dtype, model.device)
+        return HFTarget(dataclasses.replace(loaded, model=model, masks=masks, costs=CostBook()))
 
     def reset(self) -> None:
         """Empty the cache; a ``score`` without its ``keep`` is forgotten too."""
@@ -250,51 +259,20 @@ class HFTarget:
         return stopped
 
     def generate_plain(
-        self,
-        prompt_ids: Sequence[int],
-        *,
-        max_new_tokens: int,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        top_k: int = 0,
-        seed: int = 0,
-        stop: Sequence[str] = (),
-        eos_ids: Iterable[int] | None = None,
-    ) -> list[int]:
-        """New tokens by transformers' own ``generate``, with its own cache and masks: the referee of losslessness.
-
-        Plain decoding: whatever else the model's generation_config asks for, such as a repetition penalty, is off.
-        The cache of this target is not touched.
+        self, prompt_ids: Sequence[int], *, max_new_tokens: int, eos_ids: Iterable[int] | None = None, **how: Any
+    ) -> list[int] | None:
+        """New tokens by transformers' own ``generate``, the referee of losslessness; this cache stays as it is.
 
         Args:
             prompt_ids: the prompt's token ids.
             max_new_tokens: tokens to write at most; the model's maximum length ends them too.
-            temperature: 0 is greedy. top_p: 1 is off. top_k: 0 is off.
-            seed: of torch's generators, which are put back afterwards.
-            stop: strings that end the output.
             eos_ids: ids that end the output; None for the model's own, empty to ignore them.
+            how: as ``reference.generate_plain`` takes it.
         """
-        ends = sorted(self.eos_ids if eos_ids is None else eos_ids)
-        options: dict[str, Any] = {"do_sample": False}
-        if temperature > 0:
-            options = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": top_k}
-        config = GenerationConfig(
-            max_new_tokens=min(max_new_tokens, self.max_length - len(prompt_ids)),
-            eos_token_id=ends or None,
-            pad_token_id=0,
-            **options,
-        )
-        ids = torch.tensor([list(prompt_ids)], dtype=torch.int64, device=self.device)
-        words = {"stop_strings": list(stop), "tokenizer": self._loaded.tokenizer} if stop else {}
-        state: dict[str, Any] = {"devices": []}
-        if self.device.type != "cpu":
-            state = {"devices": [self.device], "device_type": self.device.type}
-        with torch.random.fork_rng(**state), torch.inference_mode():
-            torch.manual_seed(seed)
-            output = self._loaded.model.generate(
-                ids, generation_config=config, attention_mask=torch.ones_like(ids), **words
-            )
-        return output[0, len(prompt_ids) :].tolist()
+        ends = self.eos_ids if eos_ids is None else eos_ids
+        limit = min(max_new_tokens, self.max_length - len(prompt_ids))
+        model, tokenizer = self._loaded.model, self._loaded.tokenizer
+        return generate_plain(model, tokenizer, prompt_ids, max_new_tokens=limit, eos_ids=ends, **how)
 
     def _check_no_score(self, verb: str) -> None:
         if self._scored:

@@ -22,7 +22,7 @@ from transformers.utils import logging
 
 from tr_core import model_files
 from tr_core.cost import CostBook
-from tr_core.errors import ModelError, SettingsError, UnsupportedModelError
+from tr_core.errors import MemoryShortError, ModelError, SettingsError, UnsupportedModelError
 from tr_core.families import Family, family_of, max_length_of, reach_of, window_of
 from tr_core.hf_target import HFTarget, Loaded
 from tr_core.masks import MaskMaker
@@ -160,7 +160,7 @@ def load_weights(
         if not split:
             model = model.to(device)
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise ModelError(
+        raise MemoryShortError(
             f"“{name}” does not fit into the memory of {device}: use a smaller model or dtype, another device, or "
             "several (docs/scaling.md)."
         ) from error

@@ -101,6 +101,26 @@ class CandidateMatrix:
         """Forget everything: a cold start."""
         self._storage.fill_(UNSEEN)
 
+    def to_rows(self) -> dict[int, list[int]]:
+        """All rows that hold candidates, by token: what a checkpoint needs. One copy to the host."""
+        rows = self.rows.cpu()
+        tokens = (rows[:, 0] != UNSEEN).nonzero().flatten().tolist()
+        return dict(zip(tokens, rows[tokens].tolist(), strict=True))
+
+    def fill(self, rows: dict[int, list[int]]) -> None:
+        """Hold ``rows`` and no others.
+
+        Raises:
+            MatrixError: a row does not have k candidates, or an id is outside the vocabulary.
+        """
+        ids = [*rows, *(candidate for row in rows.values() for candidate in row)]
+        if any(len(row) != self.k for row in rows.values()) or not all(0 <= i < self.vocab_size for i in ids):
+            raise MatrixError(f"Rows must have {self.k} candidates each, with ids below {self.vocab_size:,}.")
+        self.clear()
+        if rows:
+            tokens = torch.tensor(list(rows), device=self.device)
+            self._storage[tokens] = torch.tensor(list(rows.values()), dtype=torch.int32, device=self.device)
+
     def overwrite(self, tokens: torch.Tensor, candidates: torch.Tensor, seen: torch.Tensor | None = None) -> RowUpdates:
         """Replace the rows of ``tokens`` (n,) by ``candidates`` (n, k), the last of equal tokens winning.
 

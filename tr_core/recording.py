@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,6 +13,7 @@ import transformers
 
 import tr_core
 from tr_core.session import Session
+from tr_core.target import Vocabulary
 from tr_core.trace import SCHEMA, RunInfo, RunTrace, StepTrace
 
 
@@ -20,30 +21,49 @@ class Recording:
     """Collects what a started session does. Give it every step; ask it for the trace at any time."""
 
     def __init__(self, session: Session) -> None:
+        self._collect(describe(session), session.target.vocabulary)
         self._session = session
-        self._vocabulary = session.target.vocabulary
-        self.info = describe(session)
+
+    @classmethod
+    def of(cls, info: RunInfo, vocabulary: Vocabulary, earlier: Sequence[int] = ()) -> Recording:
+        """A recording of steps that are made elsewhere; ``earlier`` are ids of the output that no step will tell."""
+        made = cls.__new__(cls)
+        made._collect(info, vocabulary, earlier)
+        return made
+
+    def _collect(self, info: RunInfo, vocabulary: Vocabulary, earlier: Sequence[int] = ()) -> None:
+        self._session: Session | None = None
+        self._vocabulary = vocabulary
+        self._earlier = tuple(earlier)
+        self.info = info
         self.steps: list[StepTrace] = []
         self.pieces: dict[int, str] = {}
         self.partial_bytes: dict[int, str] = {}
-        self._learn(self.info.prompt_ids)
+        self._learn((*self.info.prompt_ids, *self._earlier))
 
     def add(self, step: StepTrace) -> dict[int, str]:
         """Append a step; returns the pieces of the tokens that occur in it for the first time in this run."""
         self.steps.append(step)
         return self._learn(tokens_of(step))
 
+    @property
+    def output_ids(self) -> list[int]:
+        """New tokens so far."""
+        return [*self._earlier, *(token for step in self.steps for token in step.emitted)]
+
     def trace(self, *, reference_identical: bool | None = None) -> RunTrace:
         """The run so far."""
+        info = self.info
+        if self._session is not None:  # how it ran may have changed on the way
+            info = msgspec.structs.replace(info, execution=self._session.execution)
         return RunTrace(
             schema=SCHEMA,
-            # How it ran may have changed on the way.
-            info=msgspec.structs.replace(self.info, execution=self._session.execution),
+            info=info,
             steps=tuple(self.steps),
             pieces=dict(self.pieces),
             partial_bytes=dict(self.partial_bytes),
-            text=self._vocabulary.decode(self._session.output_ids),
-            stop_reason=self._session.stop_reason,
+            text=self._vocabulary.decode(self.output_ids),
+            stop_reason=self.steps[-1].stop if self.steps else None,
             reference_identical=reference_identical,
         )
 

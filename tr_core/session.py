@@ -14,20 +14,21 @@ import torch
 from tr_core import numerics, templates
 from tr_core.bounds import StopRule, checked_prompt
 from tr_core.budget import Budget
-from tr_core.capture import can_capture
+from tr_core.checkpoint import Checkpoint
 from tr_core.choice import Greedy, Rules, Sampled
 from tr_core.cost_curve import CostCurve, LiveCurve
 from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter, Learned
 from tr_core.errors import SettingsError
+from tr_core.execution import prepared
 from tr_core.readout import Readout, is_here
 from tr_core.settings import Settings
-from tr_core.sizing import Sizing, is_auto
+from tr_core.sizing import Sizing, fixed_template, is_auto
 from tr_core.static_run import NoStaticStep, Passed, StaticRun
 from tr_core.strict import Settled, Strict
 from tr_core.target import Draft, Target
 from tr_core.trace import BudgetChoice, StepTrace, Timing
-from tr_core.tree import MAX_K, DraftTree, TreeTemplate
+from tr_core.tree import DraftTree, TreeTemplate
 from tr_core.verify import walk
 from tr_core.watch import Watch
 
@@ -39,6 +40,7 @@ class Session:
         target: the model; the session uses its cache alone until it is done (``target.fork()`` gives another).
         settings: how to decode.
         drafter: one that already knows something, for a hot start; a new one by default.
+        curve: what steps cost, for a budget, as fixed; measured by the target and learned from steps by default.
         rules: choose tokens and end the output in place of the settings, which then only say how to draft.
         clock: seconds.
 
@@ -54,10 +56,12 @@ class Session:
         settings: Settings | None = None,
         *,
         drafter: Drafter | None = None,
+        curve: CostCurve | None = None,
         rules: Rules | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.target = target
+        self._curve = curve
         self.settings = settings = settings or Settings()
         if settings.k > target.vocab_size:
             raise SettingsError(f"k is {settings.k}, but the model's vocabulary has only {target.vocab_size} tokens.")
@@ -73,10 +77,10 @@ class Session:
         # own, and without a trace nobody waits for an accelerator.
         alone = clock is not None or target.clock() is time.perf_counter
         self._learns_costs = alone and Watch.tells(target.device, settings.trace)
-        self._sizing = self._new_sizing()
-        self.template = templates.chain(0) if self.curve else self._fixed_template()
+        self.sizing = self._new_sizing()
+        self.template = templates.chain(0) if self.curve else fixed_template(settings, self._entry)
         self._choose = Greedy()
-        self._rules = rules
+        self.rules = rules
         self._strict: Strict | None = None
         self._stop = StopRule(target, settings)
         self.stop_reason: str | None = None
@@ -100,12 +104,12 @@ class Session:
     @property
     def curve(self) -> CostCurve | None:
         """What a step costs here, where the tree is ``auto``; None elsewhere."""
-        return self._sizing.curve
+        return self.sizing.curve
 
     @property
     def budget(self) -> Budget | None:
         """What chooses the templates, where the tree is ``auto`` and the drafter fills one."""
-        return self._sizing.budget
+        return self.sizing.budget
 
     def start(self, prompt_ids: Sequence[int]) -> Session:
         """Prefill all of the prompt but its last token, which becomes the first root. Returns the session.
@@ -117,28 +121,51 @@ class Session:
         prompt = checked_prompt(target, prompt_ids)
         self._context, self._prompt_length = prompt, len(prompt)
         self.stop_reason, self.steps, self.passes = None, 0, 0
-        if settings.temperature > 0:
-            self._choose = Sampled(
-                settings.temperature, settings.top_p, settings.top_k, settings.seed, target.device
-            )  # a fresh one: the noise starts with the prompt
         began = self._clock()
         self.drafter.begin()
-        target.reset()
-        self._sizing = self._new_sizing()
-        places = self._sizing.places_to_learn(prompt[:-1])
+        self.sizing = self._new_sizing()
+        places = self.sizing.places_to_learn(prompt[:-1])
         self.prompt_rows = len(places)
-        target.prefill(prompt[:-1], self._observe_prompt if places else None, places)
+        self._read(places)
         self.rows_seen = self.drafter.rows_seen
         if self.budget is not None and self._entry.has_matrix:
             root = torch.tensor(prompt[-1:], device=target.device)
-            self._sizing.root_known = bool(self.drafter.matrix.known(root))
+            self.sizing.root_known = bool(self.drafter.matrix.known(root))
         self.prefill_ms = (self._clock() - began) * 1e3
         if settings.strict:
             shape = self.template if self.template.nodes else templates.paper()  # auto may draft any
             difference = numerics.logit_difference(target, prompt, shape)
             self._strict = Strict(target, numerics.tolerance(difference))
-        self._static, self.execution = self._prepared()
+        self._static, self.execution = self._prepare_static()
         return self
+
+    def resume(self, checkpoint: Checkpoint) -> Session:
+        """Go on where ``checkpoint`` was taken, instead of ``start``; one of 0 steps starts. See ``continuation``.
+
+        Raises:
+            TokenRecyclingError: it belongs to another model, its parts do not fit each other, or as from ``start``.
+        """
+        checkpoint.check_model(self.target.vocabulary.fingerprint, self.target.vocab_size, self.target.max_length)
+        if checkpoint.drafter:
+            self.drafter.restore(checkpoint.drafter)
+        if not checkpoint.steps:
+            return self.start(checkpoint.prompt_ids)
+        self.sizing.restore(checkpoint.budget, checkpoint.growth, checkpoint.root_known)
+        self._context = [*checkpoint.prompt_ids, *checkpoint.output_ids]
+        self._prompt_length = len(checkpoint.prompt_ids)
+        self.steps = self.passes = checkpoint.steps
+        self.stop_reason, self.rows_seen = checkpoint.stop_reason, checkpoint.rows_seen
+        self._read(())
+        self._static, self.execution = self._prepare_static()
+        return self
+
+    def _read(self, places: Sequence[int]) -> None:
+        """Prefill all of the text but its last token, with fresh noise: it starts with the prompt."""
+        s = self.settings
+        if s.temperature > 0:
+            self._choose = Sampled(s.temperature, s.top_p, s.top_k, s.seed, self.target.device)
+        self.target.reset()
+        self.target.prefill(self._context[:-1], self._observe_prompt if places else None, places)
 
     def step(self) -> StepTrace:
         """One forward pass and all around it; if strict, one-token passes for a near-tie. Emits at least one token.
@@ -152,7 +179,7 @@ class Session:
         watch = Watch(self.target.device, self.settings.trace, self._clock)
         recorded = self._static.captures if self._static is not None else 0
 
-        self.template, why = self._sizing.next(self.template, self._context[-1])
+        self.template, why = self.sizing.next(self.template, self._context[-1])
         draft = passed = None
         if self._static is None or self._static.takes_drafts:
             draft, why = self._propose(why)
@@ -191,7 +218,7 @@ class Session:
 
         # What only this step paid for, a graph or the passes of strict decoding, is no cost of its size.
         usual = not settled.passes and (self._static is None or self._static.captures == recorded)
-        self._sizing.done(tree, verdict, host, draft, watch.total() if usual and self._learns_costs else None)
+        self.sizing.done(tree, verdict, host, draft, watch.total() if usual and self._learns_costs else None)
         traced = self.settings.trace
         self.steps += 1
         self.passes += 1 + settled.passes
@@ -228,8 +255,8 @@ class Session:
 
     def _propose(self, why: BudgetChoice | None) -> tuple[Draft, BudgetChoice | None]:
         """The next draft, and why it has its size where the tree is ``auto``."""
-        draft, why = self._sizing.proposed(self.drafter, self._context, self.template, why)
-        if self._sizing.growth is not None:
+        draft, why = self.sizing.proposed(self.drafter, self._context, self.template, why)
+        if self.sizing.growth is not None:
             self.template = draft.template
         return draft, why
 
@@ -238,7 +265,7 @@ class Session:
         entry, traced = self._entry, self.settings.trace
         logits = self.target.score(draft)
         watch.lap()
-        choices = self._rules.choose(logits, draft) if self._rules is not None else None
+        choices = self.rules.choose(logits, draft) if self.rules is not None else None
         candidates = probabilities = updates = known = None
         if traced or entry.has_matrix or entry.learns:
             values, ranked = logits.topk(self.settings.k, dim=-1)
@@ -265,8 +292,8 @@ class Session:
         """Let a drafter that thinks on the host learn from the pass; what it tells the trace."""
         if not self._entry.learns:
             return Learned()
-        path, traced = settled.verdict.path, self.settings.trace
-        lesson = host.lesson(self._context, tree.template.parents, settled.choices, path, traced)
+        traced, parents, path = self.settings.trace, tree.template.parents, settled.verdict.path
+        lesson = host.lesson(self._context, parents, settled.choices, path, traced)
         return self.drafter.learn(lesson) or Learned()
 
     def _static_pass(self, emitted_before: int, draft: Draft | None) -> Passed | None:
@@ -284,42 +311,16 @@ class Session:
         if self._static is not None:
             self._static.recorded(template)
 
-    def _prepared(self) -> tuple[StaticRun | None, str]:
-        """Static steps where they are wanted and the model can do them; and what the run's record says of it."""
-        if self.settings.capture == "off":
-            return None, "ordinary: switched off"
-        if self.settings.capture == "auto" and not can_capture(self.target.device):
-            return None, f"ordinary: no graphs on {self.target.device.type}"
-        if self._rules is not None:
-            return None, "ordinary: tokens are chosen one by one, by rules from outside"
-        if self.settings.strict:
-            return None, "ordinary: strict decoding goes back over what it has scored"
-        begin = getattr(self.target, "static", None)
-        if begin is None:
-            return None, f"ordinary: {self.target.name} has no static step"
-        sampled = self._choose if isinstance(self._choose, Sampled) else None
-        try:
-            static = begin(
-                self._context[-1], self.settings, self.template, self.drafter, sampled, self.curve is not None
-            )
-        except NoStaticStep as reason:
-            return None, f"ordinary: {reason}"
-        return static, static.how
+    def _prepare_static(self) -> tuple[StaticRun | None, str]:
+        chooses = self.rules or self._choose
+        return prepared(self.target, self.settings, self._context[-1], self.template, self.drafter, chooses)
 
     def _new_sizing(self) -> Sizing:
-        curve = self.target.cost_curve(self.settings) if is_auto(self.settings, self._entry) else None
+        auto = is_auto(self.settings, self._entry)
+        curve = (self._curve or self.target.cost_curve(self.settings)) if auto else None
         if isinstance(curve, LiveCurve) and not self._learns_costs:
             curve = curve.curve()
         return Sizing(self.settings, self._entry, curve)
-
-    def _fixed_template(self) -> TreeTemplate:
-        tree, k = self.settings.tree, self.settings.k
-        if self._entry.grows:
-            k = MAX_K  # of a tree only the number of nodes counts
-        if isinstance(tree, TreeTemplate):
-            tree.check_k(k)
-            return tree
-        return templates.resolve(tree, k) if self._entry.drafts else templates.chain(0)
 
     def _observe_prompt(self, places: Sequence[int], logits: torch.Tensor) -> None:
         candidates = self.target.agree(logits.topk(self.settings.k, dim=-1).indices)
@@ -335,7 +336,7 @@ class Session:
         for count, token in enumerate(tokens, start=1):
             self._context.append(token)
             new_tokens = len(self._context) - self._prompt_length
-            self.stop_reason = self._rules.stop(token) if self._rules else self._stop.reason(self._context, new_tokens)
+            self.stop_reason = self.rules.stop(token) if self.rules else self._stop.reason(self._context, new_tokens)
             if self.stop_reason is not None:
                 return tokens[:count]
         return tokens

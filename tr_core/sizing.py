@@ -10,15 +10,17 @@ from collections.abc import Sequence
 
 from tr_core import templates
 from tr_core.budget import Budget
+from tr_core.budget_state import BudgetState, GrowthState
 from tr_core.cost_curve import CostCurve, LiveCurve
 from tr_core.drafters.base import Drafter
 from tr_core.drafters.registry import DrafterEntry
+from tr_core.errors import CheckpointError
 from tr_core.growth import MOST, Growth
 from tr_core.readout import Readout
 from tr_core.settings import Settings
 from tr_core.target import Draft
 from tr_core.trace import BudgetChoice
-from tr_core.tree import DraftTree, TreeTemplate
+from tr_core.tree import MAX_K, DraftTree, TreeTemplate
 from tr_core.verify import Verdict
 
 # Chance that a copied token is right, given that those before it were: what a look-up in the text believes at first.
@@ -30,6 +32,19 @@ _REPRICE = 12
 def is_auto(settings: Settings, entry: DrafterEntry) -> bool:
     """Whether sizes are to be chosen: the settings name no tree, and there is something to draft."""
     return entry.drafts and not isinstance(settings.tree, TreeTemplate) and settings.tree.strip() == "auto"
+
+
+def fixed_template(settings: Settings, entry: DrafterEntry) -> TreeTemplate:
+    """The tree that the settings name; a root alone for a drafter that drafts nothing.
+
+    Raises:
+        TemplateError: it is none, or does not fit k.
+    """
+    tree, k = settings.tree, MAX_K if entry.grows else settings.k  # of a grown tree only the number of nodes counts
+    if isinstance(tree, TreeTemplate):
+        tree.check_k(k)
+        return tree
+    return templates.resolve(tree, k) if entry.drafts else templates.chain(0)
 
 
 class Sizing:
@@ -110,6 +125,19 @@ class Sizing:
                 self.growth.observe(sum(draft.expected[1:]), len(verdict.path))
             if self._live is not None and self._steps % _REPRICE == 0:
                 self.growth.reprice(self._live.curve())
+
+    def restore(self, budget: BudgetState | None, growth: GrowthState | None, root_known: bool) -> None:
+        """Go on from what a checkpoint tells.
+
+        Raises:
+            CheckpointError, TemplateError: no such sizing can have learned it.
+        """
+        for mine, learned in ((self.budget, budget), (self.growth, growth)):
+            if (mine is None) != (learned is None):
+                raise CheckpointError("This checkpoint is damaged: a budget goes with the tree “auto”.")
+            if mine is not None:
+                mine.restore(learned)
+        self.root_known = root_known
 
     def _inform(self, tree: DraftTree, verdict: Verdict, host: Readout) -> None:
         """Tell the budget where each choice on the path stood, and note whether the next root's row is known."""

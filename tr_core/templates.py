@@ -79,6 +79,12 @@ NAMED = {
 }
 
 
+def is_name(choice: str) -> bool:
+    """Whether this names a tree by itself: one of ``NAMED``, ``auto`` or a number of nodes, and no file."""
+    choice = choice.strip()
+    return choice in (*NAMED, "auto") or (choice.isascii() and choice.isdecimal())
+
+
 def resolve(choice: str, k: int = 8) -> TreeTemplate:
     """The template that a user's word means: a name, a number of nodes, or a JSON file.
 

@@ -18,7 +18,8 @@ from tr_core.trace import RunTrace, read_trace
 from ui.links import PARSERS
 
 if TYPE_CHECKING:
-    from ui.workspace import Request, Workspace
+    from ui.runs import Request
+    from ui.workspace import Workspace
 
 MOST = alignment.MOST - 1
 # Runs that a tab can come back to; the oldest is let go.

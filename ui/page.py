@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,19 @@ from typing import Any
 import gradio as gr
 
 import viz
-from tr_core import catalog, templates
+from tr_core import templates
 from tr_core.drafters.registry import DRAFTERS
-from tr_core.errors import SettingsError, TokenRecyclingError
-from tr_core.settings import Settings
-from ui import compare, examples, links
+from tr_core.errors import TokenRecyclingError
+from ui import api, claims, compare, examples, links
+from ui.claims import Claim
+from ui.doors import request_of
 from ui.limits import Limits
-from ui.scripts import COPY_LINK, DOWNLOAD, MOUNT_EXPLORER, SHOW_EXPLORER
+from ui.runs import Request
+from ui.scripts import COPY_LINK, DOWNLOAD, MOUNT_EXPLORER, SHOW_EXPLORER, with_claim
 from ui.shelf import Shelf
 from ui.tour import Tour
-from ui.workspace import Request, Workspace
+from ui.visitors import Visitors
+from ui.workspace import Workspace
 
 # The controls by the keys that a link has for them; files do not travel in a link.
 LINKED = (
@@ -28,32 +30,6 @@ LINKED = (
     "ignore_eos", "prompt_rows", "chat", "start", "matrix file",
 )  # fmt: skip
 PRESETS = Path(__file__).resolve().parent.parent / "assets" / "presets.json"
-
-
-class Visitors:
-    """A workspace for each open tab, dropped when it closes. Files made for download live as long as the server."""
-
-    def __init__(self, shelf: Shelf, limits: Limits) -> None:
-        self._shelf, self._limits = shelf, limits
-        self._workspaces: dict[str, Workspace] = {}
-        self._folder = tempfile.TemporaryDirectory(prefix="tr-")
-
-    def workspace(self, request: gr.Request) -> Workspace:
-        return self._workspaces.setdefault(request.session_hash, Workspace(self._shelf, self._limits))
-
-    def save(self, request: gr.Request, write: Callable[[Workspace, Path], str]) -> str:
-        """Let ``write`` make a file for download; a wish that cannot be met is told on the page."""
-        folder = Path(tempfile.mkdtemp(dir=self._folder.name))
-        try:
-            return write(self.workspace(request), folder)
-        except TokenRecyclingError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-
-    def leave(self, request: gr.Request) -> None:
-        """A closed tab's run ends with its step, and its memory is free."""
-        workspace = self._workspaces.pop(request.session_hash, None)
-        if workspace is not None:
-            workspace.stop()
 
 
 def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
@@ -76,12 +52,12 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
             preset = gr.Dropdown(list(presets), value=first["name"], label="Preset", interactive=True)
             prompt = gr.Textbox(first["prompt"], label="Prompt", lines=5, max_lines=9, elem_id="tr-prompt")
             with gr.Row(elem_classes="tr-buttons"):
-                step = gr.Button("Step", variant="primary", min_width=50)
-                run = gr.Button("Run", min_width=50)
+                step = gr.Button("Step", variant="primary", min_width=50, elem_id="tr-step")
+                run = gr.Button("Run", min_width=50, elem_id="tr-run")
                 stop = gr.Button("Stop", min_width=50)  # never greyed: it must work at once when the machine is busy
                 reset = gr.Button("Reset", min_width=50)
             model = gr.Dropdown(
-                [(e.name, e.name) for e in catalog.entries()], value=limits.model, label="Model",
+                [(e.name, e.name) for e in shelf.offered()], value=limits.model, label="Model",
                 allow_custom_value=True, interactive=True,
             )  # fmt: skip
             drafter = gr.Dropdown(list(DRAFTERS), value="token_recycling", label="Drafter", interactive=True)
@@ -132,6 +108,7 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
                 file = gr.DownloadButton(visible="hidden", elem_id="tr-download")
             with gr.Column(elem_id="tr-drop"):  # never seen: a way in for files dropped onto the explorer
                 dropped = gr.UploadButton("Drop a saved run", file_count="multiple")
+            claim = gr.Textbox(visible=False)  # filled in by the browser: the run that it shows
         with gr.Column(scale=1, min_width=320, elem_id="tr-main"):
             offer = viz.offer_record([(e.name, e.word, e.title) for e in recordings.values()])
             explorer = gr.HTML(
@@ -145,39 +122,39 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
         ]  # fmt: skip
 
         def on_step(request: gr.Request, *values: Any) -> Iterator[str]:
-            _tell_of_loading(shelf, values)
-            yield from _records(visitors.workspace(request).step, values)
+            yield from _records(visitors.workspace(_tab(request)).step, values)
 
         def on_run(request: gr.Request, *values: Any) -> Iterator[str]:
-            _tell_of_loading(shelf, values)
-            yield from _records(visitors.workspace(request).run, values)
+            yield from _records(visitors.workspace(_tab(request)).run, values)
 
         def on_reset(request: gr.Request) -> str:
-            return next(visitors.workspace(request).reset())
+            return next(visitors.workspace(_tab(request)).reset())
 
         def on_stop(request: gr.Request) -> None:
-            visitors.workspace(request).stop()
+            visitors.workspace(_tab(request)).stop()
 
         def on_panels(request: gr.Request) -> Any:
-            return visitors.workspace(request).analysis() or gr.skip()
+            return visitors.workspace(_tab(request)).analysis() or gr.skip()
 
         def on_compare(request: gr.Request, texts: list[str] | None, *values: Any) -> Iterator[str]:
-            _tell_of_loading(shelf, values)
-            workspace = visitors.workspace(request)
-            yield from _records(lambda base: workspace.comparing.compare(base, texts or []), values)
+            workspace = visitors.workspace(_tab(request))
+            yield from _records(lambda base, _: workspace.comparing.compare(base, texts or []), (*values, None))
 
         def on_kept(event: gr.EventData, request: gr.Request) -> None:
-            visitors.workspace(request).comparing.keep(str(event.run), shown=bool(event.shown))
+            visitors.workspace(_tab(request)).comparing.keep(
+                str(getattr(event, "run", "")), shown=bool(getattr(event, "shown", False))
+            )
 
         def on_save_comparison(event: gr.EventData, request: gr.Request) -> str:
-            names = [str(name) for name in event.runs]
-            return visitors.save(request, lambda own, folder: own.comparing.save(folder, str(event.format), names))
+            runs, kind = getattr(event, "runs", None), str(getattr(event, "format", ""))
+            names = [str(name) for name in runs] if isinstance(runs, list) else []
+            return _saved(visitors, request, lambda own, folder: own.comparing.save(folder, kind, names))
 
         def on_open(files: str | list[str] | None, request: gr.Request) -> Any:
             paths = [Path(file) for file in ([files] if isinstance(files, str) else files or [])]
             if not paths:
                 return gr.skip()
-            workspace = visitors.workspace(request)
+            workspace = visitors.workspace(_tab(request))
             return next(workspace.open(paths[0]) if len(paths) == 1 else workspace.comparing.open_several(paths))
 
         def on_example(prompt: str, event: gr.EventData, request: gr.Request) -> list[Any]:
@@ -186,7 +163,7 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
             example = recordings.get(str(event.example))
             if example is None:
                 return [gr.skip()] * 4
-            shown = next(visitors.workspace(request).open_example(example))
+            shown = next(visitors.workspace(_tab(request)).open_example(example))
             # Step then decodes what was just seen; but what a visitor has typed stays.
             typed = prompt not in {p["prompt"] for p in presets.values()}
             filled = [gr.skip()] * 3 if typed else [example.title, *on_preset(example.title)]
@@ -194,7 +171,7 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
 
         def on_link(*values: Any) -> Any:
             try:
-                _request(*values)
+                request_of(*values)
                 query = links.to_query(dict(zip(LINKED, values, strict=True)))
             except TokenRecyclingError as error:
                 raise gr.Error(str(error), print_exception=False) from error
@@ -206,20 +183,23 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
             chosen = None if "prompt" in values else gr.skip()  # the prompt is no preset's any more
             return [*filled, chosen, viz.error_record(sentence) if sentence else gr.skip()]
 
+        def on_leave(request: gr.Request) -> None:
+            visitors.leave(_tab(request))
+
         def on_save(request: gr.Request) -> str:
-            return visitors.save(request, Workspace.save_trace)
+            return _saved(visitors, request, Workspace.save_trace)
 
         def on_save_page(request: gr.Request) -> str:
-            return visitors.save(request, Workspace.save_page)
+            return _saved(visitors, request, Workspace.save_page)
 
         def on_save_steps(request: gr.Request) -> str:
-            return visitors.save(request, Workspace.save_steps)
+            return _saved(visitors, request, Workspace.save_steps)
 
         def on_save_nodes(request: gr.Request) -> str:
-            return visitors.save(request, Workspace.save_nodes)
+            return _saved(visitors, request, Workspace.save_nodes)
 
         def on_save_matrix(request: gr.Request) -> str:
-            return visitors.save(request, Workspace.save_matrix)
+            return _saved(visitors, request, Workspace.save_matrix)
 
         def on_model(name: str) -> Any:
             return gr.Checkbox(visible=shelf.may_chat(str(name)))
@@ -230,8 +210,10 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
 
         private = {"api_visibility": "private", "show_progress": "hidden"}
         gr.on([step.click, run.click], None, None, None, js=SHOW_EXPLORER, **private)
-        step.click(on_step, controls, explorer, **private).then(on_panels, None, explorer, **private)
-        run.click(on_run, controls, explorer, **private).then(on_panels, None, explorer, **private)
+        for button, advance in ((step, on_step), (run, on_run)):
+            button.click(advance, [*controls, claim], explorer, js=with_claim(button.elem_id, LINKED), **private).then(
+                on_panels, None, explorer, **private
+            )
         stop.click(on_stop, None, None, queue=False, **private)
         reset.click(on_reset, None, explorer, queue=False, **private)
         for source in (saved, dropped):
@@ -252,9 +234,20 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
             button.click(save, None, file, **private).success(None, None, None, js=DOWNLOAD, **private)
         gr.on([page.load, model.change], on_model, model, chat, queue=False, **private)
         preset.input(on_preset, preset, [prompt, max_new_tokens], queue=False, **private)
-        page.unload(visitors.leave)
+        page.unload(on_leave)
         gr.api(_endpoint(shelf, limits), api_name="run")
     return page
+
+
+def _tab(request: gr.Request) -> str:
+    return request.session_hash or ""
+
+
+def _saved(visitors: Visitors, request: gr.Request, write: Callable[[Workspace, Path], str]) -> str:
+    try:
+        return visitors.save(_tab(request), write)
+    except TokenRecyclingError as error:
+        raise gr.Error(str(error), print_exception=False) from error
 
 
 def _tree_choices() -> list[tuple[str, str]]:
@@ -262,38 +255,14 @@ def _tree_choices() -> list[tuple[str, str]]:
     return [*named, ("auto", "auto")]
 
 
-def _tell_of_loading(shelf: Shelf, values: tuple[Any, ...]) -> None:
-    model = values[1]
-    if model and not shelf.is_loaded(model):
-        gr.Info(f"Loading {str(model)[:80]} …", duration=4)
-
-
-def _records(advance, values: tuple[Any, ...]) -> Iterator[str]:
+def _records(advance: Callable[[Request, Claim | None], Iterator[str]], values: tuple[Any, ...]) -> Iterator[str]:
+    *chosen, claim = values
     try:
-        request = _request(*values)
+        request = request_of(*chosen)
     except TokenRecyclingError as error:
         yield viz.error_record(str(error))
         return
-    yield from advance(request)
-
-
-def _request(
-    prompt, model, drafter, tree, tree_file, k, max_new_tokens, temperature, top_p, top_k, seed, stop_strings,
-    ignore_eos, prompt_rows, chat, start, matrix_file,
-) -> Request:  # fmt: skip
-    """The controls' values as a request; what is out of range is refused by ``Settings``."""
-    if tree_file is not None:
-        tree = templates.read(Path(tree_file))
-    elif str(tree).strip() not in (*templates.NAMED, "auto") and not str(tree).strip().isdecimal():
-        # A file of this machine is not for a visitor to name: it would have to be uploaded.
-        raise SettingsError(f"There is no tree “{str(tree)[:60]}”: choose one of the list, or a number of nodes.")
-    settings = Settings(
-        drafter=drafter, tree=tree, k=k, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p,
-        top_k=top_k, seed=seed, stop=tuple(s for s in (stop_strings or "").split("\n") if s),
-        ignore_eos=bool(ignore_eos), prompt_rows=bool(prompt_rows),
-    )  # fmt: skip
-    matrix = Path(matrix_file) if matrix_file else None
-    return Request(str(model or ""), prompt or "", settings, chat=bool(chat), hot=start == "hot", matrix=matrix)
+    yield from advance(request, claims.read(claim))
 
 
 def _endpoint(shelf: Shelf, limits: Limits):
@@ -314,14 +283,21 @@ def _endpoint(shelf: Shelf, limits: Limits):
         ignore_eos: bool = False,
         prompt_rows: bool = True,
         chat: bool = False,
+        steps: int = 0,
+        checkpoint: str = "",
     ) -> Iterator[str]:
-        """Decode a prompt by Token Recycling; yields one JSON text a record: start, one per step, end."""
+        """Decode a prompt by Token Recycling; yields one JSON text a record.
+
+        The records are a start, one per step, and an end; if ``steps`` is above 0, at most that many, and a checkpoint
+        in place of the end if the run is not over. Give that ``checkpoint`` back, as JSON text, to go on: everything
+        else is then taken from it. docs/api.md describes each argument and each record.
+        """
         try:
-            request = _request(
+            request = request_of(
                 prompt, model, drafter, tree, None, k, max_new_tokens, temperature, top_p, top_k, seed, stop,
                 ignore_eos, prompt_rows, chat, "cold", None,
             )  # fmt: skip
-            yield from Workspace(shelf, limits).trace_records(request)
+            yield from api.records(shelf, limits, request, steps, checkpoint)
         except TokenRecyclingError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

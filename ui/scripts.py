@@ -1,17 +1,23 @@
 """Lines of JavaScript that tie Gradio's components to the explorer in viz/static. Constants: no text goes in."""
 
+import json
+from collections.abc import Sequence
+
 # The explorer is loaded once from its own files; each new value is one record, or a list of records, as JSON text.
 # Values that arrive before the module has loaded wait in `early`.
 MOUNT_EXPLORER = """
 const root = (window.gradio_config && window.gradio_config.root) || location.href;
 const early = [];
 let explorer = null;
+window.trClaim = () => explorer?.claim() ?? "";
 const receive = () => { if (props.value) { explorer ? explorer.receive(props.value) : early.push(props.value); } };
 watch("value", receive);
 receive();
-import(new URL("tr/explorer.js", root.replace(/[?#].*$/, "").replace(/\\/?$/, "/"))).then((module) => {
+const base = new URL(root.replace(/[?#].*$/, "").replace(/\\/?$/, "/"));
+import(new URL("tr/explorer.js", base)).then((module) => {
   explorer = module.mount(element.querySelector("#tr-explorer-host"), { onRequest: ask });
   early.forEach((value) => explorer.receive(value));
+  import(new URL("tr/connection.js", base)).then((kept) => kept.keepPage(base, explorer, () => window.trQuery ?? ""));
 });
 // A file that is too large would be sent for nothing, and Gradio would not say why it comes to nothing.
 document.addEventListener("change", (event) => {
@@ -20,11 +26,18 @@ document.addEventListener("change", (event) => {
   event.stopImmediatePropagation();
   event.target.value = "";
 }, true);
+// Gradio passes over a click while the one before is not over, so it takes a few until the next record comes.
+function pressAgain() {
+  if (!explorer.isForgotten()) return;
+  document.getElementById(window.trPressed)?.click();
+  setTimeout(pressAgain, 300);
+}
 function ask(request) {
   if (request.type === "example") trigger("input", { example: request.name });
   if (request.type === "lessons") trigger("input", { example: null });
   if (request.type === "kept") trigger("select", { run: request.run, shown: request.shown });
   if (request.type === "save comparison") trigger("submit", { format: request.format, runs: request.runs });
+  if (request.type === "again") pressAgain();
   if (request.type !== "files") return;
   // A dropped file goes the way of a chosen one, so that Gradio's own upload takes and checks it.
   const input = document.querySelector("#tr-drop input[type=file]");
@@ -46,3 +59,22 @@ DOWNLOAD = "() => document.querySelector('#tr-download').click()"
 
 # On a phone the explorer stands below all controls: whoever presses Step or Run wants to see what it does.
 SHOW_EXPLORER = "() => { if (innerWidth <= 760) document.querySelector('#tr-main').scrollIntoView(); }"
+
+
+def with_claim(button: str, keys: Sequence[str]) -> str:
+    """What goes to the server with a click on the button of this id: all values, and the run on the screen.
+
+    The values are also kept as a query string by their ``keys``, for a page that has to be loaded anew.
+    """
+    return f"""(...values) => {{
+  window.trPressed = {json.dumps(button)};
+  const query = new URLSearchParams();
+  {json.dumps(list(keys))}.forEach((key, i) => {{
+    const value = values[i];
+    if (value === null || key.endsWith(" file")) return;
+    if (key === "stop") String(value).split("\\n").filter(Boolean).forEach((line) => query.append(key, line));
+    else query.set(key, typeof value === "boolean" ? Number(value) : value);
+  }});
+  window.trQuery = query.toString();
+  return [...values.slice(0, -1), window.trClaim()];
+}}"""

@@ -2,37 +2,109 @@
 
 from __future__ import annotations
 
+import re
 import threading
+import time
 from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from tr_core import catalog
-from tr_core.errors import ModelError
+from tr_core import catalog, memory
+from tr_core.errors import MemoryShortError, ModelError
 from tr_core.hf_target import HFTarget
 from tr_core.loading import load_target
+from ui.counts import Counts
 from ui.limits import Limits
+from ui.queue import Turns
+from ui.runs import Awake
+from ui.zero import GpuCalls
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[\w.-]{1,96})?", re.ASCII)
+
+
+@dataclass
+class Loading:
+    """A model on its way.
+
+    Attributes:
+        since: when it was asked for first, on the clock that never goes back.
+        doing: in a few words.
+    """
+
+    since: float = field(default_factory=time.monotonic)
+    doing: str = "waiting for another model to be loaded"
+    done: Future = field(default_factory=Future)
+
+    def wait(self, seconds: float) -> HFTarget | None:
+        """The target; None if it is not there after ``seconds``.
+
+        Raises:
+            ModelError: it cannot be loaded.
+        """
+        try:
+            return self.done.result(seconds)
+        except NotYet:
+            return None
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.since
 
 
 class Shelf:
-    """Gives targets by the model's name.
+    """Gives targets by the model's name, and holds what all visitors share.
+
+    Args:
+        load: makes the target of a folder or Hub id.
+        calls: where each call brings its own GPU; see ``zero``. Only models loaded before can be run then.
 
     Attributes:
-        turn: held for each forward pass. The weights are shared, and steps of two visitors take turns on them, so
-            that a long run does not hold up a short one.
+        turn: the queue for the accelerator.
+        awake: runs that hold a session.
+        referee: held while plain decoding checks a run.
+        counts: of all that is served.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(
+        self, limits: Limits, load: Callable[[str], HFTarget] = load_target, calls: GpuCalls | None = None
+    ) -> None:
         self._limits = limits
-        self._loading = threading.Lock()
+        self._load = load
+        self._one_at_a_time = threading.Lock()
+        self._change = threading.Lock()
         self._targets: OrderedDict[str, HFTarget] = OrderedDict()
-        self.turn = threading.Lock()
+        self._coming: dict[str, Loading] = {}
+        self.calls = calls
+        self.counts = counts = Counts()
+        self.turn = Turns(limits.max_runs, waited=counts.waited, lasted=counts.turn)
+        self.awake = Awake(limits.runs_awake)
+        self.referee = threading.Lock()
+        counts.watch("tr_queue_waiting", "Runs that wait for a turn", lambda: self.turn.waiting)
+        counts.watch("tr_runs_under_way", "Runs under way", lambda: self.turn.runs)
+        counts.watch("tr_runs_awake", "Runs that hold keys and values", lambda: len(self.awake))
+        counts.watch("tr_models_loaded", "Models in memory", lambda: len(self._targets))
+
+    @property
+    def loaded(self) -> list[str]:
+        """Names of the models in memory."""
+        return list(self._targets)
+
+    def offered(self) -> tuple[catalog.ModelEntry, ...]:
+        """Models of the list that fit this machine; on ZeroGPU the one that was placed."""
+        if self.calls is not None:
+            return tuple(e for e in catalog.entries() if e.name in self._targets)
+        return catalog.fitting(memory.accelerator_gb())
 
     def is_loaded(self, name: str) -> bool:
         return name in self._targets
 
     def may_chat(self, name: str) -> bool:
         """Whether the model's tokenizer has a chat template; taken to be so until it is loaded."""
-        return name not in self._targets or self._targets[name].vocabulary.has_chat_template
+        target = self._targets.get(name)
+        return target is None or target.vocabulary.has_chat_template
 
     def get(self, name: str) -> HFTarget:
         """The model's target, loaded if need be; ``fork()`` it before use.
@@ -40,16 +112,78 @@ class Shelf:
         Raises:
             ModelError: there is no such model, or it cannot be loaded or decoded exactly.
         """
+        return self.ask(name).done.result()
+
+    def there(self, name: str) -> HFTarget:
+        """The target of a model that was loaded before; takes no lock, since a forked worker may find it held.
+
+        Raises:
+            KeyError: it was not.
+        """
+        return self._targets[name]
+
+    def ask(self, name: str) -> Loading:
+        """The model's target, there already or on its way; however many ask, it is loaded once.
+
+        Raises:
+            ModelError: it is none that a visitor may name.
+        """
         name = name.strip()
         if not name:
             raise ModelError("No model is chosen: pick one, or type a Hub id.")
         source = catalog.source(name)
-        if source == name and not self._limits.local_paths and (Path(name).is_absolute() or Path(name).exists()):
-            raise ModelError(f"“{name}” is no model of the list and no Hub id.")
-        with self._loading:
-            if name not in self._targets:
+        if source == name and not self._limits.local_paths and not _is_hub_id(name):
+            raise ModelError(f"“{name[:80]}” is no model of the list and no Hub id.")
+        with self._change:
+            if name in self._targets:
+                self._targets.move_to_end(name)
+                there = Loading()
+                there.done.set_result(self._targets[name])
+                return there
+            if self.calls is not None and self._targets:
+                raise ModelError(f"Only {', '.join(self._targets)} can be run here: others need a GPU of their own.")
+            if name in self._coming:
+                return self._coming[name]
+            coming = self._coming[name] = Loading()
+        threading.Thread(target=self._fetch, args=(name, source, coming), daemon=True).start()
+        return coming
+
+    def _fetch(self, name: str, source: str, coming: Loading) -> None:
+        with self._one_at_a_time:
+            try:
                 while len(self._targets) >= self._limits.models_kept:
-                    self._targets.popitem(last=False)
-                self._targets[name] = load_target(source)
-            self._targets.move_to_end(name)
-            return self._targets[name]
+                    self._put_away()
+                coming.doing = "reading its files, or fetching them from the Hub"
+                target = self._loaded(source)
+            except BaseException as error:  # whoever waits is told, whatever it is
+                with self._change:
+                    del self._coming[name]
+                coming.done.set_exception(error)
+                return
+            with self._change:
+                self._targets[name] = target
+                del self._coming[name]
+            coming.done.set_result(target)
+
+    def _loaded(self, source: str) -> HFTarget:
+        """The model; where memory is short, those used least recently make room, one after the other."""
+        while True:
+            try:
+                return self._load(source)
+            except MemoryShortError:
+                if not self._targets:
+                    raise
+            self._put_away()
+
+    def _put_away(self) -> None:
+        """Let go of the model used least recently, and of the sessions that hold it."""
+        with self._change:
+            name, _ = self._targets.popitem(last=False)
+        with self.turn:
+            self.awake.sleep_where(lambda run: run.request.model == name)
+        memory.free()
+
+
+def _is_hub_id(name: str) -> bool:
+    """Whether this can only mean a repository of the Hub, and nothing on this machine."""
+    return _HUB_ID.fullmatch(name) is not None and ".." not in name and not Path(name).exists()

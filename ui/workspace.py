@@ -8,56 +8,33 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
-
 import viz
-from tr_core import metrics, reference, tables
-from tr_core.commands import load_drafter
+from tr_core import tables
+from tr_core.checkpoint import Checkpoint
 from tr_core.diagnosis import diagnose
 from tr_core.drafters import registry
-from tr_core.drafters.base import Drafter
-from tr_core.errors import MatrixError, PromptError, SettingsError, TokenRecyclingError, TraceError
+from tr_core.errors import CheckpointError, MatrixError, SettingsError, TokenRecyclingError, TraceError
+from tr_core.hf_target import HFTarget
 from tr_core.recording import Recording
-from tr_core.session import Session
-from tr_core.settings import Settings
-from tr_core.trace import SCHEMA, RunTrace, read_trace
+from tr_core.trace import RunInfo, RunTrace, StepTrace, read_trace
+from ui.claims import Claim
 from ui.compare import Comparing
 from ui.examples import Example, telling_step
 from ui.limits import Limits
+from ui.log import FAILED, LOGGER
+from ui.queue import Place
+from ui.runs import Request, Run
 from ui.shelf import Shelf
+from ui.starts import Starts
+from viz import serving
 
-
-@dataclass(frozen=True)
-class Request:
-    """Everything that makes one run: two equal requests are the same run.
-
-    Attributes:
-        model, prompt, settings: as the visitor chose them.
-        chat: wrap the prompt in the tokenizer's chat template.
-        hot: start with what this tab's drafter learned in earlier runs.
-        matrix: a saved matrix to start with.
-    """
-
-    model: str
-    prompt: str
-    settings: Settings
-    chat: bool = False
-    hot: bool = False
-    matrix: Path | None = None
-
-
-@dataclass
-class _Run:
-    """A run under way."""
-
-    request: Request
-    session: Session
-    recording: Recording
-    number: str
-    reference_identical: bool | None = None
+# Steps of a run before the browser is given a new checkpoint; what came after it is computed again if need be.
+CHECKPOINT_EVERY = 8
+# How often a visitor is told that the model is still being loaded.
+TELL_SECONDS = 0.5
 
 
 class Workspace:
@@ -70,10 +47,15 @@ class Workspace:
     def __init__(self, shelf: Shelf, limits: Limits) -> None:
         self._shelf = shelf
         self._limits = limits
-        self._run: _Run | None = None
+        self._starts = Starts(shelf, limits)
+        self._over: Callable[[], None] = lambda: None
+        self._run: Run | None = None
+        self._coming: Run | None = None
+        self._before: Run | None = None
+        self._recording: Recording | None = None
+        self._identical: bool | None = None
         self._opened: RunTrace | None = None
-        self._learned: tuple[tuple[str, str, int], Drafter] | None = None
-        self._runs = 0
+        self._told = 0
         self._stop = False
         self._busy = threading.Lock()
         self.comparing = Comparing(self)
@@ -85,23 +67,31 @@ class Workspace:
             return self._opened
         return self.own[1]
 
-    def step(self, request: Request) -> Iterator[str]:
+    def step(self, request: Request, claim: Claim | None = None) -> Iterator[str]:
         """Exactly one engine step, of a new run if the request is another than the last one's."""
-        yield from self._guarded(self._advance(request, steps=1))
+        yield from self._guarded(self._advance(request, 1, claim))
 
-    def run(self, request: Request) -> Iterator[str]:
+    def run(self, request: Request, claim: Claim | None = None) -> Iterator[str]:
         """Steps until the run ends or ``stop`` is called; an ended run is started again."""
-        yield from self._guarded(self._advance(request, steps=None))
+        yield from self._guarded(self._advance(request, None, claim))
 
     def stop(self) -> None:
         """End ``run`` after the step under way. The record stays, and Step or Run go on from it."""
         self._stop = True
         self.comparing.stop()
 
+    def leave(self) -> None:
+        """Stop, and let go of all memory."""
+        self.stop()
+        self._over()
+        for run in (self._run, self._coming):
+            if run is not None:
+                run.forget()
+        self._run = self._coming = self._before = self._recording = self._opened = None
+
     def reset(self) -> Iterator[str]:
         """Forget the run and what was learned."""
-        self.stop()
-        self._run, self._learned, self._opened = None, None, None
+        self.leave()
         yield viz.reset_record()
 
     def open(self, path: Path) -> Iterator[str]:
@@ -119,19 +109,19 @@ class Workspace:
         """Whether the run of this request is on the screen and has ended."""
         run = self._run
         on_screen = run is not None and self._opened is None and run.request == request
-        return on_screen and run.session.stop_reason is not None
+        return on_screen and run.stop_reason is not None
 
     @property
     def own(self) -> tuple[str, RunTrace | None]:
         """The visitor's own run, on the screen or not: its name in the records, and its trace so far."""
-        if self._run is None:
+        if self._run is None or self._recording is None:
             return "", None
-        return self._run.number, self._run.recording.trace(reference_identical=self._run.reference_identical)
+        return self._run.number, self._recording.trace(reference_identical=self._identical)
 
     def beside(self) -> Workspace:
         """A workspace for a run out of sight, which knows what this one has learned."""
         other = Workspace(self._shelf, self._limits)
-        other._learned = self._learned
+        other._before = self._run
         return other
 
     def open_example(self, example: Example) -> Iterator[str]:
@@ -151,13 +141,15 @@ class Workspace:
         """What the panels tell about the run on the screen so far; None if there is none."""
         if self._opened is not None:
             return viz.analysis_record(self._opened)
-        return viz.analysis_record(self.trace, self._run.number) if self._run and self._run.recording.steps else None
+        made = self._recording is not None and bool(self._recording.steps)
+        return viz.analysis_record(self.trace, self._run.number) if self._run and made else None
 
     def save_trace(self, folder: Path) -> str:
         """Write the run on the screen below ``folder`` as a trace and return the file.
 
         Raises:
-            TraceError: there is no run yet.
+            TraceError: there is no run yet, or not all of it is here.
+            OSError: the file cannot be written.
         """
         return self._write(folder, "json", RunTrace.to_json)
 
@@ -165,7 +157,8 @@ class Workspace:
         """Write the run on the screen below ``folder`` as one web page and return the file.
 
         Raises:
-            TraceError: there is no run yet.
+            TraceError: there is no run yet, or not all of it is here.
+            OSError: the file cannot be written.
         """
         return self._write(folder, "html", viz.to_html)
 
@@ -189,6 +182,10 @@ class Workspace:
         trace = self.trace
         if trace is None:
             raise TraceError("There is no run to save yet: press Step or Run first.")
+        if self._opened is None and self._run is not None and self._run.earlier:
+            raise TraceError(
+                "This server took the run over in the middle and has not all of it: run it again to save it."
+            )
         path = folder / f"{_file_name(trace)}.{suffix}"
         path.write_text(render(trace), encoding="utf-8", newline="")
         return str(path)
@@ -197,37 +194,29 @@ class Workspace:
         """Write the run's matrix below ``folder`` and return the file.
 
         Raises:
-            MatrixError: there is no run yet, or its drafter has no matrix.
+            MatrixError: there is no run yet, its drafter has no matrix, or the file cannot be written.
         """
-        drafter = self._run.session.drafter if self._run else None
-        if drafter is None or registry.entry(drafter.name).load is None:
+        run = self._run
+        if run is None or run.info is None or registry.entry(run.info.drafter).load is None:
             raise MatrixError("There is no matrix to save: run token_recycling first.")
+        target = self._shelf.get(run.request.model)
+        with self._shelf.turn:
+            drafter = run.drafter(target)
         path = folder / "matrix.safetensors"
-        drafter.save(path, self._run.session.target.vocabulary.fingerprint)
+        drafter.save(path, target.vocabulary.fingerprint)
         return str(path)
 
-    def trace_records(self, request: Request) -> Iterator[str]:
-        """A whole new run as records of the trace itself, for the API: start, one per step, end.
+    def _stopped(self) -> bool:
+        return self._stop
 
-        Raises:
-            TokenRecyclingError: the request does not fit the model or the limits.
-        """
-        run = self._begin(request)
-        encode = msgspec.json.encode
-        yield encode({"type": "start", "schema": SCHEMA, "info": run.recording.info}).decode()
-        while run.session.stop_reason is None:
-            with self._shelf.turn:
-                step = run.session.step()
-            yield encode({"type": "step", "step": step, "pieces": run.recording.add(step)}).decode()
-        end = {
-            "type": "end",
-            "output_ids": run.session.output_ids,
-            "text": self.trace.text,
-            "stop_reason": run.session.stop_reason,
-            "steps": run.session.steps,
-            "mean_accepted_tokens": metrics.mean_accepted_tokens(run.recording.steps),
-        }
-        yield encode(end).decode()
+    @contextmanager
+    def _under_way(self) -> Iterator[None]:
+        """Around a run: one of those that are counted, until it ends or its visitor leaves."""
+        over = self._over = self._shelf.turn.admit()
+        try:
+            yield
+        finally:
+            over()
 
     def _guarded(self, records: Iterator[str]) -> Iterator[str]:
         """Turn bad input into a record, and refuse a second run of one tab while the first goes on."""
@@ -237,64 +226,104 @@ class Workspace:
         try:
             yield from records
         except TokenRecyclingError as error:
+            self._shelf.counts.error(error)
             yield viz.error_record(str(error))
+        except Exception as error:  # a bug: seen in the log, and the page stays up
+            self._shelf.counts.error(error)
+            LOGGER.exception("a run failed")
+            yield viz.error_record(FAILED)
         finally:
             self._busy.release()
 
-    def _advance(self, request: Request, steps: int | None) -> Iterator[str]:
+    def _advance(self, request: Request, steps: int | None, claim: Claim | None) -> Iterator[str]:
         self._stop = False
-        run = self._run
-        ended = run is not None and run.session.stop_reason is not None
-        # A run that is no longer on the screen could not be gone on with.
-        hidden = self._opened is not None
-        if run is not None and run.request == request and ended and steps == 1 and not hidden:
-            raise SettingsError("This run has ended: press Run to start it again, or change the prompt or a setting.")
-        if run is None or run.request != request or ended or hidden:
-            run = self._begin(request)
-            yield viz.start_record(run.number, run.recording.info, run.recording.pieces, run.recording.partial_bytes)
-        made = 0
-        while run.session.stop_reason is None and made != steps and not self._stop and run is self._run:
-            with self._shelf.turn:
-                step = run.session.step()
-            new = run.recording.add(step)
-            made += 1
-            yield viz.step_record(run.number, step, new, run.recording.partial_bytes, running=steps is None)
-        if run is not self._run or (run.session.stop_reason is None and not self._stop):
+        if claim is not None and (self._run is None or self._run.number != claim.run) and not claim.checkpoint:
+            yield serving.forgotten_record(claim.run)
             return
-        yield _end(run)
-        if run.session.stop_reason is not None and len(run.session.output_ids) <= self._limits.check_tokens:
-            with self._shelf.turn:
-                plain = reference.plain_ids(run.session.target, run.session.prompt_ids, request.settings)
-            run.reference_identical = plain == run.session.output_ids
-            yield _end(run)
+        yield from self._loaded(request.model)
+        if self._stop:
+            return
+        target = self._shelf.get(request.model)
+        run = self._chosen(request, steps, claim, target)
+        if claim is not None and run.number == claim.run and run is not self._run and steps is not None:
+            steps += max(0, min(claim.steps - run.checkpoint().steps, self._limits.max_new_tokens))
+        self._coming = run
+        with self._under_way():
+            for told in run.go(target, steps, self._stopped):
+                if run.gone:
+                    return  # the visitor has left, or begun again
+                if isinstance(told, Place):
+                    yield serving.queue_record(told.ahead, told.seconds)
+                elif isinstance(told, RunInfo):
+                    yield viz.batch([self._begun(run, told, target), *self._kept(run)])
+                elif run is not self._run:
+                    return  # it was reset or another one was started meanwhile
+                else:
+                    yield self._told_steps(run, told, running=steps is None)
+        if run is not self._run or (run.stop_reason is None and not self._stop):
+            return
+        # One value: of two that follow at once, Gradio may show the browser the second alone.
+        yield viz.batch([_end(self._recording, run, None), *self._kept(run)])
+        if run.stop_reason is not None and len(run.output_ids) <= self._limits.check_tokens:
+            plain = run.plain_ids(target, self._stopped)
+            if plain is None or run is not self._run:
+                return
+            self._identical = plain == run.output_ids
+            yield _end(self._recording, run, self._identical)
 
-    def _begin(self, request: Request) -> _Run:
-        """Start a run. The run before stays in place until all of this has gone well."""
-        if len(request.prompt) > self._limits.max_prompt_chars:
-            raise PromptError(
-                f"The prompt has {len(request.prompt):,} characters, {self._limits.max_prompt_chars:,} are allowed: "
-                "shorten it."
-            )
-        if request.settings.max_new_tokens > self._limits.max_new_tokens:
-            raise SettingsError(
-                f"Max new tokens is {request.settings.max_new_tokens:,}, at most {self._limits.max_new_tokens:,} are "
-                "allowed here: choose fewer."
-            )
-        target = self._shelf.get(request.model).fork()
-        key = (request.model, request.settings.drafter, request.settings.k)
-        known = self._learned[1] if request.hot and self._learned and self._learned[0] == key else None
-        if request.matrix is not None:
-            known = load_drafter(target, request.settings, request.matrix)
-        ids = target.vocabulary.encode(request.prompt, chat_template=request.chat)
-        # Both may record graphs, meanwhile nothing else may run the model.
-        with self._shelf.turn:
-            session = Session(target, request.settings, drafter=known)
-            session.start(ids)
-        self._runs += 1
-        self._learned = (key, session.drafter)
-        self._opened = None
-        self._run = _Run(request, session, Recording(session), str(self._runs))
-        return self._run
+    def _begun(self, run: Run, info: RunInfo, target: HFTarget) -> str:
+        """The run takes the screen; the one before stays in place until all has gone well."""
+        self._starts.note("page", run, info)
+        if self._run is not None and self._run is not run:
+            self._run.forget()
+        self._run, self._opened, self._identical, self._told = run, None, None, 0
+        recording = self._recording = Recording.of(info, target.vocabulary, run.earlier)
+        return viz.start_record(run.number, info, recording.pieces, recording.partial_bytes)
+
+    def _told_steps(self, run: Run, steps: tuple[StepTrace, ...], running: bool) -> str:
+        recording = self._recording
+        records = [
+            viz.step_record(run.number, step, recording.add(step), recording.partial_bytes, running=running)
+            for step in steps
+        ]
+        self._told += len(steps)
+        self._shelf.counts.steps(steps)
+        if self._told >= CHECKPOINT_EVERY and run.stop_reason is None:
+            records += self._kept(run)
+        return records[0] if len(records) == 1 else viz.batch(records)
+
+    def _kept(self, run: Run) -> list[str]:
+        """The checkpoint for the browser, if this run has one."""
+        self._told = 0
+        try:
+            return [serving.checkpoint_record(run.number, run.checkpoint().to_json())]
+        except CheckpointError:
+            return []
+
+    def _loaded(self, model: str) -> Iterator[str]:
+        """Wait for the model, and tell how long already."""
+        coming = self._shelf.ask(model)
+        while coming.wait(TELL_SECONDS) is None and not self._stop:
+            yield serving.loading_record(model, coming.seconds, coming.doing)
+
+    def _chosen(self, request: Request, steps: int | None, claim: Claim | None, target: HFTarget) -> Run:
+        """The run under way, the one that the browser claims, or a new one."""
+        run = self._run
+        # A run that is no longer on the screen could not be gone on with.
+        if run is not None and run.request == request and self._opened is None:
+            if run.stop_reason is None:
+                return run
+            if steps == 1:
+                raise SettingsError(
+                    "This run has ended: press Run to start it again, or change the prompt or a setting."
+                )
+        if claim is not None and claim.checkpoint and (run is None or run.number != claim.run):
+            known = Checkpoint.from_json(claim.checkpoint)
+            ids = target.vocabulary.encode(request.prompt, chat_template=request.chat)
+            same = (known.model, known.settings, list(known.prompt_ids)) == (request.model, request.settings, ids)
+            if same and known.stop_reason is None:
+                return self._starts.adopted(request, target, known, claim.run)
+        return self._starts.new(request, target, before=run or self._before)
 
 
 def _file_name(trace: RunTrace) -> str:
@@ -303,9 +332,6 @@ def _file_name(trace: RunTrace) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in words)[:80]
 
 
-def _end(run: _Run) -> str:
-    session = run.session
-    text = session.target.vocabulary.decode(session.output_ids)
-    return viz.end_record(
-        run.number, stop_reason=session.stop_reason, text=text, reference_identical=run.reference_identical
-    )
+def _end(recording: Recording, run: Run, identical: bool | None) -> str:
+    text = recording.trace().text
+    return viz.end_record(run.number, stop_reason=run.stop_reason, text=text, reference_identical=identical)

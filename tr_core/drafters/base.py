@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
+import msgspec
 import numpy as np
 import torch
 
+from tr_core.errors import CheckpointError
 from tr_core.growth import Growth
 from tr_core.target import Draft
 from tr_core.trace import Held, RowChange
@@ -71,6 +73,31 @@ class Learned:
     held: Held | None = None
 
 
+class RowsState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """State of a drafter that keeps nothing but matrix rows: candidates by token."""
+
+    rows: dict[int, list[int]]
+
+
+class TextAlone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """State of a drafter that knows nothing but the text."""
+
+
+S = TypeVar("S")
+
+
+def convert(state: dict[str, Any], kind: type[S]) -> S:
+    """A drafter's state, which may have travelled as JSON through other hands, as the struct that it must be.
+
+    Raises:
+        CheckpointError: it is not of this kind.
+    """
+    try:
+        return msgspec.convert(state, kind, str_keys=True)
+    except msgspec.ValidationError as error:
+        raise CheckpointError(f"The drafter's part of the checkpoint is damaged: {error}.") from error
+
+
 class Drafter(Protocol):
     """Proposes drafts, and learns from what the model said about them.
 
@@ -107,6 +134,18 @@ class Drafter(Protocol):
         """
         ...
 
+    def state(self) -> dict[str, Any]:
+        """What this drafter knows and would not know again from the text alone, as plain JSON-able data."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Know what ``state`` says and nothing else; it may come from anywhere and is checked.
+
+        Raises:
+            CheckpointError, MatrixError: it is not what ``state()`` of such a drafter gives.
+        """
+        ...
+
 
 class HostDrafter:
     """Base of drafters that think on the host: what they need not know is done here.
@@ -114,6 +153,7 @@ class HostDrafter:
     ``learn`` and ``learn_prompt`` are called for those that ``learn`` in the registry, with and without a trace.
     """
 
+    name: str
     rows_seen = 0
 
     def begin(self) -> None:
@@ -141,3 +181,15 @@ class HostDrafter:
 
     def observe(self, draft: Draft, candidates: torch.Tensor) -> RowUpdates | None:
         """Learns on the host, by ``learn``."""
+
+    def state(self) -> dict[str, Any]:
+        """See ``Drafter``. What a drafter has learned can be much, so each says for itself how it is told.
+
+        Raises:
+            CheckpointError: this drafter does not tell it.
+        """
+        raise CheckpointError(f"A run of the drafter {self.name} cannot go on elsewhere: run it in one piece.")
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See ``Drafter``."""
+        raise CheckpointError(f"A run of the drafter {self.name} cannot go on from a checkpoint: start it again.")

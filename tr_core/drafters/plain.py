@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
-from tr_core.drafters.base import RowUpdates
+from tr_core.drafters.base import RowUpdates, TextAlone, convert
 from tr_core.target import Draft
 from tr_core.templates import chain
 from tr_core.tree import TreeTemplate
@@ -33,3 +34,9 @@ class Plain:
 
     def observe(self, draft: Draft, candidates: torch.Tensor) -> RowUpdates | None:
         return None
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        convert(state, TextAlone)

@@ -7,10 +7,11 @@ followed its latest earlier place are the draft, a chain.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
-from tr_core.drafters.base import RowUpdates
+from tr_core.drafters.base import RowUpdates, TextAlone, convert
 from tr_core.target import Draft
 from tr_core.templates import chain
 from tr_core.trace import ROOT, Source
@@ -57,6 +58,12 @@ class PromptLookup:
 
     def observe(self, draft: Draft, candidates: torch.Tensor) -> RowUpdates | None:
         return None
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        convert(state, TextAlone)
 
     def _match(self, context: Sequence[int]) -> tuple[int, int]:
         """Where to copy from, and how many tokens stand alike there; (0, 0) if none do."""

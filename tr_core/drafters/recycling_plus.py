@@ -15,13 +15,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 
 from tr_core.drafters import marks as m
 from tr_core.drafters import states
-from tr_core.drafters.base import HostDrafter, Learned, Lesson
+from tr_core.drafters.base import HostDrafter, Learned, Lesson, convert
 from tr_core.drafters.calibration import RATE, Calibration, Marks
 from tr_core.drafters.growing import Branches, Child, grow
 from tr_core.drafters.marks import PRIORS, other, this
@@ -45,6 +47,15 @@ _LIKELY, _FEW = 0.1, 3
 Candidate = tuple[int, Marks, Source]
 # Tokens two and one before, the token itself, and the matches that go on after it.
 Place = tuple[int, int, int, Matches]
+
+
+class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    keys: list[int]
+    ids: list[list[int]]
+    marks: list[list[int]]
+    born: list[int]
+    worth: list[float]
+    steps: list[int]
 
 
 class RecyclingPlus(HostDrafter):
@@ -164,9 +175,7 @@ class RecyclingPlus(HostDrafter):
         Raises:
             MatrixError: the file cannot be written.
         """
-        worth = np.array(self.calibration.worth, dtype=np.float64)
-        parts = self.store.arrays() | {"worth": worth, "steps": np.array([self._steps])}
-        states.save(path, FORMAT, fingerprint, parts)
+        states.save(path, FORMAT, fingerprint, self._parts())
 
     @classmethod
     def load(cls, path: str | Path, fingerprint: str, vocab_size: int, device: torch.device) -> RecyclingPlus:
@@ -177,18 +186,48 @@ class RecyclingPlus(HostDrafter):
         """
         kinds = {"keys": (np.int64, 1), "ids": (np.int32, 2), "marks": (np.uint8, 2), "born": (np.int32, 1)}
         parts = states.load(path, FORMAT, fingerprint, kinds | {"worth": (np.float64, 1), "steps": (np.int64, 1)})
-        keys, ids, marks, born = (parts[name] for name in kinds)
-        states.check(path, ids.shape == marks.shape and len(keys) == len(ids) == len(born))
-        states.check(path, 1 <= ids.shape[1] <= min(MAX_K, vocab_size) and len(parts["steps"]) == 1)
-        states.check(path, len(set(keys.tolist())) == len(keys) and bool((keys > 0).all()))
-        states.check(path, bool(((ids >= 0) & (ids < vocab_size)).all()))
-        states.check(path, bool(((marks >= m.CHANCE) & (marks < m.NO_CHANCE)).all()))
-        states.check(path, len(parts["worth"]) == len(PRIORS) and bool((np.abs(parts["worth"]) < 100).all()))
-        drafter = cls(vocab_size, ids.shape[1], device)
-        drafter.store.fill(parts)
-        drafter.calibration.worth = parts["worth"].tolist()
-        drafter._steps = int(parts["steps"][0])
+        drafter = cls(vocab_size, parts["ids"].shape[1], device)
+        drafter._take(parts, path)
         return drafter
+
+    def state(self) -> dict[str, Any]:
+        return {name: part.tolist() for name, part in self._parts().items()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        found = convert(state, _State)
+        self._take(
+            {
+                "keys": states.array(found.keys, np.int64),
+                "ids": states.array(found.ids, np.int32, self.k),
+                "marks": states.array(found.marks, np.uint8, self.k),
+                "born": states.array(found.born, np.int32),
+                "worth": states.array(found.worth, np.float64),
+                "steps": states.array(found.steps, np.int64),
+            },
+            "the checkpoint",
+        )
+
+    def _parts(self) -> dict[str, np.ndarray]:
+        """Rows and calibration."""
+        worth = np.array(self.calibration.worth, dtype=np.float64)
+        return self.store.arrays() | {"worth": worth, "steps": np.array([self._steps])}
+
+    def _take(self, parts: dict[str, np.ndarray], source: str | Path) -> None:
+        """Know what ``_parts`` gave, and nothing else.
+
+        Raises:
+            MatrixError: they do not fit each other or this model.
+        """
+        keys, ids, marks, born = (parts[name] for name in ("keys", "ids", "marks", "born"))
+        states.check(source, ids.shape == marks.shape and len(keys) == len(ids) == len(born))
+        states.check(source, ids.shape[1] == self.k and len(parts["steps"]) == 1)
+        states.check(source, len(set(keys.tolist())) == len(keys) and bool((keys > 0).all()))
+        states.check(source, bool(((ids >= 0) & (ids < self.store.base - 1)).all()))
+        states.check(source, bool(((marks >= m.CHANCE) & (marks < m.NO_CHANCE)).all()))
+        states.check(source, len(parts["worth"]) == len(PRIORS) and bool((np.abs(parts["worth"]) < 100).all()))
+        self.store.fill(parts)
+        self.calibration.worth = parts["worth"].tolist()
+        self._steps = int(parts["steps"][0])
 
     def _below(self, place: Place, token: int, branch: Sequence[int]) -> Place:
         """The place of ``token`` below ``place``, which ``branch`` leads to from the root."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from tr_core.errors import MatrixError
+from tr_core.errors import CheckpointError, MatrixError
 
 
 def save(path: str | Path, form: str, fingerprint: str, parts: Mapping[str, np.ndarray]) -> None:
@@ -69,3 +69,17 @@ def check(path: str | Path, sound: bool) -> None:
     """
     if not sound:
         raise MatrixError(f"The matrix in “{path}” is damaged: its parts do not fit each other or this model.")
+
+
+def array(values: Sequence[object], kind: type, width: int | None = None) -> np.ndarray:
+    """Numbers of a checkpoint as an array, (n,) or (n, width).
+
+    Raises:
+        CheckpointError: they are no such numbers.
+    """
+    shape = (len(values),) if width is None else (len(values), width)
+    try:
+        made = np.array(values, dtype=kind).reshape(shape)
+    except (ValueError, OverflowError, TypeError) as error:
+        raise CheckpointError("The drafter's part of the checkpoint is damaged: its numbers do not fit.") from error
+    return made

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from tr_core.drafters.base import RowUpdates
+from tr_core.drafters.base import RowsState, RowUpdates, convert
 from tr_core.matrix import CandidateMatrix
 from tr_core.target import Draft
 from tr_core.tree import TreeTemplate
@@ -84,6 +85,12 @@ class TokenRecycling:
 
     def observe(self, draft: Draft, candidates: torch.Tensor) -> RowUpdates:
         return self.matrix.overwrite(draft.tokens, candidates, draft.seen)
+
+    def state(self) -> dict[str, Any]:
+        return {"rows": self.matrix.to_rows()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.matrix.fill(convert(state, RowsState).rows)
 
     def plan(self, template: TreeTemplate) -> list[torch.Tensor]:
         """Per level, for each of its nodes, the place of its rank among the rows of the level above, on the device."""

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 
 from tr_core.drafters import states
-from tr_core.drafters.base import HostDrafter, Learned, Lesson
+from tr_core.drafters.base import HostDrafter, Learned, Lesson, convert
 from tr_core.drafters.growing import Branches, Child, grow
 from tr_core.errors import MatrixError
 from tr_core.growth import Growth
@@ -26,6 +28,12 @@ from tr_core.tree import MAX_K, TreeTemplate
 UNSEEN = -1
 FORMAT = "token-recycling-dynamic-1"
 _FROM_ROW = Source("row", 1)
+
+
+class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    tokens: list[int]
+    rows: list[list[int]]
+    chances: list[list[float]]
 
 
 class TokenRecyclingDynamic(HostDrafter):
@@ -102,6 +110,22 @@ class TokenRecyclingDynamic(HostDrafter):
         drafter = cls(vocab_size, rows.shape[1], device)
         drafter.rows[:], drafter.chances[:] = rows, chances
         return drafter
+
+    def state(self) -> dict[str, Any]:
+        tokens = np.flatnonzero(self.rows[:, 0] != UNSEEN)
+        parts = {"tokens": tokens, "rows": self.rows[tokens], "chances": self.chances[tokens]}
+        return {name: part.tolist() for name, part in parts.items()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        found = convert(state, _State)
+        tokens = states.array(found.tokens, np.int64)
+        rows = states.array(found.rows, np.int32, self.k)
+        chances = states.array(found.chances, np.float32, self.k)
+        states.check("the checkpoint", len(tokens) == len(rows) == len(chances))
+        states.check("the checkpoint", all(((x >= 0) & (x < len(self.rows))).all() for x in (tokens, rows)))
+        states.check("the checkpoint", bool(((chances >= 0) & (chances <= 1)).all()))
+        self.rows[:], self.chances[:] = UNSEEN, 0
+        self.rows[tokens], self.chances[tokens] = rows, chances
 
     def below(self, token: int) -> list[Child]:
         """The row of a token, best first; empty if never written."""

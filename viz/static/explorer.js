@@ -16,12 +16,14 @@ import { createPanels } from "./panels.js";
 import { PHASE_MS, createPlayer, initialState } from "./player.js";
 import { createProjector } from "./projector.js";
 import { addStep, endRun, learnAnalysis, openRun, tokenOf } from "./records.js";
+import { createResume } from "./resume.js";
 import { createRings } from "./rings.js";
 import { createStepsPanel } from "./steps.js";
 import { WORDS } from "./strings.js";
 import { STYLES } from "./styles.js";
 import { createTextPanel } from "./text.js";
 import { createTreePanel } from "./tree.js";
+import { createWaiting } from "./waiting.js";
 
 const STYLE_ID = "tr-explorer-style";
 const ROOT_ID = "tr-explorer";
@@ -33,7 +35,7 @@ const ROOT_ID = "tr-explorer";
  *   shown; and the wish to see a recorded example, runs in files, or the tour, or to save a comparison. Without it
  *   there is nobody to ask: examples and files are not offered.
  * @typedef {{type: "view", run: string, step: number, phase: string} | {type: "example", name: string} | {type: "files", files: File[]}
- *   | {type: "kept", run: string, shown: boolean} | {type: "save comparison", format: string, runs: string[]} | {type: "lessons"}} Request
+ *   | {type: "kept", run: string, shown: boolean} | {type: "save comparison", format: string, runs: string[]} | {type: "lessons"} | {type: "again"}} Request
  */
 export function mount(element, { onRequest } = {}) {
   addStyle();
@@ -60,12 +62,15 @@ export function mount(element, { onRequest } = {}) {
   const steps = createStepsPanel(state, player);
   const tree = createTreePanel(state, player);
   const text = createTextPanel(state, player);
-  const regions = [header, banner, text, tree, createMatrixPanel(state, player), createInspector(state), steps];
+  const resume = createResume(() => tour.own().state);
+  const waiting = createWaiting();
+  const over = [banner, waiting];
+  const regions = [header, ...over, text, tree, createMatrixPanel(state, player), createInspector(state), steps];
   const empty = createEmpty((name) => onRequest?.({ type: "example", name }), () => tour.open(), Boolean(onRequest));
   const live = make("div", "tr-only-heard");
   live.setAttribute("aria-live", "polite");
-  frameBox.append(...regions.filter((region) => region !== banner).map((region) => region.element), tour.element, empty.element);
-  root.append(frameBox, cards.element, banner.element, live, help.element);
+  frameBox.append(...regions.filter((region) => !over.includes(region)).map((region) => region.element), tour.element, empty.element);
+  root.append(frameBox, cards.element, banner.element, waiting.element, live, help.element);
   element.replaceChildren(root);
 
   let told = "";
@@ -143,6 +148,8 @@ export function mount(element, { onRequest } = {}) {
 
   /** @param {any} record */
   function take(record) {
+    resume.take(record);
+    waiting.take(record);
     if (tour.isOpen() && isWished(record)) tour.leave();
     const { state: own, player: reader } = tour.own();
     const current = own.run;
@@ -206,6 +213,14 @@ export function mount(element, { onRequest } = {}) {
       case "error":
         player.setError(record.sentence);
         break;
+      case "queue":
+      case "loading":
+        player.refresh();
+        break;
+      case "forgotten":
+        if (current?.id === record.run && resume.knows(record.run)) onRequest?.({ type: "again" });
+        else player.setError(WORDS.gone);
+        break;
       case "reset":
         player.setError(null);
         started = null;
@@ -227,6 +242,12 @@ export function mount(element, { onRequest } = {}) {
     const row = own.run?.steps[own.step - 1]?.rows.find((/** @type {import("./records.js").Row} */ { t }) => t === record.row);
     if (record.node !== undefined || row) reader.select(record.node ?? row?.n ?? null);
     if (record.highlight !== undefined) reader.ring(record.highlight);
+  }
+
+  /** The visitor's run does not go on by itself any more. */
+  function endOwn() {
+    const { run } = tour.own().state;
+    if (run?.running) endRun(run, { stop: null, identical: null });
   }
 
   let largestFile = Infinity;
@@ -263,6 +284,30 @@ export function mount(element, { onRequest } = {}) {
       if (sentence) player.setError(sentence);
       return !sentence;
     },
+
+    /** The run on the screen, for the server that is asked to go on with it. */
+    claim: () => resume.claim(),
+
+    /** Whether the server said that it does not know the run, and nothing since. */
+    isForgotten: () => resume.isForgotten(),
+
+    /** Records that bring the run on the screen back to another page. */
+    records: () => resume.records(),
+
+    /** The page has lost its server: what is there stays. */
+    lost() {
+      waiting.say(WORDS.lost);
+      endOwn();
+      player.refresh();
+    },
+
+    /** The page has its server, and its run, again. */
+    found() {
+      waiting.say(WORDS.found);
+      endOwn();
+      player.refresh();
+    },
+
     destroy() {
       cancelAnimationFrame(frame);
       player.destroy();

@@ -44,6 +44,13 @@ export const WORDS = {
   interrupted: "stopped",
   finished: "finished",
   ended: (/** @type {string} */ why) => `■ ${why}`,
+  queue: (/** @type {number} */ ahead, /** @type {number} */ seconds) =>
+    `Waiting for the model: ${plural(ahead, "turn", "turns")} before yours${seconds >= 1 ? `, about ${Math.ceil(seconds)} s` : ""}.`,
+  loading: (/** @type {string} */ model, /** @type {number} */ seconds, /** @type {string} */ doing) =>
+    `Loading “${model}”: ${doing}, ${seconds} s so far. It is loaded once for all.`,
+  lost: "The connection to the server is lost. What you see stays; trying to reach it again …",
+  found: "The server was gone and is there again: press Step or Run to go on where you were.",
+  gone: "The server no longer knows this run: press Step or Run once more to begin it anew.",
   dismiss: "Dismiss",
   help: "Help",
   close: "Close",

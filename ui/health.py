@@ -1,0 +1,27 @@
+"""Doors for whoever runs the server: ``/healthz``, and ``/metrics`` if it is switched on. No gradio here."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+import tr_core
+from ui.counts import CONTENT_TYPE
+from ui.shelf import Shelf
+
+
+def routes(shelf: Shelf, metrics: bool) -> list[Route]:
+    """The routes; both answer at once, however busy the accelerator is."""
+
+    async def healthz(request: Request) -> Response:
+        return JSONResponse(
+            {"status": "ok", "version": tr_core.__version__, "models": shelf.loaded},
+            headers={"Cache-Control": "no-store"},
+        )
+
+    async def metrics_text(request: Request) -> Response:
+        return Response(shelf.counts.text(), media_type=CONTENT_TYPE)
+
+    found = [Route("/healthz", healthz)]
+    return [*found, Route("/metrics", metrics_text)] if metrics else found
