@@ -14,7 +14,7 @@ import torch
 
 from tr_core.budget import CostCurve
 from tr_core.settings import Settings
-from tr_core.target import Draft
+from tr_core.target import Draft, Observe
 
 WORDS = ("the", "cat", "dog", "saw", "and", "ran")
 STORY = (
@@ -83,11 +83,14 @@ class StoryTarget:
     def reset(self) -> None:
         self._cache, self._pending = [], []
 
-    def prefill(self, tokens: Sequence[int], observe: Callable[[int, torch.Tensor], None] | None = None) -> None:
+    def prefill(
+        self, tokens: Sequence[int], observe: Observe | None = None, places: Sequence[int] | None = None
+    ) -> None:
         start = len(self._cache)
         self._cache += (WORDS[t] for t in tokens)
-        if observe is not None and tokens:
-            observe(0, torch.stack([_logits(self._cache[: start + n + 1]) for n in range(len(tokens))]))
+        places = range(len(tokens)) if places is None else places
+        if observe is not None and places:
+            observe(places, torch.stack([_logits(self._cache[: start + place + 1]) for place in places]))
 
     def score(self, draft: Draft) -> torch.Tensor:
         """Each node reads the cache, its ancestors and itself, and nothing else."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-import json
 
 import pytest
 import viz_runs
 from test_side_by_side import X, Y, Z
-from test_workspace import OneModel, request, types
+from test_workspace import request, shelf, told, types
 
 import viz
 from tr_core.errors import CompareError, SettingsError
@@ -19,11 +18,8 @@ from ui.workspace import Workspace
 
 @pytest.fixture
 def workspace():
-    return Workspace(OneModel(), Limits(max_new_tokens=50, max_prompt_chars=100))
-
-
-def told(records):
-    return [json.loads(record) for record in records]
+    limits = Limits(max_new_tokens=50, max_prompt_chars=100)
+    return Workspace(shelf(limits), limits)
 
 
 def test_a_run_and_its_variations_come_one_after_another(workspace):
@@ -62,7 +58,7 @@ def test_stop_ends_the_run_out_of_sight_and_keeps_what_it_wrote(workspace):
     records = workspace.comparing.compare(request(max_new_tokens=40), ["drafter none", "k 4"])
     rest = []
     for record in records:
-        rest.append(json.loads(record))
+        rest += told([record])
         if rest[-1]["type"] == "progress" and rest[-1]["done"] == 3:
             assert [r["type"] for r in told(workspace.step(request()))] == ["error"]
             assert "going on in this tab" in next(workspace.comparing.compare(request(), ["k 4"]))
@@ -140,8 +136,7 @@ def files(tmp_path):
 
 
 def test_several_files_lie_side_by_side_and_are_saved_together(workspace, files, tmp_path):
-    (batch,) = told(workspace.comparing.open_several(files(X, Y, Z)))
-    run, compare, *analyses = batch
+    run, compare, *analyses = told(workspace.comparing.open_several(files(X, Y, Z)))
     assert (run["type"], compare["type"]) == ("run", "compare")
     names = [r["run"] for r in compare["runs"]]
     assert names == [viz.run_name(t) for t in (X, Y, Z)] == [a["run"] for a in analyses]

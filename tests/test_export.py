@@ -249,7 +249,7 @@ def test_several_runs_travel_side_by_side(saved):
     panel.locator("tbody tr").nth(1).locator("th button").click()
     page.wait_for_selector("#tr-explorer[data-steps='12']")
     page.get_by_role("tab", name="Diagnosis").click()
-    assert "Why step 1 ended" in page.locator("[data-panel=diagnosis]").inner_text()
+    page.locator("[data-panel=diagnosis]").get_by_text("Why step 1 ended").wait_for()
 
 
 @pytest.mark.browser
