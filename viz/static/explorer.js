@@ -20,12 +20,11 @@ import { createResume } from "./resume.js";
 import { createRings } from "./rings.js";
 import { createStepsPanel } from "./steps.js";
 import { WORDS } from "./strings.js";
-import { STYLES } from "./styles.js";
+import { addStyles } from "./styles.js";
 import { createTextPanel } from "./text.js";
 import { createTreePanel } from "./tree.js";
 import { createWaiting } from "./waiting.js";
 
-const STYLE_ID = "tr-explorer-style";
 const ROOT_ID = "tr-explorer";
 
 /**
@@ -38,7 +37,7 @@ const ROOT_ID = "tr-explorer";
  *   | {type: "kept", run: string, shown: boolean} | {type: "save comparison", format: string, runs: string[]} | {type: "lessons"} | {type: "again"}} Request
  */
 export function mount(element, { onRequest } = {}) {
-  addStyle();
+  addStyles();
   const state = initialState();
   const root = make("div", "");
   root.id = ROOT_ID;
@@ -320,16 +319,4 @@ export function mount(element, { onRequest } = {}) {
       root.remove();
     },
   };
-}
-
-/** Bring in the style sheets once; an exported page has them inline already. */
-function addStyle() {
-  if (document.getElementById(STYLE_ID)) return;
-  STYLES.forEach((name, i) => {
-    const link = make("link", "");
-    if (i === 0) link.id = STYLE_ID;
-    link.rel = "stylesheet";
-    link.href = new URL(`./${name}`, import.meta.url).href;
-    document.head.append(link);
-  });
 }
