@@ -80,23 +80,14 @@ def main() -> None:
             opened = page.evaluate(OPEN, records)
             lines.append(_line("opening: script and layout, ms", [opened["drawn"]]))
             lines.append(_line("opening → frame, ms", [opened["frame"]]))
+            for panel in PANELS:
+                lines += _changes(browser, page, panel, args.changes, f"step change, {panel or 'no panel'}")
             unfold = page.locator(".tr-fold")
             began = time.perf_counter()
             unfold.click()
             page.wait_for_function(f"document.querySelectorAll('.tr-prompt .tr-token').length === {args.prompt}")
             lines.append(_line("unfolding the prompt, ms", [(time.perf_counter() - began) * 1e3]))
-            for panel in PANELS:
-                page.evaluate("record => window.explorer.receive(record)", viz.view_record(1, panel=panel))
-                if panel == "metrics":
-                    page.wait_for_function("document.querySelectorAll('.js-plotly-plot').length === 8")
-                page.wait_for_timeout(500)
-                before = _cpu(browser)
-                took = page.evaluate(REPAINT, args.changes)
-                spent = (_cpu(browser) - before) * 1e3 / len(took)
-                name = f"step change, {panel or 'no panel'}"
-                lines.append(_line(f"{name}: script and layout, ms", [t["work"] for t in took]))
-                lines.append(_line(f"{name} → frame, ms", [t["frame"] for t in took]))
-                lines.append(_line(f"{name}: CPU of the tab, all its threads, ms", [spent]))
+            lines += _changes(browser, page, None, args.changes, "step change, the whole prompt unfolded")
             heap, resident = _memory(browser, page)
             lines.append(_line("memory of the tab after all of it: script's heap, MiB", [heap]))
             lines.append(_line("memory of the tab after all of it: the process, MiB", [resident]))
@@ -118,6 +109,22 @@ def _tab(playwright) -> Iterator[tuple[Browser, Page]]:
         yield browser, browser.new_page(viewport={"width": 1440, "height": 900})
     finally:
         browser.close()
+
+
+def _changes(browser, page, panel, changes, name):
+    """Lines of so many step changes with a panel open, or none."""
+    page.evaluate("record => window.explorer.receive(record)", viz.view_record(1, panel=panel))
+    if panel == "metrics":
+        page.wait_for_function("document.querySelectorAll('.js-plotly-plot').length === 8")
+    page.wait_for_timeout(500)
+    before = _cpu(browser)
+    took = page.evaluate(REPAINT, changes)
+    spent = (_cpu(browser) - before) * 1e3 / len(took)
+    return [
+        _line(f"{name}: script and layout, ms", [t["work"] for t in took]),
+        _line(f"{name} → frame, ms", [t["frame"] for t in took]),
+        _line(f"{name}: CPU of the tab, all its threads, ms", [spent]),
+    ]
 
 
 def _folder() -> Path:
