@@ -20,6 +20,10 @@ reader. Everything else is a bug and must be seen. This module imports no torch.
 class TokenRecyclingError(Exception):
     """Base of all errors that a user can cause and mend."""
 
+    def __init__(self, sentence: object = "") -> None:
+        # A sentence may quote what somebody typed; it stays on one line all the same.
+        super().__init__("".join(c if c.isprintable() else " " for c in str(sentence)))
+
 
 class SettingsError(TokenRecyclingError):
     """A setting is out of range, or two settings cannot go together."""
