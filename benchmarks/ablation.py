@@ -38,6 +38,7 @@ from tr_core import Session, Settings, catalog, load_target, templates
 from tr_core.drafters import marks, registry
 from tr_core.drafters.base import Lesson
 from tr_core.drafters.recycling_plus import RecyclingPlus
+from tr_core.hf_target import HFTarget
 from tr_core.target import Draft
 from tr_core.tree import DraftTree, TreeTemplate
 from tr_core.verify import walk
@@ -246,13 +247,14 @@ def cases(budgets: set[int]) -> Iterator[tuple[str, int]]:
                 yield name, nodes
 
 
-def perturbed(target, share: float) -> None:
+def perturbed(target: HFTarget, share: float) -> HFTarget:
     """Another model out of the same one: each weight moved by noise of this share of its tensor's deviation."""
     noise = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for weight in target._loaded.model.parameters():
             if weight.ndim > 1:
                 weight += share * weight.std() * torch.randn(weight.shape, generator=noise)
+    return target.moved(target.device)  # its packed weights are copies
 
 
 def check(bench: Bench) -> None:
@@ -285,7 +287,7 @@ def main() -> None:
     args = parser.parse_args()
     target = load_target(catalog.source(args.model), dtype="float32", device="cpu")
     if args.noise:
-        perturbed(target, args.noise)
+        target = perturbed(target, args.noise)
     if args.quick:
         args.max_new_tokens, args.every, args.budgets = 48, 2 * args.every, "16,80"
     limit, budgets = args.max_new_tokens, {int(n) for n in args.budgets.split(",")}

@@ -9,12 +9,14 @@ import pytest
 import tiny_models as tiny
 import torch
 
+from tr_core import numerics, packing
 from tr_core.cache import FIRST_CAPACITY, GrowingCache
 from tr_core.errors import ModelError, SettingsError, UnsupportedModelError
 from tr_core.families import FAMILIES, Family, family_of, max_length_of
 from tr_core.hf_target import HFTarget
 from tr_core.loading import wrap
 from tr_core.masks import MaskMaker
+from tr_core.packing import PackedLinear, packed
 from tr_core.target import Draft
 from tr_core.templates import chain, paper
 from tr_core.tree import TreeTemplate
@@ -372,3 +374,40 @@ def test_attention_that_takes_no_tree_mask_is_refused() -> None:
     made.config._attn_implementation = "flash_attention_2"
     with pytest.raises(ModelError, match="“flash_attention_2” of this model is not exact with a tree mask: load"):
         wrap(made, tiny.byte_tokenizer(), "tiny")
+
+
+def test_passes_run_from_packed_copies_of_the_same_weights():
+    target = tiny.target("llama", "sdpa")
+    model, runner = target._loaded.model, target._loaded.runner
+    layers = [m for m in model.modules() if type(m) is torch.nn.Linear]
+    assert len([m for m in runner.modules() if isinstance(m, PackedLinear)]) == len(layers) > 0
+    assert {id(p) for p in runner.parameters()} == {id(p) for p in model.parameters()}, "a parameter was copied"
+    # The model itself, transformers' own, is what it was: it is the referee.
+    assert not any(isinstance(m, PackedLinear) for m in model.modules())
+    ids = torch.tensor([list(range(2, 40))])
+    with torch.inference_mode():
+        torch.testing.assert_close(runner(input_ids=ids).logits, model(input_ids=ids).logits, **CLOSE)
+
+
+def test_what_is_no_plain_linear_layer_on_the_cpu_is_not_packed(monkeypatch):
+    made = tiny.model("llama", "sdpa")
+    made.lm_head.register_forward_hook(lambda *_: None)
+    assert type(packed(made).lm_head) is torch.nn.Linear
+    assert packed(made.half()) is made, "oneDNN has no kernels for float16 everywhere"
+    made.float()
+    monkeypatch.setattr(packing, "LIMIT_BYTES", 1000)
+    assert packed(made) is made, "the copies are above the limit"
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert packed(made) is made
+
+
+def test_weights_changed_behind_a_targets_back_are_packed_anew_when_it_is_moved():
+    target = tiny.target("llama", "sdpa", tie_word_embeddings=False)
+    with torch.no_grad():
+        target._loaded.model.lm_head.weight.zero_()
+    target.prefill([5, 9, 33])
+    assert target.score(numerics.one_token(4, target.device)).any()
+    moved = target.moved("cpu")
+    moved.prefill([5, 9, 33])
+    assert not moved.score(numerics.one_token(4, target.device)).any()

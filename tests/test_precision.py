@@ -164,6 +164,7 @@ def test_a_divergence_is_a_near_tie_within_the_tolerance_and_a_bug_above_it():
     index = 12
     with torch.no_grad():
         head[twin] = head[output[index]]  # the same logit everywhere: the margin is 0
+    target = target.moved("cpu")  # packed anew
     winner = min(twin, output[index])
     plain = [winner if t in (twin, output[index]) else t for t in output]
     plain = plain[: index + 1]  # behind it the twin's embedding would tell another story

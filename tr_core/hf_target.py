@@ -29,6 +29,7 @@ from tr_core.drafters.base import Drafter
 from tr_core.errors import SettingsError
 from tr_core.families import Family
 from tr_core.masks import Geometry, MaskMaker
+from tr_core.packing import packed
 from tr_core.peers import Peers
 from tr_core.reference import generate_plain
 from tr_core.settings import Settings
@@ -45,9 +46,13 @@ _GEOMETRIES = 32
 
 @dataclass(frozen=True)
 class Loaded:
-    """What all forks of a target share; nothing in it changes but the book of costs, which has a lock."""
+    """What all forks of a target share; nothing in it changes but the book of costs, which has a lock.
+
+    ``runner`` makes the passes: ``model`` itself, or what ``packing.packed`` made of it.
+    """
 
     model: PreTrainedModel
+    runner: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase | None
     vocabulary: TokenizerVocabulary | None
     family: Family
@@ -112,7 +117,7 @@ class HFTarget:
         loaded = self._loaded
         model = loaded.model.to(device)
         masks = MaskMaker(loaded.family, loaded.masks.window, model.dtype, model.device)
-        return HFTarget(dataclasses.replace(loaded, model=model, masks=masks, costs=CostBook()))
+        return HFTarget(dataclasses.replace(loaded, model=model, runner=packed(model), masks=masks, costs=CostBook()))
 
     def reset(self) -> None:
         """Empty the cache; a ``score`` without its ``keep`` is forgotten too."""
@@ -298,7 +303,7 @@ class HFTarget:
         positions = (shape.depths + self._length).clamp_(max=self.max_length - 1)
         slices = wanted is not None and self._loaded.slices_logits
         fewer = {"logits_to_keep": wanted if len(wanted) else 1} if slices else {}
-        output = self._loaded.model(
+        output = self._loaded.runner(
             input_ids=tokens[None],
             attention_mask=self._loaded.masks.mask(shape, self._length),
             position_ids=positions[None],

@@ -27,6 +27,7 @@ from tr_core.families import Family, family_of, max_length_of, reach_of, window_
 from tr_core.hf_target import HFTarget, Loaded
 from tr_core.masks import MaskMaker
 from tr_core.model_files import first_line
+from tr_core.packing import packed
 from tr_core.peers import Peers
 from tr_core.placement import DeviceMap, check_plan, check_split, entry_device, is_split, loading_options, places
 from tr_core.probe import probe
@@ -232,6 +233,8 @@ def load_target(
 def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> HFTarget:
     """Put a loaded model behind the protocol; the model is set to inference and its generation defaults are cleared.
 
+    On a CPU the passes use packed copies of its linear weights (``packing``): weights changed later are not seen.
+
     Raises:
         UnsupportedModelError: the family is refused, or it is not listed and fails the probe.
         ModelError: the model's attention implementation takes no tree mask.
@@ -239,7 +242,8 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) 
     ends = _end_ids(model.generation_config, model.config, tokenizer)
     model.eval().requires_grad_(False)
     model.generation_config = GenerationConfig()
-    return behind(model, examine(model), tokenizer, name=name, ends=ends, max_length=max_length_of(model.config))
+    limit = max_length_of(model.config)
+    return behind(model, examine(model), tokenizer, runner=packed(model), name=name, ends=ends, max_length=limit)
 
 
 @dataclass(frozen=True)
@@ -293,11 +297,15 @@ def behind(
     found: Examined,
     tokenizer: PreTrainedTokenizerBase | None = None,
     *,
+    runner: PreTrainedModel | None = None,
     name: str = "",
     ends: Iterable[int] = (),
     max_length: int | None = None,
 ) -> HFTarget:
-    """Put an examined model behind the protocol as it is. ``max_length``: as far as positions reach, by default."""
+    """Put an examined model behind the protocol as it is.
+
+    ``runner``: what makes the passes; the model by default. ``max_length``: as far as positions reach, by default.
+    """
     config, family = model.config, found.family
     rows = model.get_input_embeddings().weight.shape[0]
     vocabulary = None if tokenizer is None else TokenizerVocabulary(tokenizer, min(rows, found.vocab_size))
@@ -305,6 +313,7 @@ def behind(
     return HFTarget(
         Loaded(
             model=model,
+            runner=runner or model,
             tokenizer=tokenizer,
             vocabulary=vocabulary,
             family=family,
