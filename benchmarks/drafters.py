@@ -2,12 +2,13 @@
 
     python benchmarks/drafters.py --dtypes float32,bfloat16 --prompts prompts.jsonl
 
-All in one process, greedy, cold, times of the whole call, prefill included. All ways take turns on each prompt, in
-another order every round, so that what else the machine does hits them alike. A way's time for a prompt is the median
-of its rounds; ``spread`` is how far the slower half of them lies above, on average. ``speed-up`` is over our own plain
-decoding and ``worst`` the lowest on one prompt; ``over generate`` and ``over look-up`` are totals too. In half
-precision near-ties part some outputs, so all ratios are of time per token. ``same`` counts prompts on which the output
-is that of ``generate``, id by id.
+All in one process, greedy, times of the whole call, prefill included; cold, but for ways that are called hot, which
+take one drafter through all prompts of a round. All ways take turns on each prompt, in another order every round, so
+that what else the machine does hits them alike. A way's time for a prompt is the median of its rounds; ``spread`` is
+how far the slower half of them lies above, on average. ``speed-up`` is over our own plain decoding and ``worst`` the
+lowest on one prompt; ``over generate`` and ``over look-up`` are totals too. In half precision near-ties part some
+outputs, so all ratios are of time per token. ``same`` counts prompts on which the output is that of ``generate``, id
+by id.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ def measured(
     for run in chosen.values():
         run(target, listed[0], min(16, args.max_new_tokens))  # the first call pays for what the others reuse
     for number in range(args.rounds):
+        chosen = prompt_sets.ways(target.device, args.static)  # hot ones begin anew
         report.say(f"  round {number + 1} of {args.rounds}")
         for place, ids in enumerate(listed):
             turn = (number * 5 + place) % len(chosen)
@@ -93,7 +95,7 @@ def tables(args: argparse.Namespace) -> list[report.Table]:
         if not can_capture(target.device):
             note += ". generate with a static cache and compile: skipped, no graphs on " + target.device.type
         title = f"{args.model}, {target.dtype}, {target.device}, {len(listed)} prompts × {args.max_new_tokens} tokens"
-        found.append(report.Table(f"Speed: {title}, greedy, cold, {args.rounds} rounds", rows, note))
+        found.append(report.Table(f"Speed: {title}, greedy, {args.rounds} rounds", rows, note))
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
     return found

@@ -22,6 +22,7 @@ from transformers import CompileConfig
 
 from tr_core import Session, Settings, prompts
 from tr_core.capture import can_capture
+from tr_core.drafters.base import Drafter
 from tr_core.drafters.registry import DRAFTERS
 from tr_core.hf_target import HFTarget
 
@@ -30,6 +31,9 @@ PRESETS = Path(__file__).resolve().parent.parent / "assets" / "presets.json"
 LOOKUP_TOKENS = 10
 # Fixed trees of token recycling, to hold auto against.
 TREES = ("chain-4", "small-8", "small-16", "wide-32", "paper")
+
+# Drafters whose rows are worth carrying over from prompt to prompt.
+HOT = ("token_recycling", "recycling_plus")
 
 
 def read(path: Path) -> list[tuple[str, str]]:
@@ -53,9 +57,9 @@ def make(path: Path, data: Path, each: int = 10) -> None:
     path.write_text("".join(json.dumps({"prompt": t}) + "\n" for t in texts))
 
 
-def ours(target: HFTarget, ids: list[int], **settings: Any) -> Session:
-    """A session run to its end, without a trace."""
-    session = Session(target, Settings(trace=False, **settings)).start(ids)
+def ours(target: HFTarget, ids: list[int], knowing: Drafter | None = None, **settings: Any) -> Session:
+    """A session run to its end, without a trace; ``knowing``: a drafter that has seen other prompts."""
+    session = Session(target, Settings(trace=False, **settings), drafter=knowing).start(ids)
     for _ in session.run():
         pass
     return session
@@ -89,12 +93,26 @@ def _session(**settings: Any) -> Way:
     return run
 
 
+def _hot(**settings: Any) -> Way:
+    """One drafter through all prompts that this way is called with."""
+    kept: list[Drafter] = []
+
+    def run(target: HFTarget, ids: list[int], limit: int) -> tuple[list[int], int]:
+        session = ours(target, ids, *kept, max_new_tokens=limit, **settings)
+        kept[:] = [session.drafter]
+        return session.output_ids, session.passes
+
+    return run
+
+
 def _generate(**more: Any) -> Way:
     return lambda target, ids, limit: (theirs(target, ids, limit, **more), None)
 
 
 def ways(device: torch.device, static: bool = False) -> dict[str, Way]:
     """Name → way, plain decoding of ours first; every drafter of the registry is among them.
+
+    A way that is called hot remembers the prompts it was called with: take new ways for a new round.
 
     Args:
         device: of the model: what only a device with graphs does well is left out on others.
@@ -117,6 +135,8 @@ def ways(device: torch.device, static: bool = False) -> dict[str, Way]:
             found[f"{name}, auto"] = _session(drafter=name)
         if entry.uses_tree and (can_capture(device) or static):
             found[f"{name}, auto, static step"] = _session(drafter=name, capture="on")
+    for name in HOT:
+        found[f"{name}, auto, hot"] = _hot(drafter=name)
     found["prompt_lookup, 8 nodes"] = _session(drafter="prompt_lookup", tree="8")
     for tree in TREES:
         found[f"token_recycling, {tree}"] = _session(drafter="token_recycling", tree=tree)

@@ -241,7 +241,7 @@ def test_the_tree_is_saved_as_seen(tabs, tmp_path, scheme):
     chips = [e for e in accept.iter(f"{SVG}rect") if e.get("rx")]
     assert len(chips) == 82, "81 nodes and the bonus"
     assert len([e for e in draft.iter(f"{SVG}rect") if e.get("rx")]) == 81, "no bonus before the model has spoken"
-    assert re.search(r"step \d+: \d of 80 accepted, \+ 1 bonus", accept.find(f"{SVG}title").text)
+    assert re.search(r"step \d+: \d of \d\d accepted, \+ 1 bonus", accept.find(f"{SVG}title").text)
     ground, card = accept.find(f"{SVG}rect").get("fill"), chips[5].get("fill")
     assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(23, 27, 33)"}[scheme] == card
     assert all(e.get("font-family") and e.get("font-size") for e in accept.iter(f"{SVG}text"))

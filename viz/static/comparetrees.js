@@ -3,7 +3,7 @@
 
 import { LETTERS, stepAt } from "./align.js";
 import { make, setText } from "./dom.js";
-import { pathEnd, tokenOf } from "./records.js";
+import { draftedIn, pathEnd, tokenOf } from "./records.js";
 import { WORDS } from "./strings.js";
 import { createTreeShapes } from "./treeshapes.js";
 import { ROW_HEIGHT, fitTree, sizesAt } from "./treeview.js";
@@ -106,7 +106,7 @@ function createMini() {
       setText(letter, name);
       letter.dataset.letter = name;
       scroller.hidden = !step;
-      const told = step ? WORDS.compareTreeHead(number, step.path.length, step.ids.length - 1) : WORDS.compareTreeNone;
+      const told = step ? WORDS.compareTreeHead(number, step.path.length, draftedIn(step)) : WORDS.compareTreeNone;
       setText(words, told);
       if (!step) return;
       for (const named of [scroller, shapes.element]) named.setAttribute("aria-label", `${name}: ${told}`);

@@ -15,7 +15,7 @@ import { createMatrixPanel } from "./matrix.js";
 import { createPanels } from "./panels.js";
 import { PHASE_MS, createPlayer, initialState } from "./player.js";
 import { createProjector } from "./projector.js";
-import { addStep, endRun, learnAnalysis, openRun, tokenOf } from "./records.js";
+import { addStep, draftedIn, endRun, learnAnalysis, openRun, tokenOf } from "./records.js";
 import { createResume } from "./resume.js";
 import { createRings } from "./rings.js";
 import { createStepsPanel } from "./steps.js";
@@ -122,7 +122,7 @@ export function mount(element, { onRequest } = {}) {
     const run = state.run;
     const label = (/** @type {number} */ id) => tokenOf(run, id).full;
     const accepted = step.path.map((node) => label(step.ids[node]));
-    const words = WORDS.summary(step.index, step.ids.length - 1, accepted, step.bonus === null ? null : label(step.bonus), step.stop);
+    const words = WORDS.summary(step.index, draftedIn(step), accepted, step.bonus === null ? null : label(step.bonus), step.stop);
     if (live.textContent !== words) live.textContent = words;
     if (!tour.isOpen()) onRequest?.({ type: "view", run: run.id, step: state.step, phase: state.phase });
   }

@@ -54,6 +54,14 @@ export const BONUS_NODE = -1;
 /** @type {Record<string, "root" | "accepted" | "rejected" | "unseen">} */
 export const STATUS_OF = { r: "root", a: "accepted", x: "rejected", u: "unseen" };
 
+/**
+ * Tokens that a step drafted: its nodes but the root, and but those below a row never seen, which hold none.
+ * @param {Step} step
+ */
+export function draftedIn(step) {
+  return [...step.status].filter((why) => why !== "r" && why !== "u").length;
+}
+
 /** @type {Record<string, "fresh" | "moved" | "kept">} */
 export const CHANGE_OF = { f: "fresh", m: "moved", k: "kept" };
 

@@ -51,8 +51,8 @@ export const COMPARE_WORDS = {
   compareFirstDifference: "first difference",
   compareLegend: { accepted: "drafted and accepted", bonus: "bonus", jump: "passes ahead of all others there" },
   compareTreesAt: (/** @type {number} */ position, /** @type {string | null} */ label) => `The trees that wrote token ${position}${label === null ? "" : `, “${label}”`}`,
-  compareTreeHead: (/** @type {number} */ step, /** @type {number} */ accepted, /** @type {number} */ nodes) =>
-    `step ${step}: ${nodes ? `${accepted} of ${nodes} accepted` : "nothing drafted"}`,
+  compareTreeHead: (/** @type {number} */ step, /** @type {number} */ accepted, /** @type {number} */ drafted) =>
+    `step ${step}: ${drafted ? `${accepted} of ${drafted} accepted` : "nothing drafted"}`,
   compareTreeNone: "had ended before",
   compareSavePage: "Save as a web page",
   compareSaveCsv: "Save as CSV",

@@ -61,10 +61,11 @@ export const WORDS = {
   emittedBy: (/** @type {number} */ step, /** @type {boolean} */ bonus) => (bonus ? `step ${step}, the bonus` : `step ${step}, accepted`),
 
   treeTitle: "Draft tree",
-  treeHead: (/** @type {number} */ step, /** @type {number} */ accepted, /** @type {number} */ nodes, /** @type {boolean} */ bonus) =>
-    `step ${step}: ${nodes ? `${accepted} of ${nodes} accepted` : "nothing drafted"}${bonus ? ", + 1 bonus" : ""}`,
+  treeHead: (/** @type {number} */ step, /** @type {number} */ accepted, /** @type {number} */ drafted, /** @type {boolean} */ bonus) =>
+    `step ${step}: ${drafted ? `${accepted} of ${drafted} accepted` : "nothing drafted"}${bonus ? ", + 1 bonus" : ""}`,
   treeHeads: {
-    draft: (/** @type {number} */ step, /** @type {number} */ nodes) => `step ${step}: ${plural(nodes, "node", "nodes")} drafted`,
+    draft: (/** @type {number} */ step, /** @type {number} */ drafted, /** @type {number} */ nodes) =>
+      `step ${step}: ${drafted < nodes ? `${drafted} of ` : ""}${plural(nodes, "node", "nodes")} drafted`,
     verify: (/** @type {number} */ step, /** @type {number} */ nodes) => `step ${step}: ${plural(nodes + 1, "token", "tokens")} checked in one pass`,
   },
   root: "root",

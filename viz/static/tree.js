@@ -4,7 +4,7 @@
 import { clip, make, makeButton, makePanel, makeSvg, setText } from "./dom.js";
 import { asPng, asSvgText, download } from "./picture.js";
 import { PHASES, isJudged } from "./player.js";
-import { BONUS_NODE, STATUS_OF, pathEnd, tokenOf } from "./records.js";
+import { BONUS_NODE, STATUS_OF, draftedIn, pathEnd, tokenOf } from "./records.js";
 import { WORDS } from "./strings.js";
 import { createTreeShapes } from "./treeshapes.js";
 import { ROW_HEIGHT, createZoom, fitTree, sizesAt } from "./treeview.js";
@@ -168,8 +168,9 @@ export function createTreePanel(state, player) {
   /** @param {Step} shown */
   function headOf(shown) {
     const nodes = shown.ids.length - 1;
-    if (state.phase === "draft" || state.phase === "verify") return WORDS.treeHeads[state.phase](shown.index, nodes);
-    return WORDS.treeHead(shown.index, shown.path.length, nodes, shown.bonus !== null);
+    if (state.phase === "verify") return WORDS.treeHeads.verify(shown.index, nodes);
+    if (state.phase === "draft") return WORDS.treeHeads.draft(shown.index, draftedIn(shown), nodes);
+    return WORDS.treeHead(shown.index, shown.path.length, draftedIn(shown), shown.bonus !== null);
   }
 
   /** @param {number} node */
