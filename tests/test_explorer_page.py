@@ -444,7 +444,7 @@ def test_help_opens_and_closes(page):
 def test_each_step_is_told_in_words(page):
     feed(page, viz.run_record(viz_runs.tiny_run()))
     live = page.locator("#tr-explorer .tr-only-heard[aria-live]")
-    assert live.text_content() == "Step 1: 1 of 5 drafted tokens accepted: “·fox”, then the model's own “·saw”."
+    assert live.text_content() == "Step 1: 1 of 4 drafted tokens accepted: “·fox”, then the model's own “·saw”."
 
 
 def test_the_page_is_told_where_the_reader_is(page):
