@@ -20,8 +20,8 @@ from tr_core.templates import chain
 from tr_core.trace import ROOT, Source
 from tr_core.tree import MAX_K, TreeTemplate
 
-# A child's token, its chance to be accepted if its parent is, and where it came from.
-Child = tuple[int, float, Source]
+# A child's token, its chance to be accepted if its parent is, where it came from, and what its drafter wants to keep.
+Child = tuple[int, float, Source] | tuple[int, float, Source, object]
 
 
 class Branches:
@@ -109,8 +109,8 @@ def grow(
             break
         else:
             heappop(heap)
-            token, _, source = listed[place]
-            taken = tree.add(parent, token, -negative, source)
+            child = listed[place]
+            taken = tree.add(parent, child[0], -negative, child[2])
             pushed += 1
             heappush(heap, (negative, pushed, taken, None, 0))
             place += 1

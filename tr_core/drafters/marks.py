@@ -8,6 +8,7 @@ the bundled model on one half of the prompts of ``benchmarks/ablation.py``, and 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -64,6 +65,6 @@ def this(length: int) -> int:
     return THIS + bisect_right(_LENGTHS, length) - 1
 
 
-def agreement(ids: list[int]) -> dict[int, int]:
+def agreement(ids: Sequence[int]) -> dict[int, int]:
     """Token → mark, for the tokens of another row, best first."""
     return {token: AGREE + _AGREE_BY_RANK[min(rank, 3)] for rank, token in enumerate(ids)}

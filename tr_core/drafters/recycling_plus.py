@@ -12,8 +12,8 @@ before it; the candidates come in the step's one copy, and nothing else is waite
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -24,29 +24,27 @@ import torch
 from tr_core.drafters import marks as m
 from tr_core.drafters import states
 from tr_core.drafters.base import HostDrafter, Learned, Lesson, convert
-from tr_core.drafters.calibration import RATE, Calibration, Marks
-from tr_core.drafters.growing import Branches, Child, grow
-from tr_core.drafters.marks import PRIORS, other, this
+from tr_core.drafters.calibration import RATE, Calibration
+from tr_core.drafters.candidates import Candidate, known
+from tr_core.drafters.growing import Branches, grow
+from tr_core.drafters.marks import PRIORS
 from tr_core.drafters.rowstore import MEMORY, RowStore
-from tr_core.drafters.textindex import Matches, TextIndex
+from tr_core.drafters.textindex import Copies, TextIndex
 from tr_core.errors import MatrixError
 from tr_core.growth import Growth
 from tr_core.target import Draft
-from tr_core.trace import Held, RowChange, Source
+from tr_core.trace import Held, RowChange
 from tr_core.tree import MAX_K, TreeTemplate
 
 FORMAT = "recycling-plus-1"
 KEYS = 3
-# Of the rows of shorter keys, the first places only: what the longest key's row lacks and they have is seldom right.
-FALLBACK_RANKS = 3
-_ROW_SOURCES = tuple(Source("row", n) for n in range(KEYS + 1))
-_NOTHING: Matches = {}
+_NOTHING: Copies = {}
 # Below nodes less likely than this only the first places of a row are looked at: the others would hardly be taken in.
 _LIKELY, _FEW = 0.1, 3
+_CHANCE = itemgetter(1)
 
-Candidate = tuple[int, Marks, Source]
-# Tokens two and one before, the token itself, and the matches that go on after it.
-Place = tuple[int, int, int, Matches]
+# Tokens two and one before, the token itself, and what the text would go on with behind it.
+Place = tuple[int, int, int, Copies]
 
 
 class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -100,8 +98,7 @@ class RecyclingPlus(HostDrafter):
         self._steps = 0
         self._root: Place = (-1, -1, 0, _NOTHING)
         # Of the nodes that the last draft asked about: where they stand, and what was known there.
-        self._places: dict[int, Place] = {}
-        self._offers: dict[int, list[Candidate]] = {}
+        self._asked: dict[int, tuple[Place, list[Candidate]]] = {}
         self._order: list[int] = []
 
     @property
@@ -113,13 +110,13 @@ class RecyclingPlus(HostDrafter):
         self._index.clear()
 
     def propose(self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None) -> Draft:
-        matches = _NOTHING
+        copies = _NOTHING
         if self._lookup:
             self._index.extend(context)
-            matches = self._index.matches
+            copies = self._index.copies(self._index.matches, ())
         second, first = (-1, -1, *context[-3:-1])[-2:]
-        self._root = (second, first, context[-1], matches)
-        self._places, self._offers = {}, {}
+        self._root = (second, first, context[-1], copies)
+        self._asked = {}
         tree = grow(context[-1], self._children, template.nodes, growth)
         draft = tree.draft(self._device)
         self._order = tree.order
@@ -128,45 +125,41 @@ class RecyclingPlus(HostDrafter):
     def learn_prompt(
         self, prompt: Sequence[int], offset: int, candidates: np.ndarray, probabilities: np.ndarray
     ) -> None:
-        keys, lines = [], []
         padded = (-1, -1, *prompt[max(0, offset - 2) : offset + len(candidates)])
         padded = padded[len(padded) - len(candidates) - 2 :]
-        for line in range(len(candidates)):
-            mine = self.store.keys(*padded[line : line + 3], self._keys)
-            keys += mine
-            lines += [line] * len(mine)
-        self.store.write(keys, lines, candidates, _marks_of(probabilities), self._steps)
+        keys = [self.store.keys(*padded[line : line + 3], self._keys) for line in range(len(candidates))]
+        self.store.write(keys, candidates, _marks_of(probabilities), self._steps)
 
     def learn(self, lesson: Lesson) -> Learned:
         # 1. What was known at each node of the path, the root included, against what the model chose there.
         place, branch, met, end = self._root, [], [], (0, *lesson.path)[-1]
         for node in (0, *lesson.path):
-            if node:
+            asked = self._asked.get(self._order[node])
+            if asked is not None:
+                place = asked[0]
+            elif node:
                 place = self._below(place, lesson.tokens[node], branch)
+            if node:
                 branch.append(lesson.tokens[node])
-            known = self._offers.get(self._order[node])
-            if known is None or node == end:
-                known = self._known(place, branch, self.k)
-            met.append((known, lesson.choices[node]))
-        known, choice = met[-1]
-        chances = self.calibration.chances([marks for _, marks, _ in known])
-        mine = next((c for (token, _, _), c in zip(known, chances, strict=True) if token == choice), None)
-        held = Held(len(known), None if mine is None else sum([c > mine for c in chances]))
-        for known, choice in met:
-            self.calibration.learn((marks, token == choice) for token, marks, _ in known)
+            found = self._known(place, self.k) if asked is None or node == end else asked[1]
+            met.append((found, lesson.choices[node]))
+        found, choice = met[-1]
+        mine = next((c for token, c, _, _ in found if token == choice), None)
+        held = Held(len(found), None if mine is None else sum([c[1] > mine for c in found]))
+        for found, choice in met:
+            self.calibration.learn((marks, token == choice) for token, _, _, marks in found)
         self.calibration.settle()
         # 2. Every scored node overwrites the rows of its keys.
         self._steps += 1
-        befores, keys, lines = [self._root[:2]], [], []
-        for node, token in enumerate(lesson.tokens):
-            if node:
-                parent = lesson.parents[node]
-                befores.append((befores[parent][1], lesson.tokens[parent]))
-            mine = self.store.keys(*befores[node], token, self._keys)
-            keys += mine
-            lines += [node] * len(mine)
+        tokens, parents, longest = lesson.tokens, lesson.parents, self._keys
+        second, first, token, _ = self._root
+        keys, befores = [self.store.keys(second, first, token, longest)], [first]
+        for node in range(1, len(tokens)):
+            above = parents[node]
+            befores.append(tokens[above])
+            keys.append(self.store.keys(befores[above], tokens[above], tokens[node], longest))
         rows = self._changes(lesson) if lesson.traced else ()
-        self.store.write(keys, lines, lesson.candidates, _marks_of(lesson.probabilities), self._steps)
+        self.store.write(keys, lesson.candidates, _marks_of(lesson.probabilities), self._steps)
         return Learned(rows, held)
 
     def save(self, path: str | Path, fingerprint: str) -> None:
@@ -231,82 +224,29 @@ class RecyclingPlus(HostDrafter):
 
     def _below(self, place: Place, token: int, branch: Sequence[int]) -> Place:
         """The place of ``token`` below ``place``, which ``branch`` leads to from the root."""
-        _, first, above, matches = place
-        going_on = self._index.narrowed(matches, token, branch) if matches else _NOTHING
-        return first, above, token, going_on
+        _, first, above, copies = place
+        copy = copies.get(token)
+        if copy is None:
+            return first, above, token, _NOTHING
+        return first, above, token, self._index.copies(copy[2], (*branch, token))
 
-    def _children(self, tree: Branches, node: int) -> list[Child]:
-        branch: list[int] = []
+    def _known(self, place: Place, most: int) -> list[Candidate]:
+        keys = self.store.keys(*place[:3], self._keys)
+        return known(self.store, self.calibration, keys, place[3], most, self._steps)
+
+    def _children(self, tree: Branches, node: int) -> list[Candidate]:
         place = self._root
         if node:
-            above = self._places[tree.parents[node]]
-            if self._index.reaches_end(above[3]):
-                branch = tree.ending(node)
-            place = self._below(above, tree.tokens[node], branch[:-1])
-            if not branch and self._index.reaches_end(place[3]):
-                branch = tree.ending(node)
-        known = self._known(place, branch, self.k if tree.expected[node] > _LIKELY else _FEW)
-        self._places[node], self._offers[node] = place, known
-        chances = self.calibration.chances([marks for _, marks, _ in known])
-        listed = [(token, chance, source) for (token, _, source), chance in zip(known, chances, strict=True)]
-        listed.sort(key=_by_chance)
+            place, token = self._asked[tree.parents[node]][0], tree.tokens[node]
+            copy = place[3].get(token)
+            branch = tree.ending(node)[:-1] if copy is not None and self._index.reaches_end(copy[2]) else ()
+            place = self._below(place, token, branch)
+        found = self._known(place, self.k if tree.expected[node] > _LIKELY else _FEW)
+        self._asked[node] = (place, found)
+        listed = sorted(found, key=_CHANCE, reverse=True)
         # Taken one by one the chances may add up to more than can be: only one child is the model's choice.
         total = sum([c[1] for c in listed])
-        return listed if total <= 1 else [(token, c / total, source) for token, c, source in listed]
-
-    def _known(self, place: Place, branch: Sequence[int], most: int) -> list[Candidate]:
-        """What may follow at a place, which ``branch`` leads to from the root: no token twice, in no order.
-
-        Of a row the first ``most`` places; if these are not all, nothing of the rows behind it.
-        """
-        second, first, token, matches = place
-        copied: dict[int, tuple[int, int]] = {}
-        longest, silent = 0, m.OTHER
-        if matches:
-            copied = self._index.suggested(matches, branch)
-            longest = max([length for length, _ in copied.values()], default=0)
-            silent = other(longest)
-        store, listed, taken = self.store, [], set()
-        slots, keys = store.slots, store.keys(second, first, token, self._keys)
-        found = [(n, slots[keys[n - 1]]) for n in range(len(keys), 0, -1) if keys[n - 1] in slots]
-        rows = [store.ids[slot].tolist() for _, slot in found]
-        # A pass writes the same row under all its keys; what another pass wrote is a second opinion.
-        elsewhere = next((m.agreement(row) for row in rows[1:] if row != rows[0]), None)
-        unheard, main = m.AGREE if elsewhere is None else m.AGREE_ABSENT, 0
-        for (n, slot), ids in zip(found, rows, strict=True):
-            kind = m.FALLBACK[main, n] if main else m.ROW + n
-            age = m.AGED + bisect_right(m.AGES, self._steps - int(store.born[slot]))
-            source = _ROW_SOURCES[n]
-            limit = FALLBACK_RANKS if main else most
-            for rank, (following, chance) in enumerate(zip(ids, store.marks[slot].tolist(), strict=True)):
-                if rank == limit:
-                    break
-                if following in taken:
-                    continue
-                taken.add(following)
-                look, mine = silent, source
-                if following in copied:
-                    length, where = copied[following]
-                    look = this(length) if length == longest else m.SHORTER
-                    if length > n:  # the one that saw more of the text answers
-                        mine = Source("lookup", length, where)
-                agree = m.AGREE if main else elsewhere.get(following, unheard) if elsewhere else unheard
-                place_mark = m.RANK + rank if rank < m.RANKS else m.NO_RANK - 1
-                listed.append((following, (kind, place_mark, chance, look, age, agree), mine))
-            main = main or n
-            if most < self.k:
-                break
-        for following, (length, where) in copied.items():
-            if following not in taken:
-                look = this(length) if length == longest else m.SHORTER
-                listed.append(
-                    (
-                        following,
-                        (m.COPIED, m.NO_RANK, m.NO_CHANCE, look, m.NO_AGE, m.AGREE),
-                        Source("lookup", length, where),
-                    )
-                )
-        return listed
+        return listed if total <= 1 else [(token, c / total, *more) for token, c, *more in listed]
 
     def _changes(self, lesson: Lesson) -> tuple[RowChange, ...]:
         """Rows of single tokens about to be overwritten, for the trace; those of longer keys would be too many."""
@@ -317,10 +257,6 @@ class RecyclingPlus(HostDrafter):
         )
 
 
-def _by_chance(child: Child) -> float:
-    return -child[1]
-
-
 def _marks_of(probabilities: np.ndarray) -> np.ndarray:
     """(n, k) uint8 marks of probabilities."""
-    return (np.searchsorted(m.CHANCES, probabilities, side="right") + m.CHANCE).astype(np.uint8)
+    return (m.CHANCES.searchsorted(probabilities, side="right") + m.CHANCE).astype(np.uint8)

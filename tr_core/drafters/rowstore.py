@@ -1,18 +1,23 @@
 """Candidate rows keyed by the last one, two or three tokens, in bounded memory: the least recently written goes first.
 
-A row that a draft was made from belongs to a node, and every node is scored, so what is used is written too.
+A row that a draft was made from belongs to a node, and every node is scored, so what is used is written too. A row is
+kept as bytes and read when it is asked for: of the rows of a pass few ever are.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import islice
+from struct import Struct
 
 import numpy as np
 
 # Bytes of everything, and of what Python keeps for a row beside its numbers (measured, rounded up).
 MEMORY = 16_000_000
-_OVERHEAD = 200
+_OVERHEAD = 320
+
+# Candidates as native int32, the marks of their probabilities, and the step that wrote them.
+Row = tuple[bytes, bytes, int]
 
 
 class RowStore:
@@ -24,24 +29,23 @@ class RowStore:
         memory: bytes for all of it.
 
     Attributes:
-        capacity: rows that fit.
-        slots: key → place in the arrays, least recently written first.
-        ids: (capacity, k) int32. marks: (capacity, k) uint8. born: (capacity,) int32, the step that wrote the row.
+        capacity: rows that fit, if every key had its own.
+        rows: key → row, least recently written first; a pass writes one row under several keys.
+        unpack: the (k,) candidates of a row's bytes.
     """
 
     def __init__(self, vocab_size: int, k: int, memory: int = MEMORY) -> None:
         self.base = vocab_size + 1
+        self._square = self.base**2
         self.k = k
-        self.capacity = max(1, memory // (5 * k + 4 + _OVERHEAD))
-        self.slots: OrderedDict[int, int] = OrderedDict()
-        self.ids = np.zeros((self.capacity, k), dtype=np.int32)
-        self.marks = np.zeros((self.capacity, k), dtype=np.uint8)
-        self.born = np.zeros(self.capacity, dtype=np.int32)
+        self.capacity = max(1, memory // (5 * k + _OVERHEAD))
+        self.rows: dict[int, Row] = {}
+        self.unpack = Struct(f"{k}i").unpack
 
     def __len__(self) -> int:
-        return len(self.slots)
+        return len(self.rows)
 
-    def keys(self, second: int, first: int, token: int, longest: int) -> list[int]:
+    def keys(self, second: int, first: int, token: int, longest: int) -> tuple[int, ...]:
         """Keys that end in ``token``, the shortest first.
 
         Args:
@@ -49,47 +53,52 @@ class RowStore:
             longest: tokens of a key at most, 1 … 3.
         """
         key = token + 1
-        keys = [key]
-        if longest > 1 and first >= 0:
-            key += (first + 1) * self.base
-            keys.append(key)
-            if longest > 2 and second >= 0:
-                keys.append(key + (second + 1) * self.base * self.base)
-        return keys
+        if longest < 2 or first < 0:
+            return (key,)
+        pair = key + (first + 1) * self.base
+        if longest < 3 or second < 0:
+            return key, pair
+        return key, pair, pair + (second + 1) * self._square
 
-    def write(self, keys: Sequence[int], lines: Sequence[int], ids: np.ndarray, marks: np.ndarray, step: int) -> None:
-        """Overwrite the rows of ``keys`` (n,), the last of equal keys winning.
+    def write(self, keys: Sequence[Sequence[int]], ids: np.ndarray, marks: np.ndarray, step: int) -> None:
+        """Overwrite rows, the last of equal keys winning.
 
         Args:
-            lines: (n,) which line of ``ids`` and ``marks`` (m, k) each key's row is.
+            keys: (n,) all keys of each row.
+            ids: (n, k) int32. marks: (n, k) uint8.
         """
-        slots, places = self.slots, []
-        for key in keys:
-            place = slots.get(key)
-            if place is not None:
-                slots.move_to_end(key)
-            else:
-                place = len(slots) if len(slots) < self.capacity else slots.popitem(last=False)[1]
-                slots[key] = place
-            places.append(place)
-        # numpy leaves the last of equal places standing. One that was dropped for a later key is that key's by then.
-        self.ids[places], self.marks[places], self.born[places] = ids[lines], marks[lines], step
+        rows, count = self.rows, self.k
+        candidates, chances = ids.tobytes(), marks.tobytes()
+        width, start, line = 4 * count, 0, 0
+        for mine in keys:
+            row = (candidates[start : start + width], chances[line : line + count], step)
+            start += width
+            line += count
+            for key in mine:
+                rows.pop(key, None)  # what is written last stands last
+                rows[key] = row
+        if len(rows) > self.capacity:
+            # Some more than need go, as finding the first of a dictionary takes long where many have gone.
+            for key in list(islice(rows, len(rows) - self.capacity + self.capacity // 64)):
+                del rows[key]
 
     def row(self, key: int) -> tuple[int, ...]:
         """(k,) candidates of a key, best first; empty if there are none."""
-        place = self.slots.get(key)
-        return () if place is None else tuple(self.ids[place].tolist())
+        row = self.rows.get(key)
+        return () if row is None else self.unpack(row[0])
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All rows, least recently written first."""
-        places = np.fromiter(self.slots.values(), dtype=np.int64, count=len(self.slots))
-        keys = np.fromiter(self.slots, dtype=np.int64, count=len(self.slots))
-        return {"keys": keys, "ids": self.ids[places], "marks": self.marks[places], "born": self.born[places]}
+        """All rows, least recently written first: keys (n,) int64, ids (n, k) int32, marks (n, k) uint8, born (n,)."""
+        kept, n = self.rows.values(), len(self.rows)
+        return {
+            "keys": np.fromiter(self.rows, dtype=np.int64, count=n),
+            "ids": np.frombuffer(b"".join([row[0] for row in kept]), dtype=np.int32).reshape(n, self.k),
+            "marks": np.frombuffer(b"".join([row[1] for row in kept]), dtype=np.uint8).reshape(n, self.k),
+            "born": np.fromiter((row[2] for row in kept), dtype=np.int32, count=n),
+        }
 
     def fill(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take over what ``arrays`` gave, into an empty store; the latest, if not all fit."""
-        keys = arrays["keys"][-self.capacity :].tolist()
-        n = len(keys)
-        self.slots = OrderedDict(zip(keys, range(n), strict=True))
-        if n:
-            self.ids[:n], self.marks[:n], self.born[:n] = (arrays[name][-n:] for name in ("ids", "marks", "born"))
+        """Take over what ``arrays`` gave and nothing else; the latest, if not all fit."""
+        keys, ids, marks, born = (arrays[name][-self.capacity :] for name in ("keys", "ids", "marks", "born"))
+        lines = zip(keys.tolist(), ids.astype(np.int32), marks.astype(np.uint8), born.tolist(), strict=True)
+        self.rows = {key: (row.tobytes(), mine.tobytes(), step) for key, row, mine, step in lines}

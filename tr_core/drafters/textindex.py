@@ -13,6 +13,9 @@ PLACES = 64
 
 # Place → length, by rising place.
 Matches = dict[int, int]
+# Token that would be copied → length and place of its longest match, the latest where two are as long, and the matches
+# behind it, should it come.
+Copies = dict[int, tuple[int, int, Matches]]
 
 
 class TextIndex:
@@ -48,21 +51,12 @@ class TextIndex:
         """Whether some of the matches go on behind the text, so that what comes there must be known."""
         return bool(matches) and next(reversed(matches)) >= len(self._text)
 
-    def narrowed(self, matches: Matches, token: int, branch: Sequence[int]) -> Matches:
-        """The matches that go on after ``token``, drafted behind the text and ``branch``."""
-        text, end = self._text, len(self._text)
-        going_on = {}
-        for place, length in matches.items():
-            # A match that has reached the end of the text goes on in the branch: a short loop is copied on and on.
-            copied = text[place] if place < end else branch[place - end] if place - end < len(branch) else None
-            if copied == token:
-                going_on[place + 1] = length + 1
-        return going_on
+    def copies(self, matches: Matches, branch: Sequence[int]) -> Copies:
+        """What matches would copy, behind the text and ``branch``.
 
-    def suggested(self, matches: Matches, branch: Sequence[int]) -> dict[int, tuple[int, int]]:
-        """Token → (length, place) of its longest match, the latest where two are as long."""
-        text, end = self._text, len(self._text)
-        tokens: dict[int, tuple[int, int]] = {}
+        A match that has reached the end of the text goes on in the branch: a short loop is copied on and on.
+        """
+        text, end, found = self._text, len(self._text), {}
         for place, length in matches.items():
             if place < end:
                 token = text[place]
@@ -70,6 +64,11 @@ class TextIndex:
                 token = branch[place - end]
             else:
                 continue
-            if token not in tokens or length >= tokens[token][0]:
-                tokens[token] = (length, place)
-        return tokens
+            known = found.get(token)
+            if known is None:
+                found[token] = (length, place, {place + 1: length + 1})
+            else:
+                known[2][place + 1] = length + 1
+                if length >= known[0]:
+                    found[token] = (length, place, known[2])
+        return found
