@@ -311,6 +311,5 @@ class HFTarget:
             use_cache=True,
             **fewer,
         )
-        # float32 in a copy of its own, as `generate` does before it takes the argmax.
         logits = output.logits[0] if wanted is None or slices else output.logits[0, wanted]
-        return logits.to(copy=True, dtype=torch.float32)
+        return logits.to(torch.float32)  # as `generate` does before it takes the argmax
