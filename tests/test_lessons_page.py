@@ -8,19 +8,12 @@ import msgspec
 import pytest
 import viz_runs
 from app_page import SOON_MS, at, click
-from browser import served
+from explorer_tab import feed, press, settle
 
 import viz
 
 pytestmark = pytest.mark.browser
 
-HARNESS = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Explorer</title><link rel="icon" href="data:,"><body style="margin: 0"><input aria-label="Elsewhere">
-<div id="host"></div><script type="module">
-import { mount } from "./tr/explorer.js";
-window.requests = [];
-window.explorer = mount(document.getElementById("host"), { onRequest: (request) => window.requests.push(request) });
-</script>"""
 DENY_STORAGE = """Object.defineProperty(window, "localStorage",
   { get() { throw new DOMException("denied", "SecurityError"); } })"""
 
@@ -33,15 +26,6 @@ def lessons():
 @pytest.fixture(scope="module")
 def chapters(lessons):
     return json.loads(lessons)["chapters"]
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("page")
-    (folder / "tr").symlink_to(viz.STATIC)
-    (folder / "index.html").write_text(HARNESS, encoding="utf-8")
-    with served(folder) as url:
-        yield url
 
 
 @pytest.fixture(scope="module")
@@ -91,24 +75,6 @@ def explorer(open_page, address):
         return page
 
     return opener
-
-
-def feed(page, *records):
-    page.evaluate(
-        """records => { records.forEach(r => window.explorer.receive(r));
-           return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done))) }""",
-        list(records),
-    )
-
-
-def settle(page):
-    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-
-def press(page, *keys):
-    for key in keys:
-        page.keyboard.press(key)
-    settle(page)
 
 
 def card(page, chapter, scene):
