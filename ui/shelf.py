@@ -20,6 +20,7 @@ from ui.counts import Counts
 from ui.limits import Limits
 from ui.queue import Turns
 from ui.runs import Awake
+from ui.threads import OneThread
 from ui.zero import GpuCalls
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[\w.-]{1,96})?", re.ASCII)
@@ -64,7 +65,7 @@ class Shelf:
     Attributes:
         turn: the queue for the accelerator.
         awake: runs that hold a session.
-        referee: held while plain decoding checks a run.
+        engine, referee: the threads that compute: runs, and plain decoding, which checks them.
         counts: of all that is served.
     """
 
@@ -81,7 +82,7 @@ class Shelf:
         self.counts = counts = Counts()
         self.turn = Turns(limits.max_runs, waited=counts.waited, lasted=counts.turn)
         self.awake = Awake(limits.runs_awake)
-        self.referee = threading.Lock()
+        self.engine, self.referee = OneThread("engine"), OneThread("referee")
         counts.watch("tr_queue_waiting", "Runs that wait for a turn", lambda: self.turn.waiting)
         counts.watch("tr_runs_under_way", "Runs under way", lambda: self.turn.runs)
         counts.watch("tr_runs_awake", "Runs that hold keys and values", lambda: len(self.awake))
