@@ -33,7 +33,7 @@ def ours():
 
 @pytest.fixture
 def shelf():
-    return Shelf(LIMITS, load=lambda source: tiny_models.target("llama"))
+    return Shelf(LIMITS, load=lambda source, progress: tiny_models.target("llama"))
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ class Watched(HFTarget):
 def test_one_thread_computes_for_all(monkeypatch):
     """torch keeps buffers for each thread that has computed: a thread for each visitor cost 20 MB for each."""
     monkeypatch.setattr(Watched, "threads", set())
-    shelf = Shelf(LIMITS, load=lambda source: Watched(tiny_models.target("llama")._loaded))
+    shelf = Shelf(LIMITS, load=lambda source, progress: Watched(tiny_models.target("llama")._loaded))
     visits = [threading.Thread(target=run_to_the_end, args=(Workspace(shelf, LIMITS),)) for _ in range(4)]
     for thread in visits:
         thread.start()
