@@ -77,6 +77,7 @@ def _launch(built: gr.Blocks, shelf: Shelf, limits: Limits, host: str, port: int
             "middleware": [Middleware(Guard, framed_by=framed_by, largest=largest + 1_000_000)],
         },
         max_file_size=largest,
+        state_session_capacity=limits.max_runs,
         # A thread for each run that waits, and some for Stop and all that is quick.
         max_threads=2 * limits.max_runs + 40,
     )

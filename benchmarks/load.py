@@ -10,12 +10,8 @@ first round and after the last, everybody gone. The exit status is 1 if anything
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import random
-import socket
 import statistics
-import subprocess
 import sys
 import threading
 import time
@@ -25,9 +21,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import httpx
-import psutil
 import report
+from served import Served
 from tab import Refused, Tab, in_threads
 
 from tr_core import Settings, load_target, reference
@@ -45,6 +40,14 @@ def prompt_of(visitor: int) -> str:
     return f"once upon a time, there was a little {animal} named {name}. one day"
 
 
+def expected_ids(visitors: int, new_tokens: int) -> list[list[int]]:
+    """What plain decoding writes for each visitor."""
+    target = load_target(source("pocket"))
+    settings = Settings(max_new_tokens=new_tokens)
+    prompts = [target.vocabulary.encode(prompt_of(visitor)) for visitor in range(visitors)]
+    return [reference.plain_ids(target, ids, settings) for ids in prompts]
+
+
 class Visitors:
     """What all visitors do, and what came of it."""
 
@@ -56,12 +59,14 @@ class Visitors:
         self.wrong: list[str] = []
         self.step_ms: list[float] = []
 
-    def visit(self, visitor: int, until: float, rng: random.Random) -> None:
-        """Click until the clock says ``until``, then leave."""
+    def visit(self, visitor: int, until: float, rng: random.Random, most: int | None = None) -> None:
+        """Click until the clock says ``until``, or ``most`` times, then leave."""
         tab = Tab(self._url, self._config)
+        clicks = 0
         try:
-            while time.monotonic() < until:
+            while time.monotonic() < until and clicks != most:
                 self._act(tab, visitor, rng)
+                clicks += 1
                 time.sleep(rng.uniform(0, 0.3))
         except Exception as error:  # a visitor who met a fault tells it and goes
             with self._change:
@@ -123,36 +128,14 @@ def main() -> int:
     args = parser.parse_args()
     if not 1 <= args.visitors <= 100 or not 0 < args.seconds <= 600:
         parser.error("1 to 100 visitors, and at most 600 seconds")
-    target = load_target(source("pocket"))
-    settings = Settings(max_new_tokens=args.new_tokens)
-    prompts = [target.vocabulary.encode(prompt_of(visitor)) for visitor in range(args.visitors)]
-    expected = [reference.plain_ids(target, ids, settings) for ids in prompts]
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/"
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "TR_METRICS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "app.py", "--port", str(port)],
-        cwd=report.ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    log: list[str] = []
-    threading.Thread(target=lambda: log.extend(process.stderr), daemon=True).start()
-    try:
-        _wait(url, process)
-        config = httpx.get(f"{url}config", trust_env=False).json()
-        visitors = Visitors(url, config, expected, args.new_tokens)
-        server = psutil.Process(process.pid)
-        first = _round(visitors, args.visitors, args.warm_up, args.seed, server, url)
+    expected = expected_ids(args.visitors, args.new_tokens)
+    with Served() as page:
+        visitors = Visitors(page.url, page.config, expected, args.new_tokens)
+        first = _round(visitors, args.visitors, args.warm_up, args.seed, page)
         visitors.step_ms.clear()
-        last = _round(visitors, args.visitors, args.seconds, args.seed + 1, server, url)
-        left = _metrics(url)
-    finally:
-        process.terminate()
-        process.wait(30)
-    faults = [line.strip() for line in log if "Traceback" in line or '"level": "error"' in line]
-    wrong = [*visitors.wrong, *faults]
+        last = _round(visitors, args.visitors, args.seconds, args.seed + 1, page)
+        left = page.metrics()
+    wrong = [*visitors.wrong, *page.faults]
     for name in ("tr_runs_under_way", "tr_queue_waiting", "tr_runs_awake"):
         if left[name]:
             wrong.append(f"{name} is {left[name]:g} after all have left")
@@ -176,7 +159,7 @@ def main() -> int:
     return 1 if wrong else 0
 
 
-def _round(visitors: Visitors, count: int, seconds: float, seed: int, server: psutil.Process, url: str) -> float:
+def _round(visitors: Visitors, count: int, seconds: float, seed: int, page: Served) -> float:
     """Everybody comes, clicks for some seconds, and goes; the server's MiB afterwards."""
     until = time.monotonic() + seconds
     threads = in_threads(count, lambda number: visitors.visit(number, until, random.Random(seed * 1000 + number)))
@@ -184,29 +167,8 @@ def _round(visitors: Visitors, count: int, seconds: float, seed: int, server: ps
         thread.join(seconds + 240)
         if thread.is_alive():
             visitors.wrong.append("a visitor was still waiting four minutes after the end")
-    end = time.monotonic() + 30
-    while time.monotonic() < end and any(_metrics(url)[n] for n in ("tr_runs_under_way", "tr_runs_awake")):
-        time.sleep(0.5)
-    return server.memory_info().rss / 2**20
-
-
-def _metrics(url: str) -> dict[str, float]:
-    lines = httpx.get(f"{url}metrics", trust_env=False, timeout=60).text.splitlines()
-    plain = (line.rsplit(" ", 1) for line in lines if line and line[0] != "#" and "{" not in line)
-    return {name: float(value) for name, value in plain}
-
-
-def _wait(url: str, process: subprocess.Popen) -> None:
-    end = time.monotonic() + 180
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            break
-        try:
-            if httpx.get(f"{url}healthz", trust_env=False).json()["models"]:
-                return
-        except (httpx.HTTPError, json.JSONDecodeError):
-            time.sleep(0.3)
-    raise SystemExit("the page did not start: run python app.py to see why")
+    page.settle()
+    return page.memory
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def test_health_is_told_at_once_and_metrics_only_when_switched_on(app_url):
 
 def test_what_is_counted_is_told_in_prometheus_format():
     limits = Limits(metrics=True)
-    shelf = Shelf(limits, load=lambda source: tiny_models.target("llama"))
+    shelf = Shelf(limits, load=lambda source, progress: tiny_models.target("llama"))
     workspace = Workspace(shelf, limits)
     list(workspace.run(request()))
     list(workspace.step(request(prompt="")))

@@ -13,7 +13,8 @@ import tiny_models as tiny
 import torch
 
 from tr_core.errors import ModelError, SettingsError, TokenRecyclingError, UnsupportedModelError
-from tr_core.loading import load_target, quiet
+from tr_core.loading import load_target
+from tr_core.quiet import quiet
 
 
 @pytest.fixture(scope="session")

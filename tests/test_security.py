@@ -32,7 +32,7 @@ from ui.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMITS = Limits(max_new_tokens=6, max_prompt_chars=300, local_paths=False)
-SHELF = Shelf(LIMITS, load=lambda source: tiny_models.target("llama"))
+SHELF = Shelf(LIMITS, load=lambda source, progress: tiny_models.target("llama"))
 FIELDS = (
     "prompt", "model", "drafter", "tree", "tree_file", "k", "max_new_tokens", "temperature", "top_p", "top_k", "seed",
     "stop_strings", "ignore_eos", "prompt_rows", "chat", "start", "matrix_file",
@@ -164,7 +164,7 @@ def test_the_command_line_ends_with_a_status_whatever_it_is_given(capsys, argume
 def test_a_visitor_names_no_folder_and_no_file_of_the_server():
     for name in ("/etc", "../wt", "assets/models/pocket", str(ROOT), "~", "a" * 5000, "x\0y"):
         with pytest.raises(TokenRecyclingError, match="no model of the list"):
-            SHELF.ask(name)
+            SHELF.get(name)
     with pytest.raises(TokenRecyclingError, match="no tree"):
         request_of(**(GOOD | {"tree": "/etc/passwd"}))
 

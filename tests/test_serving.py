@@ -23,7 +23,7 @@ LIMITS = Limits(max_new_tokens=60, max_prompt_tokens=12, turn_steps=3)
 
 def server(limits=LIMITS):
     """A shelf of its own, as another process has it."""
-    return Shelf(limits, load=lambda source: tiny_models.target("llama"))
+    return Shelf(limits, load=lambda source, progress: tiny_models.target("llama"))
 
 
 def request(prompt="the then", **changes):
@@ -230,7 +230,7 @@ class Short(HFTarget):
 
 def test_memory_that_is_short_gives_a_sentence_and_the_run_goes_on(monkeypatch):
     whole = Browser().read(Workspace(server(), LIMITS).run(request()))
-    shelf = Shelf(LIMITS, load=lambda source: Short(tiny_models.target("llama")._loaded))
+    shelf = Shelf(LIMITS, load=lambda source, progress: Short(tiny_models.target("llama")._loaded))
     workspace, browser = Workspace(shelf, LIMITS), Browser()
     browser.read(workspace.step(request()))
     monkeypatch.setattr(Short, "failures", 1)  # room is made, and the step succeeds
@@ -254,7 +254,7 @@ def test_a_bug_is_logged_and_the_page_stays_up(monkeypatch, caplog):
 def test_a_model_is_loaded_once_for_all_who_ask():
     loads, go = [], threading.Event()
 
-    def load(source):
+    def load(source, progress):
         loads.append(source)
         assert go.wait(20)
         return tiny_models.target("llama")
@@ -276,7 +276,7 @@ def test_a_model_is_loaded_once_for_all_who_ask():
 def test_a_model_used_least_makes_room_and_its_runs_go_on_later():
     limits, held = Limits(models_kept=9), []
 
-    def load(source):
+    def load(source, progress):
         if len(held) >= 2 and source not in held:
             held.pop(0)
             raise MemoryShortError("no room")
@@ -297,7 +297,7 @@ def test_a_model_used_least_makes_room_and_its_runs_go_on_later():
 def test_a_model_that_does_not_load_is_told_each_time_and_can_be_tried_again():
     answers = [ModelError("half of it is missing"), None]
 
-    def load(source):
+    def load(source, progress):
         error = answers.pop(0)
         if error:
             raise error

@@ -74,9 +74,9 @@ def test_a_model_is_moved_with_all_that_belongs_to_it():
 
 
 def test_on_zero_gpu_only_the_placed_model_is_offered():
-    shelf = Shelf(Limits(), load=lambda source: tiny_models.target("llama"))
+    shelf = Shelf(Limits(), load=lambda source, progress: tiny_models.target("llama"))
     shelf.get("pocket")
     shelf.calls = GpuCalls(shelf)
     assert [entry.name for entry in shelf.offered()] == ["pocket"]
     with pytest.raises(Exception, match="Only pocket can be run here"):
-        shelf.ask("Qwen/Qwen2.5-0.5B-Instruct")
+        shelf.get("Qwen/Qwen2.5-0.5B-Instruct")

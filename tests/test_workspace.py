@@ -17,7 +17,7 @@ from ui.workspace import Workspace
 
 def shelf(limits):
     """A shelf with a tiny model on it."""
-    return Shelf(limits, load=lambda source: tiny_models.target("llama"))
+    return Shelf(limits, load=lambda source, progress: tiny_models.target("llama"))
 
 
 @pytest.fixture

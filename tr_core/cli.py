@@ -181,6 +181,7 @@ def _load(args: argparse.Namespace):
     from transformers.utils import logging
 
     from tr_core.loading import load_target
+    from tr_core.progress import line_on, no_progress
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -191,6 +192,7 @@ def _load(args: argparse.Namespace):
         attention=args.attention,
         device_map=_device_map(args.device_map),
         tensor_parallel=launch.together(),
+        progress=line_on(sys.stderr) if sys.stderr.isatty() and not launch.number() else no_progress,
     )
 
 

@@ -6,7 +6,8 @@
     ├── TemplateError          a tree template is no tree, or does not fit k or the node limit
     ├── ModelError             no such model, or it cannot be loaded
     │   ├── UnsupportedModelError   the model loads, but tree decoding would not be exact on it
-    │   └── MemoryShortError        the device has no room for the model, the prompt or one more run
+    │   ├── MemoryShortError        the device has no room for the model, the prompt or one more run
+    │   └── LoadStoppedError        nobody waited for the model any more
     ├── MatrixError            a stored candidate matrix is broken or of another tokenizer
     ├── TraceError             a stored trace is broken or of another schema
     ├── CheckpointError        a checkpoint is broken, or belongs to another model
@@ -47,6 +48,10 @@ class UnsupportedModelError(ModelError):
 
 class MemoryShortError(ModelError):
     """The device's memory is short: the model, the prompt or the number of runs is too large for it."""
+
+
+class LoadStoppedError(ModelError):
+    """The loading of a model was ended before the model was there."""
 
 
 class MatrixError(TokenRecyclingError):

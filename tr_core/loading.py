@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,10 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import logging
 
 from tr_core import model_files
 from tr_core.cost import CostBook
-from tr_core.errors import MemoryShortError, ModelError, SettingsError, UnsupportedModelError
+from tr_core.errors import MemoryShortError, ModelError, SettingsError, TokenRecyclingError, UnsupportedModelError
 from tr_core.families import Family, family_of, max_length_of, reach_of, window_of
 from tr_core.hf_target import HFTarget, Loaded
 from tr_core.masks import MaskMaker
@@ -31,26 +29,14 @@ from tr_core.packing import packed
 from tr_core.peers import Peers
 from tr_core.placement import DeviceMap, check_plan, check_split, entry_device, is_split, loading_options, places
 from tr_core.probe import probe
+from tr_core.progress import Tell, no_progress, tensor_sizes, weights_told
+from tr_core.quiet import quiet
 from tr_core.speed import quicker
 from tr_core.vocabulary import TokenizerVocabulary
 
 # Attention that takes a mask of any shape. Flash attention takes none; flex attention crashes on a CPU.
 _TAKES_MASKS = ("sdpa", "eager")
 _DTYPES = ("float32", "bfloat16", "float16")
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers' progress bars and reports off stderr, where a failure has one line."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def choose_device(name: str) -> torch.device:
@@ -165,6 +151,8 @@ def load_weights(
             f"“{name}” does not fit into the memory of {device}: use a smaller model or dtype, another device, or "
             "several (docs/scaling.md)."
         ) from error
+    except TokenRecyclingError:  # whoever is told of the progress has had enough
+        raise
     except Exception as error:  # weights that do not fit their config fail in many ways, and all mean the same here
         raise ModelError(f"“{name}” cannot be loaded: {first_line(error)}.") from error
     # transformers fills what is missing with random numbers and only warns.
@@ -186,6 +174,7 @@ def load_target(
     allow_download: bool = True,
     device_map: DeviceMap | None = None,
     tensor_parallel: bool = False,
+    progress: Tell = no_progress,
 ) -> HFTarget:
     """Load a model from a folder or the Hub: safetensors only, and never code that comes with the model.
 
@@ -200,6 +189,7 @@ def load_target(
         device_map: split the model by layers, as accelerate does: auto, balanced, sequential, or {module: device}.
         tensor_parallel: split each layer over the processes that torchrun started; all of them must load the model
             and decode the same.
+        progress: told the bytes that were downloaded, then those that were read; what it raises ends the loading.
 
     Raises:
         SettingsError: the dtype is none of these, or the split goes with another setting.
@@ -210,19 +200,20 @@ def load_target(
     check_split(device_map, tensor_parallel, device, dtype)
     place = choose_device(device)
     kind = choose_dtype(dtype, place)
-    folder = model_files.locate(model, allow_download=allow_download)
     with quiet():
+        folder = model_files.locate(model, allow_download=allow_download, progress=progress)
         config = model_files.read_config(folder, model)
         if tensor_parallel:
             check_plan(config)
         implementation = choose_attention(attention, config, family_of(config))
-        model_files.check_weights(folder, model)
+        sizes = tensor_sizes(model_files.check_weights(folder, model))
         model_files.check_tokenizer(folder, model)
         tokenizer = load_tokenizer(folder, model)
 
         def weights_in(kind: torch.dtype | str) -> PreTrainedModel:
             split = loading_options(device_map, tensor_parallel)
-            return load_weights(folder, model, config, dtype=kind, device=place, attention=implementation, **split)
+            with weights_told(progress, sizes):
+                return load_weights(folder, model, config, dtype=kind, device=place, attention=implementation, **split)
 
         weights = weights_in(kind)
         if dtype == "fast" and place.type == "cpu":

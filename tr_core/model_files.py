@@ -19,7 +19,8 @@ from huggingface_hub import snapshot_download
 from safetensors import SafetensorError, safe_open
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
-from tr_core.errors import ModelError, UnsupportedModelError
+from tr_core.errors import ModelError, TokenRecyclingError, UnsupportedModelError
+from tr_core.progress import Tell, download_bars, no_progress
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 # Only files at the top of a repository: folders below hold other formats of the same weights.
@@ -30,12 +31,13 @@ _OTHER_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.gg
 _HUB_TIMEOUT_S = 10
 
 
-def locate(model: str, *, allow_download: bool = True) -> Path:
+def locate(model: str, *, allow_download: bool = True, progress: Tell = no_progress) -> Path:
     """The folder of a model: the one named, or a copy of the Hub's repository in the local Hub cache.
 
     Args:
         model: a folder, or a Hub id such as ``HuggingFaceTB/SmolLM2-135M``.
         allow_download: whether to ask the Hub; if not, only what is on this computer counts.
+        progress: told the bytes of a download.
 
     Raises:
         ModelError: no such folder or repository, no permission, or no network.
@@ -57,9 +59,9 @@ def locate(model: str, *, allow_download: bool = True) -> Path:
             "HuggingFaceTB/SmolLM2-135M."
         )
     # The config comes first, so that a model that cannot be used costs no download of its weights.
-    folder = _snapshot(model, ("config.json",), allow_download)
+    folder = _snapshot(model, ("config.json",), allow_download, no_progress)
     read_config(folder, model)
-    return _snapshot(model, _WANTED, allow_download)
+    return _snapshot(model, _WANTED, allow_download, progress)
 
 
 def read_config(folder: Path, name: str) -> PreTrainedConfig:
@@ -93,8 +95,8 @@ def read_config(folder: Path, name: str) -> PreTrainedConfig:
         raise ModelError(f"The config.json of “{name}” cannot be used: {first_line(error)}.") from error
 
 
-def check_weights(folder: Path, name: str) -> None:
-    """Refuse a folder whose weights are not all there and whole.
+def check_weights(folder: Path, name: str) -> list[Path]:
+    """The weight files of a folder; one whose weights are not all there and whole is refused.
 
     Raises:
         ModelError: no safetensors files, one that the index names is missing, or one is cut short.
@@ -129,6 +131,7 @@ def check_weights(folder: Path, name: str) -> None:
             raise ModelError(
                 f"The weight file “{file}” of “{name}” is damaged or cut short: download it again."
             ) from error
+    return [folder / file for file in files]
 
 
 def check_tokenizer(folder: Path, name: str) -> None:
@@ -147,7 +150,7 @@ def first_line(error: Exception) -> str:
     return lines[0][:200].rstrip(".: ")
 
 
-def _snapshot(model: str, patterns: tuple[str, ...], allow_download: bool) -> Path:
+def _snapshot(model: str, patterns: tuple[str, ...], allow_download: bool, progress: Tell) -> Path:
     """Fetch files of a Hub repository. ``snapshot_download`` falls back to the local copy when there is no network."""
     try:
         return Path(
@@ -157,8 +160,11 @@ def _snapshot(model: str, patterns: tuple[str, ...], allow_download: bool) -> Pa
                 ignore_patterns=list(_UNWANTED),
                 etag_timeout=_HUB_TIMEOUT_S,
                 local_files_only=not allow_download,
+                tqdm_class=download_bars(progress),
             )
         )
+    except TokenRecyclingError:  # whoever is told of the progress has had enough
+        raise
     except hub.GatedRepoError as error:
         raise ModelError(
             f"“{model}” may only be used after its terms are accepted on huggingface.co: do so, then log in with "
@@ -177,7 +183,7 @@ def _snapshot(model: str, patterns: tuple[str, ...], allow_download: bool) -> Pa
             f"There is no folder “{model}” and no downloaded copy of a Hub model of this name, and {how}: "
             "check the name and the network."
         ) from error
-    except (hub.HfHubHTTPError, hub.IncompleteSnapshotError, OSError) as error:
+    except Exception as error:  # a connection that breaks, a full disk, an answer that is none: many kinds of errors
         raise ModelError(f"“{model}” could not be downloaded: {first_line(error)}.") from error
 
 

@@ -112,15 +112,18 @@ class Comparing:
 
     def _run_beside(self, text: str, request: Request) -> Iterator[str]:
         self._beside = beside = self._workspace.beside()
-        done = 0
-        for record in beside.run(request):
-            told = msgspec.json.decode(record)
-            for one in told if isinstance(told, list) else [told]:
-                if one["type"] == "error":
-                    yield viz.error_record(one["sentence"])
-                done += len(one.get("emitted", ()))
-            yield viz.progress_record(text, done, request.settings.max_new_tokens)
-        trace = beside.trace
+        try:
+            done = 0
+            for record in beside.run(request):
+                told = msgspec.json.decode(record)
+                for one in told if isinstance(told, list) else [told]:
+                    if one["type"] == "error":
+                        yield viz.error_record(one["sentence"])
+                    done += len(one.get("emitted", ()))
+                yield viz.progress_record(text, done, request.settings.max_new_tokens)
+            trace = beside.trace
+        finally:
+            beside.leave()
         if trace is not None and trace.steps:
             name = viz.run_name(trace)
             self._put(name, trace)

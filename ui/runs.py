@@ -11,6 +11,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tr_core import continuation, memory, reference
@@ -25,6 +26,7 @@ from tr_core.session import Session
 from tr_core.settings import Settings
 from tr_core.trace import RunInfo, StepTrace
 from ui.queue import Place, Turns
+from ui.threads import OneThread
 from ui.zero import STEPS_A_CALL, GpuCalls
 
 # How often a visitor who waits is told of the place in the queue.
@@ -150,7 +152,9 @@ class LocalRun(Run):
     Args:
         start: makes the session, ready to step, on a target of its own.
         steps_a_turn: how many at most before others have their turn.
-        referee: held for plain decoding, which uses torch's own generators: two at once would mix their noise.
+        engine: computes, for all runs of this machine.
+        referee: computes what plain decoding writes, which uses torch's own generators: two at once would mix their
+            noise. It passes its turn on between two tokens, and so cannot be the engine's thread.
         known: where to go on, if it has begun elsewhere; ``start`` then does so.
 
     Attributes:
@@ -165,13 +169,15 @@ class LocalRun(Run):
         turns: Turns,
         awake: Awake,
         steps_a_turn: int,
-        referee: threading.Lock,
+        engine: OneThread,
+        referee: OneThread,
         number: str | None = None,
         known: Checkpoint | None = None,
     ) -> None:
         super().__init__(request, number, known.output_ids if known else ())
         self._start = start
-        self._turns, self._awake, self._steps_a_turn, self._referee = turns, awake, steps_a_turn, referee
+        self._turns, self._awake, self._steps_a_turn = turns, awake, steps_a_turn
+        self._engine, self._referee = engine, referee
         self._session: Session | None = None
         self._checkpoint = known
         self.is_going = False
@@ -189,10 +195,10 @@ class LocalRun(Run):
                             return
                         yield place
                     if self.info is None:
-                        new = self._begun(target)
+                        new = self._engine.do(lambda: self._begun(target))
                     else:
                         most = self._steps_a_turn if steps is None else min(self._steps_a_turn, steps - made)
-                        new = self._turn(target, most)
+                        new = self._engine.do(partial(self._turn, target, most))
                         made += len(new)
                 yield new
         finally:
@@ -207,10 +213,13 @@ class LocalRun(Run):
         return super().drafter(target) if session is None else session.drafter
 
     def plain_ids(self, target: HFTarget, stopped: Callable[[], bool]) -> list[int] | None:
-        with self._referee, self._turns, memory.shortage_told(SHORT):
-            return reference.plain_ids(
-                target, self.info.prompt_ids, self.request.settings, between=lambda: self._pass_on(stopped)
-            )
+        def decode() -> list[int] | None:
+            with self._turns, memory.shortage_told(SHORT):
+                return reference.plain_ids(
+                    target, self.info.prompt_ids, self.request.settings, between=lambda: self._pass_on(stopped)
+                )
+
+        return self._referee.do(decode)
 
     def sleep(self) -> None:
         """Keep the checkpoint alone; a run of which there is none stays awake."""

@@ -6,20 +6,23 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tr_core import catalog, memory
-from tr_core.errors import MemoryShortError, ModelError
+from tr_core.errors import LoadStoppedError, MemoryShortError, ModelError
 from tr_core.hf_target import HFTarget
 from tr_core.loading import load_target
+from tr_core.progress import Progress, Tell
 from ui.counts import Counts
 from ui.limits import Limits
 from ui.queue import Turns
 from ui.runs import Awake
+from ui.threads import OneThread
 from ui.zero import GpuCalls
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[\w.-]{1,96})?", re.ASCII)
@@ -32,11 +35,31 @@ class Loading:
     Attributes:
         since: when it was asked for first, on the clock that never goes back.
         doing: in a few words.
+        progress: in bytes, as soon as there are any.
+        waiting: how many wait for it; when nobody does any more it is stopped.
+        stopped: whether it is.
     """
 
     since: float = field(default_factory=time.monotonic)
     doing: str = "waiting for another model to be loaded"
+    progress: Progress | None = None
+    waiting: int = 0
+    stopped: bool = False
     done: Future = field(default_factory=Future)
+
+    def tell(self, progress: Progress) -> None:
+        """It has come this far.
+
+        Raises:
+            LoadStoppedError: it is to come no farther.
+        """
+        self.check()
+        self.progress, self.doing = progress, str(progress)
+
+    def check(self) -> None:
+        """Raises ``LoadStoppedError`` if nobody waits any more."""
+        if self.stopped:
+            raise LoadStoppedError("The loading of the model was stopped: press Run to begin it again.")
 
     def wait(self, seconds: float) -> HFTarget | None:
         """The target; None if it is not there after ``seconds``.
@@ -54,22 +77,26 @@ class Loading:
         return time.monotonic() - self.since
 
 
+def _load(source: str, progress: Tell) -> HFTarget:
+    return load_target(source, progress=progress)
+
+
 class Shelf:
     """Gives targets by the model's name, and holds what all visitors share.
 
     Args:
-        load: makes the target of a folder or Hub id.
+        load: makes the target of a folder or Hub id, and tells how far it has come.
         calls: where each call brings its own GPU; see ``zero``. Only models loaded before can be run then.
 
     Attributes:
         turn: the queue for the accelerator.
         awake: runs that hold a session.
-        referee: held while plain decoding checks a run.
+        engine, referee: the threads that compute: runs, and plain decoding, which checks them.
         counts: of all that is served.
     """
 
     def __init__(
-        self, limits: Limits, load: Callable[[str], HFTarget] = load_target, calls: GpuCalls | None = None
+        self, limits: Limits, load: Callable[[str, Tell], HFTarget] = _load, calls: GpuCalls | None = None
     ) -> None:
         self._limits = limits
         self._load = load
@@ -81,7 +108,7 @@ class Shelf:
         self.counts = counts = Counts()
         self.turn = Turns(limits.max_runs, waited=counts.waited, lasted=counts.turn)
         self.awake = Awake(limits.runs_awake)
-        self.referee = threading.Lock()
+        self.engine, self.referee = OneThread("engine"), OneThread("referee")
         counts.watch("tr_queue_waiting", "Runs that wait for a turn", lambda: self.turn.waiting)
         counts.watch("tr_runs_under_way", "Runs under way", lambda: self.turn.runs)
         counts.watch("tr_runs_awake", "Runs that hold keys and values", lambda: len(self.awake))
@@ -91,6 +118,12 @@ class Shelf:
     def loaded(self) -> list[str]:
         """Names of the models in memory."""
         return list(self._targets)
+
+    @property
+    def coming(self) -> list[tuple[str, Loading]]:
+        """The models on their way, by name."""
+        with self._change:
+            return list(self._coming.items())
 
     def offered(self) -> tuple[catalog.ModelEntry, ...]:
         """Models of the list that fit this machine; on ZeroGPU the one that was placed."""
@@ -112,7 +145,8 @@ class Shelf:
         Raises:
             ModelError: there is no such model, or it cannot be loaded or decoded exactly.
         """
-        return self.ask(name).done.result()
+        with self.waiting(name) as coming:
+            return coming.done.result()
 
     def there(self, name: str) -> HFTarget:
         """The target of a model that was loaded before; takes no lock, since a forked worker may find it held.
@@ -122,13 +156,25 @@ class Shelf:
         """
         return self._targets[name]
 
-    def ask(self, name: str) -> Loading:
-        """The model's target, there already or on its way; however many ask, it is loaded once.
+    @contextmanager
+    def waiting(self, name: str) -> Iterator[Loading]:
+        """The model's target, there already or on its way; however many wait, it is loaded once.
 
         Raises:
             ModelError: it is none that a visitor may name.
         """
         name = name.strip()
+        coming = self._asked(name)
+        try:
+            yield coming
+        finally:
+            with self._change:
+                coming.waiting -= 1
+                if not coming.waiting and not coming.done.done():
+                    coming.stopped = True
+                    self._coming.pop(name, None)  # whoever asks now begins anew
+
+    def _asked(self, name: str) -> Loading:
         if not name:
             raise ModelError("No model is chosen: pick one, or type a Hub id.")
         source = catalog.source(name)
@@ -137,39 +183,45 @@ class Shelf:
         with self._change:
             if name in self._targets:
                 self._targets.move_to_end(name)
-                there = Loading()
+                there = Loading(waiting=1)
                 there.done.set_result(self._targets[name])
                 return there
             if self.calls is not None and self._targets:
                 raise ModelError(f"Only {', '.join(self._targets)} can be run here: others need a GPU of their own.")
             if name in self._coming:
+                self._coming[name].waiting += 1
                 return self._coming[name]
-            coming = self._coming[name] = Loading()
+            coming = self._coming[name] = Loading(waiting=1)
         threading.Thread(target=self._fetch, args=(name, source, coming), daemon=True).start()
         return coming
 
     def _fetch(self, name: str, source: str, coming: Loading) -> None:
         with self._one_at_a_time:
             try:
+                coming.check()
                 while len(self._targets) >= self._limits.models_kept:
                     self._put_away()
                 coming.doing = "reading its files, or fetching them from the Hub"
-                target = self._loaded(source)
+                target = self._loaded(source, coming.tell)
             except BaseException as error:  # whoever waits is told, whatever it is
-                with self._change:
-                    del self._coming[name]
+                self._arrived(name, coming)
                 coming.done.set_exception(error)
                 return
-            with self._change:
-                self._targets[name] = target
-                del self._coming[name]
+            self._arrived(name, coming, target)
             coming.done.set_result(target)
 
-    def _loaded(self, source: str) -> HFTarget:
+    def _arrived(self, name: str, coming: Loading, target: HFTarget | None = None) -> None:
+        with self._change:
+            if self._coming.get(name) is coming:
+                del self._coming[name]
+            if target is not None:
+                self._targets[name] = target
+
+    def _loaded(self, source: str, progress: Tell) -> HFTarget:
         """The model; where memory is short, those used least recently make room, one after the other."""
         while True:
             try:
-                return self._load(source)
+                return self._load(source, progress)
             except MemoryShortError:
                 if not self._targets:
                     raise

@@ -71,7 +71,7 @@ class Starts:
         shelf = self._shelf
         return LocalRun(
             request, start, turns=shelf.turn, awake=shelf.awake, steps_a_turn=self._limits.turn_steps,
-            referee=shelf.referee, number=number, known=known,
+            engine=shelf.engine, referee=shelf.referee, number=number, known=known,
         )  # fmt: skip
 
     def _known(self, request: Request, target: HFTarget, before: Run | None) -> Drafter | None:

@@ -302,9 +302,9 @@ class Workspace:
 
     def _loaded(self, model: str) -> Iterator[str]:
         """Wait for the model, and tell how long already."""
-        coming = self._shelf.ask(model)
-        while coming.wait(TELL_SECONDS) is None and not self._stop:
-            yield serving.loading_record(model, coming.seconds, coming.doing)
+        with self._shelf.waiting(model) as coming:
+            while coming.wait(TELL_SECONDS) is None and not self._stop:
+                yield serving.loading_record(model, coming.seconds, coming.doing)
 
     def _chosen(self, request: Request, steps: int | None, claim: Claim | None, target: HFTarget) -> Run:
         """The run under way, the one that the browser claims, or a new one."""

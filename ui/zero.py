@@ -18,6 +18,7 @@ from tr_core import continuation, reference
 from tr_core.checkpoint import Checkpoint
 from tr_core.hf_target import HFTarget
 from tr_core.loading import load_target
+from tr_core.progress import Tell
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -40,9 +41,9 @@ def is_here() -> bool:
     return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "true", "t")
 
 
-def load(source: str) -> HFTarget:
+def load(source: str, progress: Tell) -> HFTarget:
     """A model for ZeroGPU: made on the CPU, where it can be tried, then placed on the GPU that only workers have."""
-    return load_target(source, dtype="bfloat16", device="cpu").moved("cuda")
+    return load_target(source, dtype="bfloat16", device="cpu", progress=progress).moved("cuda")
 
 
 def seconds(model: str, checkpoint: str, steps: int) -> int:

@@ -1,0 +1,24 @@
+"""Which thread computes: one for all visitors, however many wait. No gradio here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class OneThread:
+    """A thread that does one thing after the other for whoever asks; it begins with the first.
+
+    torch keeps buffers for every thread that has computed, and the C library a heap: together some 5 to 20 MB for each
+    of the threads in which visitors wait, and on a GPU a handle and a workspace for each.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+
+    def do(self, work: Callable[[], T]) -> T:
+        """What ``work`` returns or raises, when it is done."""
+        return self._thread.submit(work).result()
