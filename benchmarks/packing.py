@@ -21,8 +21,9 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
 from tr_core import catalog, templates
 from tr_core.hf_target import HFTarget
-from tr_core.loading import behind, examine, quiet
+from tr_core.loading import behind, examine
 from tr_core.packing import packed
+from tr_core.quiet import quiet
 from tr_core.target import Draft
 
 NODES = (0, 1, 2, 4, 8, 16, 32, 80)

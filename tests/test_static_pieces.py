@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tr_core import templates
-from tr_core.best import CHUNK, best
+from tr_core.best import CHUNK, MANY, WIDE, best, top
 from tr_core.cache import GrowingCache
 from tr_core.drafters.token_recycling import TokenRecycling
 from tr_core.families import FAMILIES, FULL, SLIDING
@@ -23,6 +23,21 @@ from tr_core.tree import DraftTree, TreeTemplate
 from tr_core.verify import walk as walk_on_the_host
 
 TREES = [templates.paper(), templates.chain(0), templates.chain(9), templates.grown(16)]
+
+
+@pytest.mark.parametrize("width", [40, WIDE, WIDE + 77])
+def test_top_is_topk_also_where_it_reads_wide_rows_in_pieces(width):
+    noise = torch.Generator().manual_seed(3)
+    logits = torch.stack([torch.randperm(width, generator=noise) for _ in range(MANY // WIDE + 1)]).float()
+    logits[1] = torch.arange(width)  # the best in the columns that fill no piece
+    values, ids = top(logits, 8)
+    expected = logits.topk(8)
+    assert torch.equal(values, expected.values)
+    assert torch.equal(ids, expected.indices)
+    logits[2, 20:] = logits[2].max() + 1  # all equal: any of them, but those, each once
+    values, ids = top(logits, 8)
+    assert len(set(ids[2].tolist())) == 8
+    assert torch.equal(values, logits.gather(1, ids))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from tr_core import numerics, templates
+from tr_core.best import top
 from tr_core.bounds import StopRule, checked_prompt
 from tr_core.budget import Budget
 from tr_core.checkpoint import Checkpoint
@@ -268,23 +269,25 @@ class Session:
         choices = self.rules.choose(logits, draft) if self.rules is not None else None
         candidates = probabilities = updates = known = None
         if traced or entry.has_matrix or entry.learns:
-            values, ranked = logits.topk(self.settings.k, dim=-1)
+            values, ranked = top(logits, self.settings.k)
             if choices is None and isinstance(self._choose, Greedy) and is_here(logits):
                 choices = self._choose.of_best(logits, values, ranked)
             candidates = self.target.agree(ranked)
         if choices is None:
             choices = self._choose(logits, draft.template, emitted_before)
         choices = self.target.agree(choices)
+        near = self.target.agree(self._strict.near(logits)) if self._strict else None
         if traced or entry.learns:
-            # Half of logsumexp's time on a CPU.
-            probabilities = self.target.agree(logits.softmax(-1).gather(-1, candidates))
+            # Half of logsumexp's time on a CPU, and in place: new memory for wide logits takes longer than the sums.
+            with torch.inference_mode():
+                chances = torch.softmax(logits, -1, out=logits)
+            probabilities = self.target.agree(chances.gather(-1, candidates))
         watch.lap()
         if candidates is not None:
             updates = self.drafter.observe(draft, candidates)
         watch.lap()
         if self.budget is not None and entry.has_matrix:
             known = self.drafter.matrix.known(choices)
-        near = self.target.agree(self._strict.near(logits)) if self._strict else None
         rows = updates if traced or known is not None else None
         return draft.template, Readout(draft, choices, near, candidates, probabilities, rows, known)
 
@@ -323,7 +326,7 @@ class Session:
         return Sizing(self.settings, self._entry, curve)
 
     def _observe_prompt(self, places: Sequence[int], logits: torch.Tensor) -> None:
-        candidates = self.target.agree(logits.topk(self.settings.k, dim=-1).indices)
+        candidates = self.target.agree(top(logits, self.settings.k)[1])
         if self._entry.learns:
             chances = self.target.agree(logits.softmax(-1).gather(-1, candidates)).cpu().numpy()
             self.drafter.learn_prompt(self._context, places[0], candidates.to(torch.int32).cpu().numpy(), chances)

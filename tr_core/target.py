@@ -104,7 +104,8 @@ class Target(Protocol):
         """One forward pass over the N + 1 tokens of a draft: float32 logits (N + 1, V).
 
         Each node sees the cache, its ancestors and itself, at position ``length + depth``. The nodes' keys and
-        values stay behind the cache until ``keep`` is called, which must follow each ``score``.
+        values stay behind the cache until ``keep`` is called, which must follow each ``score``. The logits are the
+        caller's: it may overwrite them.
         """
         ...
 
