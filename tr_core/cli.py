@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tr_core import catalog, launch, templates
+from tr_core import catalog, launch, saving, templates
 from tr_core.errors import ModelError, SettingsError, TokenRecyclingError
 from tr_core.settings import CAPTURES, Settings
 from tr_core.trace import RunTrace
@@ -278,9 +278,9 @@ def _diagnose(args: argparse.Namespace) -> int | None:
     trace = read_trace(Path(args.trace))
     found = diagnose(trace)
     if args.csv:
-        Path(args.csv).write_text(tables.steps_csv(trace, found), encoding="utf-8", newline="")
+        saving.write_text(args.csv, tables.steps_csv(trace, found))
     if args.nodes_csv:
-        Path(args.nodes_csv).write_text(tables.nodes_csv(trace), encoding="utf-8", newline="")
+        saving.write_text(args.nodes_csv, tables.nodes_csv(trace))
     if args.json:
         print(json.dumps(report.as_json(trace, found)))
     else:
@@ -299,9 +299,9 @@ def _compare_traces(args: argparse.Namespace) -> int | None:
     traces = [read_trace(Path(path)) for path in args.traces]
     found = align(traces)
     if args.csv:
-        Path(args.csv).write_text(side_by_side.positions_csv(traces, found), encoding="utf-8", newline="")
+        saving.write_text(args.csv, side_by_side.positions_csv(traces, found))
     if to_html is not None:
-        Path(args.html).write_text(to_html(traces), encoding="utf-8")
+        saving.write_text(args.html, to_html(traces))
     if args.json:
         print(json.dumps(side_by_side.as_json(traces, found)))
     else:

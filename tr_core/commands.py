@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from tr_core import metrics, numerics, reference
+from tr_core import metrics, numerics, reference, saving
 from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter
 from tr_core.errors import SettingsError
@@ -78,9 +78,9 @@ def run(
         session.drafter.save(matrix_out, target.vocabulary.fingerprint)
     trace = recording.trace(reference_identical=result.get("identical"))
     if trace_out:
-        Path(trace_out).write_text(trace.to_json(), encoding="utf-8")
+        saving.write_text(trace_out, trace.to_json())
     if html_out and to_html:
-        Path(html_out).write_text(to_html(trace), encoding="utf-8")
+        saving.write_text(html_out, to_html(trace))
     return result
 
 

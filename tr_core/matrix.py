@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 
 from tr_core.drafters.base import RowUpdates
 from tr_core.errors import MatrixError
+from tr_core.saving import whole
 from tr_core.tree import MAX_K
 
 UNSEEN = -1
@@ -172,9 +173,12 @@ class CandidateMatrix:
         """
         meta = {"format": FORMAT, "tokenizer": fingerprint}
         try:
-            save_file({"rows": self.rows.cpu().contiguous()}, str(path), metadata=meta)
+            with whole(path) as part:
+                save_file({"rows": self.rows.cpu().contiguous()}, str(part), metadata=meta)
         except (OSError, SafetensorError) as error:
-            raise MatrixError(f"The matrix cannot be written to “{path}”: {error}.") from error
+            raise MatrixError(
+                f"The matrix cannot be written to “{path}”: {getattr(error, 'strerror', None) or error}."
+            ) from error
 
     @classmethod
     def load(

@@ -89,6 +89,9 @@ def read_config(folder: Path, name: str) -> PreTrainedConfig:
             f"“{name}” is of {kind}, which this version of transformers does not know: choose another model, or "
             "update transformers."
         )
+    # It says where outputs end; transformers passes over one that is broken.
+    if (generation := folder / "generation_config.json").is_file():
+        _read_json(generation, name)
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # transformers checks configs with errors of many kinds, and all mean the same here
@@ -104,7 +107,8 @@ def check_weights(folder: Path, name: str) -> list[Path]:
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         shards = _read_json(index, name).get("weight_map")
-        if not isinstance(shards, dict) or not all(isinstance(s, str) for s in shards.values()):
+        # A name with a folder in it could lead out of this one.
+        if not isinstance(shards, dict) or not all(isinstance(s, str) and Path(s).name == s for s in shards.values()):
             raise ModelError(f"“{index.name}” of “{name}” lists no weight files: download the model again.")
         files = sorted(set(shards.values()))
     else:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import viz
-from tr_core import alignment, side_by_side
+from tr_core import alignment, saving, side_by_side
 from tr_core.drafters.registry import DRAFTERS
 from tr_core.errors import CompareError, SettingsError, TokenRecyclingError
 from tr_core.trace import RunTrace, read_trace
@@ -175,7 +175,7 @@ class Comparing:
         found = alignment.align(traces)
         text = viz.to_html(traces) if format == "html" else side_by_side.positions_csv(traces, found)
         path = folder / f"comparison.{'html' if format == 'html' else 'csv'}"
-        path.write_text(text, encoding="utf-8", newline="")
+        saving.write_text(path, text)
         return str(path)
 
     def _put(self, name: str, trace: RunTrace) -> None:

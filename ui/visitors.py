@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import threading
 import time
@@ -48,9 +49,13 @@ class Visitors:
         Raises:
             TokenRecyclingError: there is nothing to save, or no room for it.
         """
+        folder = None
         try:
-            return write(self.workspace(tab), Path(tempfile.mkdtemp(dir=self._folder.name)))
+            folder = Path(tempfile.mkdtemp(dir=self._folder.name))
+            return write(self.workspace(tab), folder)
         except OSError as error:
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
             raise TraceError(
                 f"The file cannot be written, the server says “{error.strerror}”: nothing on the screen is lost; try "
                 "again later."

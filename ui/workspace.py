@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import viz
-from tr_core import tables
+from tr_core import saving, tables
 from tr_core.checkpoint import Checkpoint
 from tr_core.diagnosis import diagnose
 from tr_core.drafters import registry
@@ -187,7 +187,7 @@ class Workspace:
                 "This server took the run over in the middle and has not all of it: run it again to save it."
             )
         path = folder / f"{_file_name(trace)}.{suffix}"
-        path.write_text(render(trace), encoding="utf-8", newline="")
+        saving.write_text(path, render(trace))
         return str(path)
 
     def save_matrix(self, folder: Path) -> str:

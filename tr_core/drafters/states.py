@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from tr_core.errors import CheckpointError, MatrixError
+from tr_core.saving import whole
 
 
 def save(path: str | Path, form: str, fingerprint: str, parts: Mapping[str, np.ndarray]) -> None:
@@ -25,9 +26,12 @@ def save(path: str | Path, form: str, fingerprint: str, parts: Mapping[str, np.n
     """
     meta = {"format": form, "tokenizer": fingerprint}
     try:
-        save_file({name: np.ascontiguousarray(part) for name, part in parts.items()}, str(path), metadata=meta)
+        with whole(path) as beside:
+            save_file({name: np.ascontiguousarray(part) for name, part in parts.items()}, str(beside), metadata=meta)
     except (OSError, SafetensorError) as error:
-        raise MatrixError(f"What the drafter knows cannot be written to “{path}”: {error}.") from error
+        raise MatrixError(
+            f"What the drafter knows cannot be written to “{path}”: {getattr(error, 'strerror', None) or error}."
+        ) from error
 
 
 def load(
