@@ -15,19 +15,29 @@ from tr_core.tree import MAX_K
 
 # Of the rows of shorter keys, the first places only: what the longest key's row lacks and they have is seldom right.
 FALLBACK_RANKS = 3
+USUAL = Source("row", 0)
 ROW_SOURCES = tuple(Source("row", n) for n in range(4))
 _PLACES = tuple(m.RANK + rank if rank < m.RANKS else m.NO_RANK - 1 for rank in range(MAX_K))
+
+_USUAL_PLACES = (*range(m.RANK, m.NO_RANK), *[m.NO_RANK - 1] * MAX_K)
 
 # Token, chance if its parent is on the path, where it came from, and its marks.
 Candidate = tuple[int, float, Source, Marks]
 
 
 def known(
-    store: RowStore, calibration: Calibration, keys: Sequence[int], copies: Copies, most: int, step: int
+    store: RowStore,
+    calibration: Calibration,
+    usual: dict[int, int],
+    keys: Sequence[int],
+    copies: Copies,
+    most: int,
+    step: int,
 ) -> list[Candidate]:
     """What may follow at a place: no token twice, in no order.
 
     Args:
+        usual: tokens to guess where no row is known, the best first, with the marks of their shares.
         keys: of the place, the shortest first.
         copies: what look-ups give there.
         most: of the longest key's row the first so many; if these are not all, nothing of the rows behind it.
@@ -89,6 +99,17 @@ def known(
                             mine = Source("lookup", length, where)
                     odds = base + worth[look] + worth[place] + worth[chance]
                     listed.append((token, 1.0 / (1.0 + exp(-odds)), mine, (kind, place, chance, look, age, m.AGREE)))
+    elif most >= store.k:
+        taken = tuple(usual)
+        base = worth[m.USUAL] + worth[m.NO_AGE] + worth[m.AGREE]
+        for (token, chance), place in zip(usual.items(), _USUAL_PLACES, strict=False):
+            look, mine = silent, USUAL
+            if token in copies:
+                length, where, _ = copies[token]
+                look, mine = m.this(length) if length == longest else m.SHORTER, Source("lookup", length, where)
+            odds = base + worth[look] + worth[place] + worth[chance]
+            marks = (m.USUAL, place, chance, look, m.NO_AGE, m.AGREE)
+            listed.append((token, 1.0 / (1.0 + exp(-odds)), mine, marks))
     for token, (length, where, _) in copies.items():
         if token not in taken:
             look = m.this(length) if length == longest else m.SHORTER

@@ -16,7 +16,9 @@ import numpy as np
 ROW = -1  # plus the tokens of the key
 FALLBACK = {(3, 2): 3, (3, 1): 4, (2, 1): 5}
 COPIED = 6
-_KINDS = (-2.6, -2.3, -2.1, -3.4, -4.6, -3.8, -3.2)
+# Nothing is known there: a token that is usual in the text. Its rank and chance are those among the usual ones.
+USUAL = 7
+_KINDS = (-2.6, -2.3, -2.1, -3.4, -4.6, -3.8, -3.2, -2.6)
 
 # Place in the row; the last stands for all behind it.
 RANK = len(_KINDS)

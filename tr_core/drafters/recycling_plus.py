@@ -30,6 +30,7 @@ from tr_core.drafters.growing import Branches, grow
 from tr_core.drafters.marks import PRIORS
 from tr_core.drafters.rowstore import MEMORY, RowStore
 from tr_core.drafters.textindex import Copies, TextIndex
+from tr_core.drafters.usual import Usual
 from tr_core.errors import MatrixError
 from tr_core.growth import Growth
 from tr_core.target import Draft
@@ -95,6 +96,7 @@ class RecyclingPlus(HostDrafter):
         self._device = device
         self._keys, self._lookup = keys, lookup
         self._index = TextIndex()
+        self.usual = Usual()
         self._steps = 0
         self._root: Place = (-1, -1, 0, _NOTHING)
         # Of the nodes that the last draft asked about: where they stand, and what was known there.
@@ -129,6 +131,9 @@ class RecyclingPlus(HostDrafter):
         padded = padded[len(padded) - len(candidates) - 2 :]
         keys = [self.store.keys(*padded[line : line + 3], self._keys) for line in range(len(candidates))]
         self.store.write(keys, candidates, _marks_of(probabilities), self._steps)
+        for ids, chances in zip(candidates.tolist(), probabilities.tolist(), strict=True):
+            self.usual.add(ids, chances)
+        self.usual.settle()
 
     def learn(self, lesson: Lesson) -> Learned:
         # 1. What was known at each node of the path, the root included, against what the model chose there.
@@ -149,6 +154,9 @@ class RecyclingPlus(HostDrafter):
         for found, choice in met:
             self.calibration.learn((marks, token == choice) for token, _, _, marks in found)
         self.calibration.settle()
+        way = [0, *lesson.path]
+        for ids, chances in zip(lesson.candidates[way].tolist(), lesson.probabilities[way].tolist(), strict=True):
+            self.usual.add(ids, chances)
         # 2. Every scored node overwrites the rows of its keys.
         self._steps += 1
         tokens, parents, longest = lesson.tokens, lesson.parents, self._keys
@@ -232,7 +240,7 @@ class RecyclingPlus(HostDrafter):
 
     def _known(self, place: Place, most: int) -> list[Candidate]:
         keys = self.store.keys(*place[:3], self._keys)
-        return known(self.store, self.calibration, keys, place[3], most, self._steps)
+        return known(self.store, self.calibration, self.usual.best, keys, place[3], most, self._steps)
 
     def _children(self, tree: Branches, node: int) -> list[Candidate]:
         place = self._root
