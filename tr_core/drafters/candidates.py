@@ -15,7 +15,7 @@ from tr_core.tree import MAX_K
 
 # Of the rows of shorter keys, the first places only: what the longest key's row lacks and they have is seldom right.
 FALLBACK_RANKS = 3
-USUAL = Source("row", 0)
+USUAL = Source("usual")
 ROW_SOURCES = tuple(Source("row", n) for n in range(4))
 _PLACES = tuple(m.RANK + rank if rank < m.RANKS else m.NO_RANK - 1 for rank in range(MAX_K))
 

@@ -37,7 +37,7 @@ from tr_core.target import Draft
 from tr_core.trace import Held, RowChange
 from tr_core.tree import MAX_K, TreeTemplate
 
-FORMAT = "recycling-plus-1"
+FORMAT = "recycling-plus-2"
 KEYS = 3
 _NOTHING: Copies = {}
 # Below nodes less likely than this only the first places of a row are looked at: the others would hardly be taken in.
@@ -55,6 +55,10 @@ class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     born: list[int]
     worth: list[float]
     steps: list[int]
+    usual: list[int]
+    mass: list[float]
+    sums: list[float]
+    guessed: list[int]
 
 
 class RecyclingPlus(HostDrafter):
@@ -108,8 +112,9 @@ class RecyclingPlus(HostDrafter):
         return len(self.store)
 
     def begin(self) -> None:
-        """Rows and calibration stay over prompts; look-ups belong to one text."""
+        """Rows and calibration stay over prompts; look-ups and what is usual belong to one text."""
         self._index.clear()
+        self.usual = Usual()
 
     def propose(self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None) -> Draft:
         copies = _NOTHING
@@ -171,7 +176,7 @@ class RecyclingPlus(HostDrafter):
         return Learned(rows, held)
 
     def save(self, path: str | Path, fingerprint: str) -> None:
-        """Write rows and calibration as safetensors; look-ups belong to one text and are left out.
+        """Write rows and calibration as safetensors; what belongs to one text is left out.
 
         Raises:
             MatrixError: the file cannot be written.
@@ -192,10 +197,18 @@ class RecyclingPlus(HostDrafter):
         return drafter
 
     def state(self) -> dict[str, Any]:
-        return {name: part.tolist() for name, part in self._parts().items()}
+        return {name: part.tolist() for name, part in (self._parts() | self.usual.arrays()).items()}
 
     def restore(self, state: dict[str, Any]) -> None:
         found = convert(state, _State)
+        usual = Usual()
+        parts = {
+            "usual": states.array(found.usual, np.int64),
+            "mass": states.array(found.mass, np.float64),
+            "sums": states.array(found.sums, np.float64),
+            "guessed": states.array(found.guessed, np.int64),
+        }
+        states.check("the checkpoint", usual.fill(parts, self.store.base - 1))
         self._take(
             {
                 "keys": states.array(found.keys, np.int64),
@@ -207,6 +220,7 @@ class RecyclingPlus(HostDrafter):
             },
             "the checkpoint",
         )
+        self.usual = usual
 
     def _parts(self) -> dict[str, np.ndarray]:
         """Rows and calibration."""

@@ -18,6 +18,7 @@ _EVERY = 8
 _KEEP = 0.99
 _KEPT = 128
 _LARGE = 1e6
+_MOST_KEPT = 4096  # between two looks a place adds a row
 _EDGES: list[float] = m.CHANCES.tolist()
 
 
@@ -58,10 +59,34 @@ class Usual:
         self.best = {token: m.CHANCE + bisect_right(_EDGES, x / total) for token, x in first}
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All of it: tokens (n,) int32, mass (n,) float64, and total, unit and places (3,) float64."""
+        """All of it.
+
+        Returns:
+            usual: (n,) int64 tokens. mass: (n,) float64 theirs. sums: (3,) float64 total, unit and places.
+            guessed: (2 b,) int64 each token of ``best``, which may be older than the rest, and the mark of its share.
+        """
         return {
-            "usual": np.array(list(self._mass), dtype=np.int32),
+            "usual": np.array(list(self._mass), dtype=np.int64),
             "mass": np.array(list(self._mass.values()), dtype=np.float64),
             "sums": np.array([self._total, self._unit, self._places], dtype=np.float64),
-            "best": np.array(list(self.best.items()), dtype=np.int32).reshape(-1, 2),
+            "guessed": np.array([number for pair in self.best.items() for number in pair], dtype=np.int64),
         }
+
+    def fill(self, arrays: dict[str, np.ndarray], vocab_size: int) -> bool:
+        """Take over what ``arrays`` gave and nothing else; False, and nothing done, if it cannot be that."""
+        tokens, mass, sums, guessed = (arrays[name] for name in ("usual", "mass", "sums", "guessed"))
+        first, shares = guessed[::2], guessed[1::2]
+        if not (
+            len(tokens) == len(set(tokens.tolist())) == len(mass) <= _MOST_KEPT
+            and len(sums) == 3
+            and all(bool((np.isfinite(x) & (x >= 0) & (x < 1e12)).all()) for x in (mass, sums))
+            and sums[1] >= 1
+            and len(first) == len(shares) == len(set(first.tolist())) <= MOST
+            and all(bool(((ids >= 0) & (ids < vocab_size)).all()) for ids in (tokens, first))
+            and bool(((shares >= m.CHANCE) & (shares < m.NO_CHANCE)).all())
+        ):
+            return False
+        self._mass = dict(zip(tokens.tolist(), mass.tolist(), strict=True))
+        self._total, self._unit, self._places = *sums[:2].tolist(), int(sums[2])
+        self.best = dict(zip(first.tolist(), shares.tolist(), strict=True))
+        return True
