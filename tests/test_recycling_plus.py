@@ -168,18 +168,18 @@ def test_failures_lower_what_is_expected_and_hits_raise_it():
     drafter = taught(prompt, [[(t, 0.9), (8, 0.05)] for t in prompt[1:]], lookup=False)
     at_first = chances(drafter.propose(prompt, templates.chain(2)))["b"]
     for _ in range(40):
-        drafter.calibration.learn((m, False) for _, _, _, m in drafter._known(drafter._root, 2))
+        drafter.calibration.learn(drafter._known(drafter._root, 2), E)
     failed = chances(drafter.propose(prompt, templates.chain(2)))["b"]
     assert failed < at_first / 2
     for _ in range(120):
-        drafter.calibration.learn((m, t == B) for t, _, _, m in drafter._known(drafter._root, 2))
+        drafter.calibration.learn(drafter._known(drafter._root, 2), B)
     assert chances(drafter.propose(prompt, templates.chain(2)))["b"] > failed * 2
     # Left alone, marks go back to their priors; with rate 0 they never leave them.
     for _ in range(4000):
         drafter.calibration.settle()
     assert drafter.calibration.worth == pytest.approx(drafter.calibration.priors, abs=0.01)
     still = Calibration(marks.PRIORS, rate=0)
-    still.learn([((0, 7, 16, 31, 47, 54), False)] * 50)
+    still.learn([(A, 0.5, None, (0, 8, 17, 32, 48, 55))] * 50, B)
     assert tuple(still.worth) == marks.PRIORS
 
 

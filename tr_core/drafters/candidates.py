@@ -48,7 +48,7 @@ def known(
     silent = m.other(longest) if longest else m.OTHER
     listed: list[Candidate] = []
     taken: list[int] | tuple[int, ...] = ()
-    n = main = len(keys)
+    main = len(keys)
     while main and (row := rows(keys[main - 1])) is None:
         main -= 1
     if main:
@@ -63,20 +63,21 @@ def known(
         taken = unpack(ids)[:most]
         base = worth[kind] + worth[age]
         plain = base + worth[silent] + worth[unheard]
-        for token, place, chance in zip(taken, _PLACES, chances):  # noqa: B905 - as many as are taken
-            look, voice, mine = silent, unheard, source
-            if agree is None and token not in copies:
-                odds = plain + worth[place] + worth[chance]
-            else:
-                if agree is not None:
-                    voice = agree(token, unheard)
+        if agree is None and not copies:  # most places are like this
+            for token, place, chance in zip(taken, _PLACES, chances):  # noqa: B905 - as many as are taken
+                marks = (kind, place, chance, silent, age, unheard)
+                listed.append((token, 1.0 / (1.0 + exp(-(plain + worth[place] + worth[chance]))), source, marks))
+        else:
+            agree = agree or {}.get
+            for token, place, chance in zip(taken, _PLACES, chances):  # noqa: B905
+                look, voice, mine = silent, agree(token, unheard), source
                 if token in copies:
                     length, where, _ = copies[token]
                     look = m.this(length) if length == longest else m.SHORTER
                     if length > main:  # the one that saw more of the text answers
                         mine = Source("lookup", length, where)
                 odds = base + worth[look] + worth[voice] + worth[place] + worth[chance]
-            listed.append((token, 1.0 / (1.0 + exp(-odds)), mine, (kind, place, chance, look, age, voice)))
+                listed.append((token, 1.0 / (1.0 + exp(-odds)), mine, (kind, place, chance, look, age, voice)))
         if most >= store.k:
             taken = list(taken)
             for n in range(main - 1, 0, -1):

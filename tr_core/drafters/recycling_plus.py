@@ -40,8 +40,9 @@ from tr_core.tree import MAX_K, TreeTemplate
 FORMAT = "recycling-plus-2"
 KEYS = 3
 _NOTHING: Copies = {}
-# Below nodes less likely than this only the first places of a row are looked at: the others would hardly be taken in.
-_LIKELY, _FEW = 0.1, 3
+# Below nodes less likely than these ÷ the tree's nodes only three places of a row are looked at, or one: the others
+# would hardly be taken in.
+_LIKELY, _UNLIKELY, _FEW = 4.5, 0.8, 3
 _CHANCE = itemgetter(1)
 
 # Tokens two and one before, the token itself, and what the text would go on with behind it.
@@ -106,6 +107,7 @@ class RecyclingPlus(HostDrafter):
         # Of the nodes that the last draft asked about: where they stand, and what was known there.
         self._asked: dict[int, tuple[Place, list[Candidate]]] = {}
         self._order: list[int] = []
+        self._nodes = 0  # of that draft at most
 
     @property
     def rows_seen(self) -> int:
@@ -123,7 +125,7 @@ class RecyclingPlus(HostDrafter):
             copies = self._index.copies(self._index.matches, ())
         second, first = (-1, -1, *context[-3:-1])[-2:]
         self._root = (second, first, context[-1], copies)
-        self._asked = {}
+        self._asked, self._nodes = {}, template.nodes
         tree = grow(context[-1], self._children, template.nodes, growth)
         draft = tree.draft(self._device)
         self._order = tree.order
@@ -157,7 +159,7 @@ class RecyclingPlus(HostDrafter):
         mine = next((c for token, c, _, _ in found if token == choice), None)
         held = Held(len(found), None if mine is None else sum([c[1] > mine for c in found]))
         for found, choice in met:
-            self.calibration.learn((marks, token == choice) for token, _, _, marks in found)
+            self.calibration.learn(found, choice)
         self.calibration.settle()
         way = [0, *lesson.path]
         for ids, chances in zip(lesson.candidates[way].tolist(), lesson.probabilities[way].tolist(), strict=True):
@@ -263,8 +265,11 @@ class RecyclingPlus(HostDrafter):
             copy = place[3].get(token)
             branch = tree.ending(node)[:-1] if copy is not None and self._index.reaches_end(copy[2]) else ()
             place = self._below(place, token, branch)
-        found = self._known(place, self.k if tree.expected[node] > _LIKELY else _FEW)
+        expected = tree.expected[node] * self._nodes
+        found = self._known(place, self.k if expected > _LIKELY else _FEW if expected > _UNLIKELY else 1)
         self._asked[node] = (place, found)
+        if len(found) < 2:
+            return found
         listed = sorted(found, key=_CHANCE, reverse=True)
         # Taken one by one the chances may add up to more than can be: only one child is the model's choice.
         total = sum([c[1] for c in listed])
