@@ -40,9 +40,9 @@ from tr_core.tree import MAX_K, TreeTemplate
 FORMAT = "recycling-plus-2"
 KEYS = 3
 _NOTHING: Copies = {}
-# Below nodes less likely than these ÷ the tree's nodes only three places of a row are looked at, or one: the others
-# would hardly be taken in.
-_LIKELY, _UNLIKELY, _FEW = 4.5, 0.8, 3
+# Below nodes less likely than these only three places of a row are looked at, or one: the others would hardly be taken
+# in, by a large tree either.
+_LIKELY, _UNLIKELY, _FEW = 0.15, 0.01, 3
 _CHANCE = itemgetter(1)
 
 # Tokens two and one before, the token itself, and what the text would go on with behind it.
@@ -107,7 +107,6 @@ class RecyclingPlus(HostDrafter):
         # Of the nodes that the last draft asked about: where they stand, and what was known there.
         self._asked: dict[int, tuple[Place, list[Candidate]]] = {}
         self._order: list[int] = []
-        self._nodes = 0  # of that draft at most
 
     @property
     def rows_seen(self) -> int:
@@ -125,7 +124,7 @@ class RecyclingPlus(HostDrafter):
             copies = self._index.copies(self._index.matches, ())
         second, first = (-1, -1, *context[-3:-1])[-2:]
         self._root = (second, first, context[-1], copies)
-        self._asked, self._nodes = {}, template.nodes
+        self._asked = {}
         tree = grow(context[-1], self._children, template.nodes, growth)
         draft = tree.draft(self._device)
         self._order = tree.order
@@ -265,7 +264,7 @@ class RecyclingPlus(HostDrafter):
             copy = place[3].get(token)
             branch = tree.ending(node)[:-1] if copy is not None and self._index.reaches_end(copy[2]) else ()
             place = self._below(place, token, branch)
-        expected = tree.expected[node] * self._nodes
+        expected = tree.expected[node]
         found = self._known(place, self.k if expected > _LIKELY else _FEW if expected > _UNLIKELY else 1)
         self._asked[node] = (place, found)
         if len(found) < 2:
