@@ -1,8 +1,7 @@
 """The marks of a candidate that recycling_plus knows, numbered through, and what each is worth at first.
 
-The priors were fitted once, by logistic regression over every candidate known at a node of an accepted path, in runs of
-the bundled model on one half of the prompts of ``benchmarks/ablation.py``, and rounded. They are a start: a
-``Calibration`` moves them.
+The priors were fitted by ``benchmarks/fit_marks.py``, over runs of the bundled model and of two made of it by noise on
+the weights, on one half of the prompts of ``benchmarks/ablation.py``. They are a start: a ``Calibration`` moves them.
 """
 
 from __future__ import annotations

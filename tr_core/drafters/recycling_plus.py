@@ -71,6 +71,7 @@ class RecyclingPlus(HostDrafter):
         device: where drafts go.
         keys: tokens of a key at most, 1 … 3.
         lookup: whether to copy from the text.
+        usual: whether to guess what is usual in the text where nothing is known.
         priors: log-odds of each mark at first; see ``marks.py``.
         rate: how fast marks learn; 0 for never.
         memory: bytes of rows.
@@ -89,6 +90,7 @@ class RecyclingPlus(HostDrafter):
         *,
         keys: int = KEYS,
         lookup: bool = True,
+        usual: bool = True,
         priors: Sequence[float] = PRIORS,
         rate: float = RATE,
         memory: int = MEMORY,
@@ -99,7 +101,7 @@ class RecyclingPlus(HostDrafter):
         self.store = RowStore(vocab_size, k, memory)
         self.calibration = Calibration(priors, rate)
         self._device = device
-        self._keys, self._lookup = keys, lookup
+        self._keys, self._lookup, self._guesses = keys, lookup, usual
         self._index = TextIndex()
         self.usual = Usual()
         self._steps = 0
@@ -137,9 +139,10 @@ class RecyclingPlus(HostDrafter):
         padded = padded[len(padded) - len(candidates) - 2 :]
         keys = [self.store.keys(*padded[line : line + 3], self._keys) for line in range(len(candidates))]
         self.store.write(keys, candidates, _marks_of(probabilities), self._steps)
-        for ids, chances in zip(candidates.tolist(), probabilities.tolist(), strict=True):
-            self.usual.add(ids, chances)
-        self.usual.settle()
+        if self._guesses:
+            for ids, chances in zip(candidates.tolist(), probabilities.tolist(), strict=True):
+                self.usual.add(ids, chances)
+            self.usual.settle()
 
     def learn(self, lesson: Lesson) -> Learned:
         # 1. What was known at each node of the path, the root included, against what the model chose there.
@@ -160,9 +163,10 @@ class RecyclingPlus(HostDrafter):
         for found, choice in met:
             self.calibration.learn(found, choice)
         self.calibration.settle()
-        way = [0, *lesson.path]
-        for ids, chances in zip(lesson.candidates[way].tolist(), lesson.probabilities[way].tolist(), strict=True):
-            self.usual.add(ids, chances)
+        if self._guesses:
+            way = [0, *lesson.path]
+            for ids, chances in zip(lesson.candidates[way].tolist(), lesson.probabilities[way].tolist(), strict=True):
+                self.usual.add(ids, chances)
         # 2. Every scored node overwrites the rows of its keys.
         self._steps += 1
         tokens, parents, longest = lesson.tokens, lesson.parents, self._keys
