@@ -62,6 +62,7 @@ def uncalibrated() -> tuple[float, ...]:
     for mark in range(marks.THIS, marks.SHORTER):
         worth[mark] = 2.0  # a token that rows and look-ups agree on gains
     worth[marks.COPIED] = -2.0
+    worth[marks.USUAL] = 0.0  # its share of all places, as it is
     return tuple(worth)
 
 
@@ -69,12 +70,14 @@ def uncalibrated() -> tuple[float, ...]:
 CASES: dict[str, Callable] = {
     "static": registry.DRAFTERS["token_recycling"].create,
     "best-first, stored probabilities": registry.DRAFTERS["token_recycling_dynamic"].create,
-    "calibrated, keys of 1": plus(keys=1, lookup=False),
-    "calibrated, keys of 1 – 2": plus(keys=2, lookup=False),
-    "calibrated, keys of 1 – 3": plus(keys=3, lookup=False),
-    "keys of 1, look-up": plus(keys=1),
-    "keys of 1 – 3, look-up, stored probabilities": plus(priors=uncalibrated(), rate=0),
-    "keys of 1 – 3, look-up, priors only": plus(rate=0),
+    "calibrated, keys of 1": plus(keys=1, lookup=False, usual=False),
+    "calibrated, keys of 1 – 2": plus(keys=2, lookup=False, usual=False),
+    "calibrated, keys of 1 – 3": plus(keys=3, lookup=False, usual=False),
+    "calibrated, keys of 1, look-up": plus(keys=1, usual=False),
+    "calibrated, keys of 1 – 3, look-up": plus(usual=False),
+    "calibrated, keys of 1 – 3, usual tokens": plus(lookup=False),
+    "all, stored probabilities": plus(priors=uncalibrated(), rate=0),
+    "all, priors only": plus(rate=0),
     "recycling_plus": plus(),
 }
 SWEPT = ("static", "best-first, stored probabilities", "recycling_plus")
@@ -247,9 +250,9 @@ def cases(budgets: set[int]) -> Iterator[tuple[str, int]]:
                 yield name, nodes
 
 
-def perturbed(target: HFTarget, share: float) -> HFTarget:
+def perturbed(target: HFTarget, share: float, seed: int) -> HFTarget:
     """Another model out of the same one: each weight moved by noise of this share of its tensor's deviation."""
-    noise = torch.Generator().manual_seed(5)
+    noise = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for weight in target._loaded.model.parameters():
             if weight.ndim > 1:
@@ -275,6 +278,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="pocket")
     parser.add_argument("--noise", type=float, default=0.0, help="perturb the weights: another model")
+    parser.add_argument("--noise-seed", type=int, default=5)
     parser.add_argument("--data", type=Path, help="folder of texts")
     parser.add_argument("--half", default="report", choices=("report", "tune"))
     parser.add_argument("--max-new-tokens", type=int, default=96)
@@ -287,7 +291,7 @@ def main() -> None:
     args = parser.parse_args()
     target = load_target(catalog.source(args.model), dtype="float32", device="cpu")
     if args.noise:
-        target = perturbed(target, args.noise)
+        target = perturbed(target, args.noise, args.noise_seed)
     if args.quick:
         args.max_new_tokens, args.every, args.budgets = 48, 2 * args.every, "16,80"
     limit, budgets = args.max_new_tokens, {int(n) for n in args.budgets.split(",")}
@@ -306,7 +310,7 @@ def main() -> None:
     for row in rows:
         paper = next(r for r in rows if (r["draft"], r["nodes"]) == PAPER and r["start"] == row["start"])
         row["÷ paper"] = round(row["MAT"] / paper["MAT"], 3)
-    model = f"{args.model}, weights perturbed by {args.noise:g}" if args.noise else args.model
+    model = f"{args.model}, weights perturbed by {args.noise:g} (seed {args.noise_seed})" if args.noise else args.model
     title = f"{model}, {len(bench.prompts)} prompts ({args.half} half) of {limit} tokens, greedy, float32"
     if args.write:
         ablation_text.write(args.write, title, rows, domains, SWEPT)

@@ -168,13 +168,8 @@ class Budget:
         self._since[nodes > 0] = 0
 
     def prompt_rows(self, new_tokens: int) -> int:
-        """How many rows of the prompt may be computed for an output of so many tokens.
-
-        A row costs less than a further node of a wide draft, which is all that is known of it: its forward pass is
-        done anyway, its logits are not.
-        """
-        row = (self.curve.at(80) - self.curve.at(16)) / 64
-        return int(min(MAX_ROWS, PROMPT_SHARE * new_tokens * self.curve.at(0) / max(row, 1e-9)))
+        """How many rows of the prompt may be computed for an output of so many tokens."""
+        return rows_that_pay(self.curve, new_tokens)
 
     def state(self) -> BudgetState:
         """All that was learned, for a checkpoint between two steps; costs as believed when a size was last weighed."""
@@ -260,6 +255,16 @@ class Budget:
             if doubts[hope] > DOUBT and rates[hope] * math.exp(doubts[hope]) >= needed:
                 probe = offer(hope, "probe")
         return _Plan(chosen, probe, self._steps + min(EVERY, max(1, self._steps)))
+
+
+def rows_that_pay(curve: CostCurve, new_tokens: int) -> int:
+    """How many rows of the prompt may be computed for an output of so many tokens.
+
+    A row costs less than a further node of a wide draft, which is all that is known of it: its forward pass is
+    done anyway, its logits are not.
+    """
+    row = (curve.at(80) - curve.at(16)) / 64
+    return int(min(MAX_ROWS, PROMPT_SHARE * new_tokens * curve.at(0) / max(row, 1e-9)))
 
 
 @dataclass(frozen=True)

@@ -83,12 +83,14 @@ class BudgetState(msgspec.Struct, frozen=True):
 
 
 class GrowthState(msgspec.Struct, frozen=True):
-    """See ``Growth``: the cost curve, and how many nodes were accepted of those expected."""
+    """See ``Growth``: the cost curve, how many nodes were accepted of those expected, the host's time for a node."""
 
     nodes: tuple[int, ...]
     ms: tuple[float, ...]
     accepted: float
     expected: float
+    node_ms: float
+    account: AccountState
 
     def check(self) -> None:
         """Refuse what no growth can have learned.
@@ -96,6 +98,7 @@ class GrowthState(msgspec.Struct, frozen=True):
         Raises:
             CheckpointError: it is out of range.
         """
-        numbers = (*self.ms, *self.nodes, self.accepted, self.expected)
+        numbers = [*self.ms, *self.nodes, self.accepted, self.expected, self.node_ms]
+        numbers += [self.account.promised, self.account.kept, abs(self.account.debt)]
         if not all(math.isfinite(x) and 0 <= x <= MOST for x in numbers):
             raise CheckpointError("The budget's part of the checkpoint is damaged: its numbers do not fit.")

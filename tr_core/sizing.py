@@ -6,6 +6,7 @@ Both weigh by the same costs, and both hear what each step brought.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from tr_core import templates
@@ -27,6 +28,7 @@ from tr_core.verify import Verdict
 _COPY_ACCEPTANCE = 0.5
 # Steps after which a drafter that grows its own trees hears what steps cost by now.
 _REPRICE = 12
+_LARGEST = templates.chain(MOST)
 
 
 def is_auto(settings: Settings, entry: DrafterEntry) -> bool:
@@ -64,13 +66,15 @@ class Sizing:
         self._settings, self._entry = settings, entry
         self._live = curve if isinstance(curve, LiveCurve) else None
         self._steps = 0
+        self._host_ms = 0.0  # of the last draft that was grown; the curve is of all else
         self.root_known = True
         self.budget: Budget | None = None
         self.growth: Growth | None = None
         if curve is None:
             return
         if entry.grows:
-            self.growth = Growth(curve.curve() if isinstance(curve, LiveCurve) else curve)
+            live = self._live is not None
+            self.growth = Growth(curve.curve() if live else curve, timed=live)
         elif entry.uses_tree:
             self.budget = Budget(curve, templates.rank_acceptance(settings.k))
         else:
@@ -89,8 +93,9 @@ class Sizing:
         places: Sequence[int] = range(len(prompt))
         if self._entry.last_wins:
             places = sorted({token: place for place, token in enumerate(prompt)}.values())
-        if self.budget is not None:
-            places = places[max(0, len(places) - self.budget.prompt_rows(self._settings.max_new_tokens)) :]
+        weighing = self.budget or self.growth
+        if weighing is not None:
+            places = places[max(0, len(places) - weighing.prompt_rows(self._settings.max_new_tokens)) :]
         return places
 
     def next(self, template: TreeTemplate, root: int) -> tuple[TreeTemplate, BudgetChoice | None]:
@@ -104,7 +109,12 @@ class Sizing:
         if self.growth is None:
             return drafter.propose(context, template), why
         self.growth.begin()
-        return drafter.propose(context, templates.chain(MOST), self.growth), self.growth.choice()
+        began = time.perf_counter()
+        draft = drafter.propose(context, _LARGEST, self.growth)
+        if self._live is not None:
+            self._host_ms = (time.perf_counter() - began) * 1e3
+            self.growth.worked(self._host_ms)
+        return draft, self.growth.choice()
 
     def done(self, tree: DraftTree, verdict: Verdict, host: Readout, draft: Draft | None, ms: float | None) -> None:
         """A step is over: learn from it.
@@ -116,13 +126,13 @@ class Sizing:
         """
         self._steps += 1
         if self._live is not None and ms is not None:
-            self._live.observe(tree.template.nodes, ms)
+            self._live.observe(tree.template.nodes, ms - self._host_ms)
         if self.budget is not None:
             self._inform(tree, verdict, host)
             self.budget.spent(tree.template.nodes, len(verdict.path) + 1)
         elif self.growth is not None:
             if draft is not None and draft.expected:
-                self.growth.observe(sum(draft.expected[1:]), len(verdict.path))
+                self.growth.spent(sum(draft.expected[1:]), tree.template.nodes, len(verdict.path))
             if self._live is not None and self._steps % _REPRICE == 0:
                 self.growth.reprice(self._live.curve())
 

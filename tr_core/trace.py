@@ -20,7 +20,7 @@ MAX_FILE_BYTES = 200_000_000
 Status = Literal["root", "accepted", "rejected", "unseen"]
 Change = Literal["fresh", "moved", "kept"]
 BudgetReason = Literal["best", "plain", "kept", "unseen", "probe"]
-SourceKind = Literal["root", "row", "lookup", "trie", "automaton", "ngram", "fused"]
+SourceKind = Literal["root", "row", "lookup", "usual", "trie", "automaton", "ngram", "fused"]
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -98,8 +98,9 @@ class Source(msgspec.Struct, frozen=True, array_like=True):
 
     Attributes:
         kind: ``root`` the last committed token, no draft · ``row`` candidates that the model gave after the same
-            tokens · ``lookup`` copied from prompt or output · ``trie``, ``automaton``, ``ngram`` the method's own
-            store · ``fused`` more than one drafter proposed it.
+            tokens · ``lookup`` copied from prompt or output · ``usual`` nothing is known there, and the model holds the
+            token likely all over the text · ``trie``, ``automaton``, ``ngram`` the method's own store · ``fused`` more
+            than one drafter proposed it.
         key: how many tokens, the parent's the last of them, the entry that answered was found by; 0 if no number fits.
         place: of a copied token, its place in prompt and output, from 0; −1 for all others.
     """

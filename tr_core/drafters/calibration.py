@@ -48,15 +48,19 @@ class Calibration:
             for a, b, c, d, e, f in listed
         ]
 
-    def learn(self, seen: Iterable[tuple[Marks, bool]]) -> None:
-        """Each candidate that was known at a node of the path, and whether it was the model's choice."""
+    def learn(self, known: Iterable[tuple[int, float, object, Marks]], choice: int) -> None:
+        """Learn from a node of the path.
+
+        Args:
+            known: its candidates: the token first, the marks last.
+            choice: the model's.
+        """
         rate, worth = self._rate, self.worth
         if not rate:
             return
-        for marks, right in seen:
-            a, b, c, d, e, f = marks
+        for token, _, _, (a, b, c, d, e, f) in known:
             odds = worth[a] + worth[b] + worth[c] + worth[d] + worth[e] + worth[f]
-            step = rate * (right - 1.0 / (1.0 + exp(-odds)))
+            step = rate * ((token == choice) - 1.0 / (1.0 + exp(-odds)))
             worth[a] += step
             worth[b] += step
             worth[c] += step

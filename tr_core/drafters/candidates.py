@@ -15,19 +15,29 @@ from tr_core.tree import MAX_K
 
 # Of the rows of shorter keys, the first places only: what the longest key's row lacks and they have is seldom right.
 FALLBACK_RANKS = 3
+USUAL = Source("usual")
 ROW_SOURCES = tuple(Source("row", n) for n in range(4))
 _PLACES = tuple(m.RANK + rank if rank < m.RANKS else m.NO_RANK - 1 for rank in range(MAX_K))
+
+_USUAL_PLACES = (*range(m.RANK, m.NO_RANK), *[m.NO_RANK - 1] * MAX_K)
 
 # Token, chance if its parent is on the path, where it came from, and its marks.
 Candidate = tuple[int, float, Source, Marks]
 
 
 def known(
-    store: RowStore, calibration: Calibration, keys: Sequence[int], copies: Copies, most: int, step: int
+    store: RowStore,
+    calibration: Calibration,
+    usual: dict[int, int],
+    keys: Sequence[int],
+    copies: Copies,
+    most: int,
+    step: int,
 ) -> list[Candidate]:
     """What may follow at a place: no token twice, in no order.
 
     Args:
+        usual: tokens to guess where no row is known, the best first, with the marks of their shares.
         keys: of the place, the shortest first.
         copies: what look-ups give there.
         most: of the longest key's row the first so many; if these are not all, nothing of the rows behind it.
@@ -38,7 +48,7 @@ def known(
     silent = m.other(longest) if longest else m.OTHER
     listed: list[Candidate] = []
     taken: list[int] | tuple[int, ...] = ()
-    n = main = len(keys)
+    main = len(keys)
     while main and (row := rows(keys[main - 1])) is None:
         main -= 1
     if main:
@@ -53,20 +63,21 @@ def known(
         taken = unpack(ids)[:most]
         base = worth[kind] + worth[age]
         plain = base + worth[silent] + worth[unheard]
-        for token, place, chance in zip(taken, _PLACES, chances):  # noqa: B905 - as many as are taken
-            look, voice, mine = silent, unheard, source
-            if agree is None and token not in copies:
-                odds = plain + worth[place] + worth[chance]
-            else:
-                if agree is not None:
-                    voice = agree(token, unheard)
+        if agree is None and not copies:  # most places are like this
+            for token, place, chance in zip(taken, _PLACES, chances):  # noqa: B905 - as many as are taken
+                marks = (kind, place, chance, silent, age, unheard)
+                listed.append((token, 1.0 / (1.0 + exp(-(plain + worth[place] + worth[chance]))), source, marks))
+        else:
+            agree = agree or {}.get
+            for token, place, chance in zip(taken, _PLACES, chances):  # noqa: B905
+                look, voice, mine = silent, agree(token, unheard), source
                 if token in copies:
                     length, where, _ = copies[token]
                     look = m.this(length) if length == longest else m.SHORTER
                     if length > main:  # the one that saw more of the text answers
                         mine = Source("lookup", length, where)
                 odds = base + worth[look] + worth[voice] + worth[place] + worth[chance]
-            listed.append((token, 1.0 / (1.0 + exp(-odds)), mine, (kind, place, chance, look, age, voice)))
+                listed.append((token, 1.0 / (1.0 + exp(-odds)), mine, (kind, place, chance, look, age, voice)))
         if most >= store.k:
             taken = list(taken)
             for n in range(main - 1, 0, -1):
@@ -89,6 +100,17 @@ def known(
                             mine = Source("lookup", length, where)
                     odds = base + worth[look] + worth[place] + worth[chance]
                     listed.append((token, 1.0 / (1.0 + exp(-odds)), mine, (kind, place, chance, look, age, m.AGREE)))
+    elif most >= store.k:
+        taken = tuple(usual)
+        base = worth[m.USUAL] + worth[m.NO_AGE] + worth[m.AGREE]
+        for (token, chance), place in zip(usual.items(), _USUAL_PLACES, strict=False):
+            look, mine = silent, USUAL
+            if token in copies:
+                length, where, _ = copies[token]
+                look, mine = m.this(length) if length == longest else m.SHORTER, Source("lookup", length, where)
+            odds = base + worth[look] + worth[place] + worth[chance]
+            marks = (m.USUAL, place, chance, look, m.NO_AGE, m.AGREE)
+            listed.append((token, 1.0 / (1.0 + exp(-odds)), mine, marks))
     for token, (length, where, _) in copies.items():
         if token not in taken:
             look = m.this(length) if length == longest else m.SHORTER

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 
+import numpy as np
 import torch
 
 from tr_core.growth import Growth
@@ -78,7 +79,7 @@ class Branches:
         shape = TreeTemplate(f"grown-{count - 1}", tuple(parents), tuple(ranks)) if count > 1 else chain(0)
         return Draft(
             shape,
-            torch.tensor([self.tokens[n] for n in order], dtype=torch.int64, device=device),
+            torch.from_numpy(np.array([self.tokens[n] for n in order], dtype=np.int64)).to(device),
             torch.ones(count, dtype=torch.bool, device=device),
             tuple([self.sources[n] for n in order]),
             tuple([self.expected[n] for n in order]),
@@ -100,6 +101,7 @@ def grow(
     # yet to be asked for, which waits until none that is known is likelier than the parent itself.
     heap: list[tuple[float, int, int, Sequence[Child] | None, int]] = [(-1.0, 0, 0, None, 0)]
     pushed = taken = 0
+    expected, add = tree.expected, tree.add
     while heap and taken < nodes:
         negative, _, parent, listed, place = heap[0]
         if listed is None:
@@ -110,14 +112,16 @@ def grow(
         else:
             heappop(heap)
             child = listed[place]
-            taken = tree.add(parent, child[0], -negative, child[2])
+            taken = add(parent, child[0], -negative, child[2])
             pushed += 1
-            heappush(heap, (negative, pushed, taken, None, 0))
+            if taken < nodes:
+                heappush(heap, (negative, pushed, taken, None, 0))
             place += 1
         # A sibling waits until the one before it is in.
-        if place < min(len(listed), MAX_K):
+        if place < len(listed) and place < MAX_K:
             pushed += 1
-            heappush(heap, (-tree.expected[parent] * min(listed[place][1], 1.0), pushed, parent, listed, place))
+            chance = listed[place][1]
+            heappush(heap, (-expected[parent] * (chance if chance < 1.0 else 1.0), pushed, parent, listed, place))
     if growth is not None:
         tree.cut(growth.size)
     return tree

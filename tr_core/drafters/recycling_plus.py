@@ -30,17 +30,19 @@ from tr_core.drafters.growing import Branches, grow
 from tr_core.drafters.marks import PRIORS
 from tr_core.drafters.rowstore import MEMORY, RowStore
 from tr_core.drafters.textindex import Copies, TextIndex
+from tr_core.drafters.usual import Usual
 from tr_core.errors import MatrixError
 from tr_core.growth import Growth
 from tr_core.target import Draft
 from tr_core.trace import Held, RowChange
 from tr_core.tree import MAX_K, TreeTemplate
 
-FORMAT = "recycling-plus-1"
+FORMAT = "recycling-plus-2"
 KEYS = 3
 _NOTHING: Copies = {}
-# Below nodes less likely than this only the first places of a row are looked at: the others would hardly be taken in.
-_LIKELY, _FEW = 0.1, 3
+# Below nodes less likely than these only three places of a row are looked at, or one: the others would hardly be taken
+# in, by a large tree either.
+_LIKELY, _UNLIKELY, _FEW = 0.15, 0.01, 3
 _CHANCE = itemgetter(1)
 
 # Tokens two and one before, the token itself, and what the text would go on with behind it.
@@ -54,6 +56,10 @@ class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     born: list[int]
     worth: list[float]
     steps: list[int]
+    usual: list[int]
+    mass: list[float]
+    sums: list[float]
+    guessed: list[int]
 
 
 class RecyclingPlus(HostDrafter):
@@ -65,6 +71,7 @@ class RecyclingPlus(HostDrafter):
         device: where drafts go.
         keys: tokens of a key at most, 1 … 3.
         lookup: whether to copy from the text.
+        usual: whether to guess what is usual in the text where nothing is known.
         priors: log-odds of each mark at first; see ``marks.py``.
         rate: how fast marks learn; 0 for never.
         memory: bytes of rows.
@@ -83,6 +90,7 @@ class RecyclingPlus(HostDrafter):
         *,
         keys: int = KEYS,
         lookup: bool = True,
+        usual: bool = True,
         priors: Sequence[float] = PRIORS,
         rate: float = RATE,
         memory: int = MEMORY,
@@ -93,8 +101,9 @@ class RecyclingPlus(HostDrafter):
         self.store = RowStore(vocab_size, k, memory)
         self.calibration = Calibration(priors, rate)
         self._device = device
-        self._keys, self._lookup = keys, lookup
+        self._keys, self._lookup, self._guesses = keys, lookup, usual
         self._index = TextIndex()
+        self.usual = Usual()
         self._steps = 0
         self._root: Place = (-1, -1, 0, _NOTHING)
         # Of the nodes that the last draft asked about: where they stand, and what was known there.
@@ -106,8 +115,9 @@ class RecyclingPlus(HostDrafter):
         return len(self.store)
 
     def begin(self) -> None:
-        """Rows and calibration stay over prompts; look-ups belong to one text."""
+        """Rows and calibration stay over prompts; look-ups and what is usual belong to one text."""
         self._index.clear()
+        self.usual = Usual()
 
     def propose(self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None) -> Draft:
         copies = _NOTHING
@@ -129,6 +139,10 @@ class RecyclingPlus(HostDrafter):
         padded = padded[len(padded) - len(candidates) - 2 :]
         keys = [self.store.keys(*padded[line : line + 3], self._keys) for line in range(len(candidates))]
         self.store.write(keys, candidates, _marks_of(probabilities), self._steps)
+        if self._guesses:
+            for ids, chances in zip(candidates.tolist(), probabilities.tolist(), strict=True):
+                self.usual.add(ids, chances)
+            self.usual.settle()
 
     def learn(self, lesson: Lesson) -> Learned:
         # 1. What was known at each node of the path, the root included, against what the model chose there.
@@ -147,8 +161,12 @@ class RecyclingPlus(HostDrafter):
         mine = next((c for token, c, _, _ in found if token == choice), None)
         held = Held(len(found), None if mine is None else sum([c[1] > mine for c in found]))
         for found, choice in met:
-            self.calibration.learn((marks, token == choice) for token, _, _, marks in found)
+            self.calibration.learn(found, choice)
         self.calibration.settle()
+        if self._guesses:
+            way = [0, *lesson.path]
+            for ids, chances in zip(lesson.candidates[way].tolist(), lesson.probabilities[way].tolist(), strict=True):
+                self.usual.add(ids, chances)
         # 2. Every scored node overwrites the rows of its keys.
         self._steps += 1
         tokens, parents, longest = lesson.tokens, lesson.parents, self._keys
@@ -163,7 +181,7 @@ class RecyclingPlus(HostDrafter):
         return Learned(rows, held)
 
     def save(self, path: str | Path, fingerprint: str) -> None:
-        """Write rows and calibration as safetensors; look-ups belong to one text and are left out.
+        """Write rows and calibration as safetensors; what belongs to one text is left out.
 
         Raises:
             MatrixError: the file cannot be written.
@@ -184,10 +202,18 @@ class RecyclingPlus(HostDrafter):
         return drafter
 
     def state(self) -> dict[str, Any]:
-        return {name: part.tolist() for name, part in self._parts().items()}
+        return {name: part.tolist() for name, part in (self._parts() | self.usual.arrays()).items()}
 
     def restore(self, state: dict[str, Any]) -> None:
         found = convert(state, _State)
+        usual = Usual()
+        parts = {
+            "usual": states.array(found.usual, np.int64),
+            "mass": states.array(found.mass, np.float64),
+            "sums": states.array(found.sums, np.float64),
+            "guessed": states.array(found.guessed, np.int64),
+        }
+        states.check("the checkpoint", usual.fill(parts, self.store.base - 1))
         self._take(
             {
                 "keys": states.array(found.keys, np.int64),
@@ -199,6 +225,7 @@ class RecyclingPlus(HostDrafter):
             },
             "the checkpoint",
         )
+        self.usual = usual
 
     def _parts(self) -> dict[str, np.ndarray]:
         """Rows and calibration."""
@@ -232,7 +259,7 @@ class RecyclingPlus(HostDrafter):
 
     def _known(self, place: Place, most: int) -> list[Candidate]:
         keys = self.store.keys(*place[:3], self._keys)
-        return known(self.store, self.calibration, keys, place[3], most, self._steps)
+        return known(self.store, self.calibration, self.usual.best, keys, place[3], most, self._steps)
 
     def _children(self, tree: Branches, node: int) -> list[Candidate]:
         place = self._root
@@ -241,8 +268,11 @@ class RecyclingPlus(HostDrafter):
             copy = place[3].get(token)
             branch = tree.ending(node)[:-1] if copy is not None and self._index.reaches_end(copy[2]) else ()
             place = self._below(place, token, branch)
-        found = self._known(place, self.k if tree.expected[node] > _LIKELY else _FEW)
+        expected = tree.expected[node]
+        found = self._known(place, self.k if expected > _LIKELY else _FEW if expected > _UNLIKELY else 1)
         self._asked[node] = (place, found)
+        if len(found) < 2:
+            return found
         listed = sorted(found, key=_CHANCE, reverse=True)
         # Taken one by one the chances may add up to more than can be: only one child is the model's choice.
         total = sum([c[1] for c in listed])

@@ -141,13 +141,14 @@ export const PANEL_WORDS = {
     row2: "row of two tokens",
     row3: "row of three tokens",
     lookup: "copied from the text",
+    usual: "usual in this text",
     trie: "trie of the text",
     automaton: "suffix automaton",
     ngram: "n-gram statistics",
     fused: "more than one drafter",
   },
   // One sign each, so that a source is told without its colour.
-  sourceMarks: { row1: "¹", row2: "²", row3: "³", lookup: "≡", trie: "Y", automaton: "∞", ngram: "#", fused: "+" },
+  sourceMarks: { row1: "¹", row2: "²", row3: "³", lookup: "≡", usual: "~", trie: "Y", automaton: "∞", ngram: "#", fused: "+" },
   sourceOfNode: {
     row: (/** @type {string} */ key) => `From the row of ${key}.`,
     lookup: (/** @type {number} */ place) => `Copied from position ${place} of the text.`,
