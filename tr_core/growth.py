@@ -3,7 +3,8 @@
 A drafter that grows its own trees tells for each node, before the pass, the chance that it will be accepted. A step
 over the n best nodes emits E(n) = 1 + Σ chances tokens on average and costs t(n) milliseconds (``CostCurve``); the
 tree is cut where E(n) / t(n) is highest, and n = 0 is plain decoding. Chances that turn out too high or too low over
-the run are corrected as a whole, so that an over-confident drafter cannot make a run slower for long.
+the run are corrected as a whole, so that an over-confident drafter cannot make a run slower for long; and a run that is
+behind plain decoding must promise more (``Account``), so that it stays behind by little.
 
     growth.begin()
     while growth.admits(chance of the best node left):
@@ -19,9 +20,11 @@ from tr_core.budget_state import GrowthState
 from tr_core.trace import BudgetChoice
 
 MOST = SIZES[-1]
-# Growing a node takes the host's time too: milliseconds of one, until it is known, and what a measured one counts.
+# Growing a node takes the host's time too: milliseconds of one, until it is known, and what a measured one counts. Of
+# fewer nodes than this nothing is told, since most of such a draft's time would be taken without them.
 _NODE_MS = 0.015
 _NEWEST = 0.1
+_TELLING = 8
 # At least this share of a plain step.
 _LEAST_SLOPE = 0.0005
 # Expected tokens that the belief in the drafter's chances counts for, what is believed of them before it has shown how
@@ -122,7 +125,7 @@ class Growth:
     def worked(self, ms: float) -> None:
         """The host took so long to grow the draft at hand; heard of from the next ``reprice`` on."""
         grown = len(self._sums) - 1
-        if grown:
+        if grown >= _TELLING:
             self._node_ms += _NEWEST * (ms / grown - self._node_ms)
 
     def state(self) -> GrowthState:
