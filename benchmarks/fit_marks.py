@@ -4,8 +4,8 @@
 
 Runs on the tuning half of the prompts of ``ablation.py``, cold and hot, at 16 nodes, with the bundled model and with
 others made of it by noise on the weights. Every candidate that was known at a node of an accepted path is a sample: its
-marks, and whether it was the model's choice. Logistic regression, drawn towards the priors in use by as much as two
-samples would; what is printed, rounded to 0.05, is what stands there.
+marks, and whether it was the model's choice. Logistic regression, drawn a little towards the priors in use, rounded to
+0.05. Candidates come from drafts made by these priors, so a second run begins where the first ended and moves them on.
 """
 
 from __future__ import annotations
