@@ -110,6 +110,7 @@ def test_emoji_and_right_to_left_are_shown_whole(tabs):
 
 def test_stop_keeps_the_record_and_run_goes_on(tabs):
     page = tabs()
+    page.get_by_label("Prompt", exact=True).fill("def f():\n    x = 1\n    x = 1\n    x = 1\n")  # has no end
     page.get_by_label("New tokens", exact=True).fill("1000")
     choose(page, "Drafter", "none")
     click(page, "Run")
