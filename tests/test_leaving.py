@@ -92,7 +92,7 @@ class Watched(HFTarget):
 
 
 def test_one_thread_computes_for_all(monkeypatch):
-    """torch keeps buffers for each thread that has computed: a thread for each visitor cost 20 MB for each."""
+    """torch keeps buffers for each thread that has computed: a thread for each visitor cost 7 to 11 MB."""
     monkeypatch.setattr(Watched, "threads", set())
     shelf = Shelf(LIMITS, load=lambda source, progress: Watched(tiny_models.target("llama")._loaded))
     visits = [threading.Thread(target=run_to_the_end, args=(Workspace(shelf, LIMITS),)) for _ in range(4)]

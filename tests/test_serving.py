@@ -1,9 +1,12 @@
 """Many visitors on one machine, and runs that outlive their server: all without a browser."""
 
+import itertools
 import json
 import threading
+import time
 from pathlib import Path
 
+import msgspec
 import pytest
 import tiny_models
 import torch
@@ -307,6 +310,24 @@ def test_a_model_that_does_not_load_is_told_each_time_and_can_be_tried_again():
     (refused,) = flat(workspace.step(request()))
     assert refused["sentence"] == "half of it is missing"
     assert "step" in Browser().read(workspace.step(request())).words
+
+
+def test_a_wall_clock_that_jumps_changes_nothing(monkeypatch):
+    """As when a laptop wakes up, or a time server corrects it by hours, in the middle of a run."""
+    whole = Browser().read(Workspace(server(), LIMITS).run(request()))
+    jumps = itertools.cycle((2e9, 1e9, 3e9, 0.0))
+    monkeypatch.setattr(time, "time", lambda: next(jumps))
+    shelf = server()
+    workspace, browser = Workspace(shelf, LIMITS), Browser()
+    browser.read(workspace.step(request())).read(workspace.run(request()))
+    assert browser.ids() == whole.ids()
+    assert browser.last["identical"] is True
+    times = [
+        ms for step in workspace.trace.steps for ms in msgspec.structs.asdict(step.timing).values() if ms is not None
+    ]
+    assert times
+    assert all(0 <= ms < 60_000 for ms in times)
+    assert (shelf.turn.runs, shelf.turn.waiting) == (0, 0)
 
 
 def test_a_full_disk_is_told_and_nothing_is_lost(monkeypatch, make_visitors):
