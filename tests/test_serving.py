@@ -113,17 +113,19 @@ def test_a_checkpoint_beyond_the_limits_is_refused():
     assert "at most 60 are allowed" in refused["sentence"]
 
 
-def test_idle_runs_sleep_and_wake_with_nothing_changed():
+@pytest.mark.parametrize("drafter", ["token_recycling", "lookahead_trie", "ngram_matrix", "fused"])
+def test_idle_runs_sleep_and_wake_with_nothing_changed(drafter):
     limits = Limits(runs_awake=0)
     shelf = server(limits)
     one, two = Workspace(shelf, limits), Workspace(shelf, limits)
-    whole = Browser().read(Workspace(server(), LIMITS).run(request()))
+    wish = request(drafter=drafter, max_new_tokens=20)
+    whole = Browser().read(Workspace(server(), LIMITS).run(wish))
     browsers = Browser(), Browser()
     for _ in range(4):  # each wakes up and puts the other one to sleep
-        browsers[0].read(one.step(request()))
+        browsers[0].read(one.step(wish))
         browsers[1].read(two.step(request("other the", max_new_tokens=30)))
         assert len(shelf.awake) == 1
-    browsers[0].read(one.run(request()))
+    browsers[0].read(one.run(wish))
     assert browsers[0].ids() == whole.ids()
 
 

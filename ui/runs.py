@@ -19,7 +19,7 @@ from tr_core.checkpoint import Checkpoint
 from tr_core.continuation import Piece
 from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter
-from tr_core.errors import CheckpointError, MemoryShortError, TokenRecyclingError
+from tr_core.errors import MemoryShortError, TokenRecyclingError
 from tr_core.hf_target import HFTarget
 from tr_core.recording import describe
 from tr_core.session import Session
@@ -94,7 +94,7 @@ class Run:
         checkpoint = self.checkpoint()
         settings = checkpoint.settings
         drafter = registry.create(settings.drafter, target.vocab_size, settings.k, target.device)
-        drafter.restore(checkpoint.drafter)
+        drafter.restore(checkpoint.drafter, checkpoint.prompt_ids, checkpoint.output_ids)
         return drafter
 
     def plain_ids(self, target: HFTarget, stopped: Callable[[], bool]) -> list[int] | None:
@@ -222,10 +222,9 @@ class LocalRun(Run):
         return self._referee.do(decode)
 
     def sleep(self) -> None:
-        """Keep the checkpoint alone; a run of which there is none stays awake."""
+        """Keep the checkpoint alone."""
         if self._session is not None:
-            with contextlib.suppress(CheckpointError):
-                self._checkpoint, self._session = continuation.take(self._session, self.request.model), None
+            self._checkpoint, self._session = self.checkpoint(), None
 
     def forget(self) -> None:
         super().forget()

@@ -16,7 +16,7 @@ from tr_core import saving, tables
 from tr_core.checkpoint import Checkpoint
 from tr_core.diagnosis import diagnose
 from tr_core.drafters import registry
-from tr_core.errors import CheckpointError, MatrixError, SettingsError, TokenRecyclingError, TraceError
+from tr_core.errors import MatrixError, SettingsError, TokenRecyclingError, TraceError
 from tr_core.hf_target import HFTarget
 from tr_core.recording import Recording
 from tr_core.trace import RunInfo, RunTrace, StepTrace, read_trace
@@ -293,12 +293,9 @@ class Workspace:
         return records[0] if len(records) == 1 else viz.batch(records)
 
     def _kept(self, run: Run) -> list[str]:
-        """The checkpoint for the browser, if this run has one."""
+        """The checkpoint for the browser."""
         self._told = 0
-        try:
-            return [serving.checkpoint_record(run.number, run.checkpoint().to_json())]
-        except CheckpointError:
-            return []
+        return [serving.checkpoint_record(run.number, run.checkpoint().to_json())]
 
     def _loaded(self, model: str) -> Iterator[str]:
         """Wait for the model, and tell how long already."""
