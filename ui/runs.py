@@ -24,7 +24,7 @@ from tr_core.hf_target import HFTarget
 from tr_core.recording import describe
 from tr_core.session import Session
 from tr_core.settings import Settings
-from tr_core.trace import RunInfo, StepTrace
+from tr_core.trace import RunInfo, RunTrace, StepTrace
 from ui.queue import Place, Turns
 from ui.threads import OneThread
 from ui.zero import STEPS_A_CALL, GpuCalls
@@ -66,6 +66,7 @@ class Run:
         output_ids, stop_reason: so far.
         gone: whether nobody will ask for it again.
         earlier: ids that were written before this server took the run over.
+        told: the steps that wrote them, if the browser has handed them in.
 
     An idle run holds no model, so that one can be put away; each verb is given the model's target again.
     """
@@ -78,6 +79,12 @@ class Run:
         self.stop_reason: str | None = None
         self.gone = False
         self.earlier = tuple(earlier)
+        self.told: RunTrace | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every step of it is known here."""
+        return self.told is not None or not self.earlier
 
     def go(
         self, target: HFTarget, steps: int | None, stopped: Callable[[], bool]

@@ -15,7 +15,11 @@ import { createMatrixPanel } from "./matrix.js";
 import { createPanels } from "./panels.js";
 import { PHASE_MS, createPlayer, initialState } from "./player.js";
 import { createProjector } from "./projector.js";
+<<<<<<< HEAD
 import { addStep, draftedIn, endRun, learnAnalysis, openRun, tokenOf } from "./records.js";
+=======
+import { addStep, endRun, learnAnalysis, openRun, recordOf, tokenOf } from "./records.js";
+>>>>>>> 475fd81 (What the page shows can be saved by any server: the browser hands back what it was told)
 import { createResume } from "./resume.js";
 import { createRings } from "./rings.js";
 import { createStepsPanel } from "./steps.js";
@@ -286,6 +290,19 @@ export function mount(element, { onRequest } = {}) {
 
     /** The run on the screen, for the server that is asked to go on with it. */
     claim: () => resume.claim(),
+
+    /** A wish to save the run on the screen, see ui/claims.py. @param {string} what */
+    wish(what) {
+      const { run } = tour.own().state;
+      return JSON.stringify({ what, runs: run ? [run.id] : [], steps: run?.steps.length ?? 0 });
+    },
+
+    /** The wish with all that is known here of its runs, for a server that does not have them. @param {string} text */
+    handOver(text) {
+      const wish = JSON.parse(text);
+      const runs = wish.runs.map(runOf).filter(Boolean);
+      return JSON.stringify({ ...wish, handed: true, records: runs.map(recordOf), checkpoint: resume.checkpoint(wish.runs[0]) });
+    },
 
     /** Whether the server said that it does not know the run, and nothing since. */
     isForgotten: () => resume.isForgotten(),

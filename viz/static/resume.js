@@ -4,6 +4,8 @@
  * a page loaded anew, the records that it was drawn from.
  */
 
+import { recordOf } from "./records.js";
+
 /** @typedef {import("./player.js").State} State */
 
 /** @param {() => State} own where the visitor's own run is, also while a lesson has the screen */
@@ -37,8 +39,12 @@ export function createResume(own) {
     claim() {
       const shown = own().run;
       if (!shown || shown.id !== run || shown.recorded !== null || shown.end?.stop) return "";
-      return JSON.stringify({ run, steps: shown.steps.length, checkpoint: wanted === run ? text : "" });
+      const kept = wanted === run ? { checkpoint: text, record: recordOf(shown) } : {};
+      return JSON.stringify({ run, steps: shown.steps.length, ...kept });
     },
+
+    /** The last checkpoint of a run; empty if there is none. @param {string | undefined} id */
+    checkpoint: (id) => (id === run ? text : ""),
 
     /** Records, as text, that bring the run back to the screen. */
     records() {
