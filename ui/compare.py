@@ -43,6 +43,8 @@ def variation(text: str, base: Request) -> Request:
     Raises:
         SettingsError: the text names no setting or a value out of range, or changes nothing.
     """
+    if not isinstance(text, str):
+        raise SettingsError(f"What to compare with must be text, got {str(text)[:60]!r}.")
     settings, more = {}, {}
     # Whoever types a label of the list means what it stands for.
     for part in dict(choices()).get(text, text).split(","):

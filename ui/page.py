@@ -16,6 +16,7 @@ from tr_core.errors import TokenRecyclingError
 from ui import api, claims, compare, examples, links
 from ui.claims import Claim, Save
 from ui.doors import request_of
+from ui.knocks import Page, told
 from ui.limits import Limits
 from ui.runs import Request
 from ui.scripts import COPY_LINK, DOWNLOAD, HAND_OVER, MOUNT_EXPLORER, SHOW_EXPLORER, wish_for, with_claim
@@ -41,7 +42,7 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
 
     with (
         # Files that visitors upload or download are deleted after a day.
-        gr.Blocks(
+        Page(
             title="Token Recycling Explorer", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
         ) as page,
         gr.Row(elem_id="tr-page"),
@@ -138,12 +139,12 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
 
         def on_compare(request: gr.Request, texts: list[str] | None, *values: Any) -> Iterator[str]:
             workspace = visitors.workspace(_tab(request))
-            yield from _records(lambda base, _: workspace.comparing.compare(base, texts or []), (*values, None))
+            texts = texts if isinstance(texts, list) else []
+            yield from _records(lambda base, _: workspace.comparing.compare(base, texts), (*values, None))
 
         def on_kept(event: gr.EventData, request: gr.Request) -> None:
-            visitors.workspace(_tab(request)).comparing.keep(
-                str(getattr(event, "run", "")), shown=bool(getattr(event, "shown", False))
-            )
+            name, shown = str(told(event, "run")), bool(told(event, "shown"))
+            visitors.workspace(_tab(request)).comparing.keep(name, shown=shown)
 
         def on_save(request: gr.Request, text: str) -> tuple[Any, str]:
             wish = claims.read(text, Save)
@@ -157,8 +158,9 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
             return (gr.skip(), text) if made is None else (made, "")
 
         def on_save_comparison(event: gr.EventData, request: gr.Request) -> tuple[Any, str]:
-            told = {"what": f"comparison {getattr(event, 'format', '')}", "runs": getattr(event, "runs", ())}
-            return on_save(request, json.dumps(told))
+            return on_save(
+                request, json.dumps({"what": f"comparison {told(event, 'format')}", "runs": told(event, "runs")})
+            )
 
         def on_open(files: str | list[str] | None, request: gr.Request) -> Any:
             paths = [Path(file) for file in ([files] if isinstance(files, str) else files or [])]
@@ -168,9 +170,10 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
             return next(workspace.open(paths[0]) if len(paths) == 1 else workspace.comparing.open_several(paths))
 
         def on_example(prompt: str, event: gr.EventData, request: gr.Request) -> list[Any]:
-            if event.example is None:
+            name = told(event, "example", "")
+            if name is None:
                 return [tour.record(), *[gr.skip()] * 3]
-            example = recordings.get(str(event.example))
+            example = recordings.get(str(name))
             if example is None:
                 return [gr.skip()] * 4
             shown = next(visitors.workspace(_tab(request)).open_example(example))
@@ -199,9 +202,9 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
         def on_model(name: str) -> Any:
             return gr.Checkbox(visible=shelf.may_chat(str(name)))
 
-        def on_preset(name: str) -> tuple[str, int]:
-            chosen = presets[name]
-            return chosen["prompt"], chosen["max_new_tokens"]
+        def on_preset(name: Any) -> tuple[Any, Any]:
+            chosen = presets.get(name) if isinstance(name, str) else None
+            return (chosen["prompt"], chosen["max_new_tokens"]) if chosen else (gr.skip(), gr.skip())
 
         private = {"api_visibility": "private", "show_progress": "hidden"}
         gr.on([step.click, run.click], None, None, None, js=SHOW_EXPLORER, **private)
