@@ -211,7 +211,9 @@ def test_two_servers_behind_one_client_make_one_run(server, app_url):
 
 
 @pytest.mark.browser
-def test_a_killed_server_takes_nothing_from_the_screen_and_another_one_goes_on(server, wire, app_url, browser, tmp_path):
+def test_a_killed_server_takes_nothing_from_the_screen_and_another_one_goes_on(
+    server, wire, app_url, browser, tmp_path
+):
     """The last one here. To the page a server that was started anew is another one: it knows nothing of the run."""
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import viz
-from tr_core import tables
+from tr_core import saving, tables
 from tr_core.checkpoint import Checkpoint
 from tr_core.diagnosis import diagnose
 from tr_core.drafters import registry
@@ -60,7 +60,7 @@ class Saving:
         if trace is None:
             raise TraceError("There is no run to save yet: press Step or Run first.")
         path = folder / f"{_file_name(trace)}.{wish.what}"
-        path.write_text(_RENDER[wish.what](trace), encoding="utf-8", newline="")
+        saving.write_text(path, _RENDER[wish.what](trace))
         return str(path)
 
     def _shown(self, wish: Save) -> RunTrace | None:

@@ -14,10 +14,6 @@ from pathlib import Path
 import msgspec
 
 import viz
-<<<<<<< HEAD
-from tr_core import saving, tables
-=======
->>>>>>> 475fd81 (What the page shows can be saved by any server: the browser hands back what it was told)
 from tr_core.checkpoint import Checkpoint
 from tr_core.errors import SettingsError, TokenRecyclingError
 from tr_core.hf_target import HFTarget
@@ -153,75 +149,8 @@ class Workspace:
         """What the panels tell about the run on the screen so far; None if there is none."""
         if self._opened is not None:
             return viz.analysis_record(self._opened)
-<<<<<<< HEAD
-        made = self._recording is not None and bool(self._recording.steps)
-        return viz.analysis_record(self.trace, self._run.number) if self._run and made else None
-
-    def save_trace(self, folder: Path) -> str:
-        """Write the run on the screen below ``folder`` as a trace and return the file.
-
-        Raises:
-            TraceError: there is no run yet, or not all of it is here.
-            OSError: the file cannot be written.
-        """
-        return self._write(folder, "json", RunTrace.to_json)
-
-    def save_page(self, folder: Path) -> str:
-        """Write the run on the screen below ``folder`` as one web page and return the file.
-
-        Raises:
-            TraceError: there is no run yet, or not all of it is here.
-            OSError: the file cannot be written.
-        """
-        return self._write(folder, "html", viz.to_html)
-
-    def save_steps(self, folder: Path) -> str:
-        """Write a table with one line a step of the run on the screen, diagnosis included, and return the file.
-
-        Raises:
-            TraceError: there is no run yet.
-        """
-        return self._write(folder, "steps.csv", lambda trace: tables.steps_csv(trace, diagnose(trace)))
-
-    def save_nodes(self, folder: Path) -> str:
-        """Write a table with one line a node of the run on the screen and return the file.
-
-        Raises:
-            TraceError: there is no run yet.
-        """
-        return self._write(folder, "nodes.csv", tables.nodes_csv)
-
-    def _write(self, folder: Path, suffix: str, render: Callable[[RunTrace], str]) -> str:
-        trace = self.trace
-        if trace is None:
-            raise TraceError("There is no run to save yet: press Step or Run first.")
-        if self._opened is None and self._run is not None and self._run.earlier:
-            raise TraceError(
-                "This server took the run over in the middle and has not all of it: run it again to save it."
-            )
-        path = folder / f"{_file_name(trace)}.{suffix}"
-        saving.write_text(path, render(trace))
-        return str(path)
-
-    def save_matrix(self, folder: Path) -> str:
-        """Write the run's matrix below ``folder`` and return the file.
-
-        Raises:
-            MatrixError: there is no run yet, its drafter has no matrix, or the file cannot be written.
-        """
-        run = self._run
-        if run is None or run.info is None or registry.entry(run.info.drafter).load is None:
-            raise MatrixError("There is no matrix to save: run token_recycling first.")
-        target = self._shelf.get(run.request.model)
-        with self._shelf.turn:
-            drafter = run.drafter(target)
-        path = folder / "matrix.safetensors"
-        drafter.save(path, target.vocabulary.fingerprint)
-        return str(path)
-=======
         name, trace = self.own
         return viz.analysis_record(trace, name) if trace is not None and trace.steps else None
->>>>>>> 475fd81 (What the page shows can be saved by any server: the browser hands back what it was told)
 
     def _stopped(self) -> bool:
         return self._stop

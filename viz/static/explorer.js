@@ -15,11 +15,7 @@ import { createMatrixPanel } from "./matrix.js";
 import { createPanels } from "./panels.js";
 import { PHASE_MS, createPlayer, initialState } from "./player.js";
 import { createProjector } from "./projector.js";
-<<<<<<< HEAD
-import { addStep, draftedIn, endRun, learnAnalysis, openRun, tokenOf } from "./records.js";
-=======
-import { addStep, endRun, learnAnalysis, openRun, recordOf, tokenOf } from "./records.js";
->>>>>>> 475fd81 (What the page shows can be saved by any server: the browser hands back what it was told)
+import { addStep, draftedIn, endRun, learnAnalysis, openRun, recordOf, tokenOf } from "./records.js";
 import { createResume } from "./resume.js";
 import { createRings } from "./rings.js";
 import { createStepsPanel } from "./steps.js";
