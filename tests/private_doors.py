@@ -38,7 +38,7 @@ class Tab:
 
         made, page.Visitors = page.Visitors, visitors
         try:
-            self.page = page.build(Shelf(LIMITS, load=lambda source: tiny_models.target("llama")), LIMITS)
+            self.page = page.build(Shelf(LIMITS, load=lambda source, progress: tiny_models.target("llama")), LIMITS)
         finally:
             page.Visitors = made
         self.doors = {}

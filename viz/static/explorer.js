@@ -15,7 +15,7 @@ import { createMatrixPanel } from "./matrix.js";
 import { createPanels } from "./panels.js";
 import { PHASE_MS, createPlayer, initialState } from "./player.js";
 import { createProjector } from "./projector.js";
-import { addStep, draftedIn, endRun, learnAnalysis, openRun, recordOf, tokenOf } from "./records.js";
+import { addStep, draftedIn, endRun, learnAnalysis, openRun, tokenOf } from "./records.js";
 import { createResume } from "./resume.js";
 import { createRings } from "./rings.js";
 import { createStepsPanel } from "./steps.js";
@@ -61,7 +61,7 @@ export function mount(element, { onRequest } = {}) {
   const steps = createStepsPanel(state, player);
   const tree = createTreePanel(state, player);
   const text = createTextPanel(state, player);
-  const resume = createResume(() => tour.own().state);
+  const resume = createResume(() => tour.own().state, runOf);
   const waiting = createWaiting();
   const over = [banner, waiting];
   const regions = [header, ...over, text, tree, createMatrixPanel(state, player), createInspector(state), steps];
@@ -287,18 +287,9 @@ export function mount(element, { onRequest } = {}) {
     /** The run on the screen, for the server that is asked to go on with it. */
     claim: () => resume.claim(),
 
-    /** A wish to save the run on the screen, see ui/claims.py. @param {string} what */
-    wish(what) {
-      const { run } = tour.own().state;
-      return JSON.stringify({ what, runs: run ? [run.id] : [], steps: run?.steps.length ?? 0 });
-    },
-
-    /** The wish with all that is known here of its runs, for a server that does not have them. @param {string} text */
-    handOver(text) {
-      const wish = JSON.parse(text);
-      const runs = wish.runs.map(runOf).filter(Boolean);
-      return JSON.stringify({ ...wish, handed: true, records: runs.map(recordOf), checkpoint: resume.checkpoint(wish.runs[0]) });
-    },
+    /** What the server is asked to save, and, if it does not have that, what is known of it here. */
+    wish: resume.wish,
+    handOver: resume.handOver,
 
     /** Whether the server said that it does not know the run, and nothing since. */
     isForgotten: () => resume.isForgotten(),

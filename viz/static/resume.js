@@ -8,8 +8,11 @@ import { recordOf } from "./records.js";
 
 /** @typedef {import("./player.js").State} State */
 
-/** @param {() => State} own where the visitor's own run is, also while a lesson has the screen */
-export function createResume(own) {
+/**
+ * @param {() => State} own where the visitor's own run is, also while a lesson has the screen
+ * @param {(id: string) => import("./records.js").Run | null} runOf a run that is known here
+ */
+export function createResume(own, runOf) {
   let run = "";
   let text = "";
   let wanted = "";
@@ -43,8 +46,18 @@ export function createResume(own) {
       return JSON.stringify({ run, steps: shown.steps.length, ...kept });
     },
 
-    /** The last checkpoint of a run; empty if there is none. @param {string | undefined} id */
-    checkpoint: (id) => (id === run ? text : ""),
+    /** A wish to save the run on the screen, as ui/claims.py has it. @param {string} what */
+    wish(what) {
+      const shown = own().run;
+      return JSON.stringify({ what, runs: shown ? [shown.id] : [], steps: shown?.steps.length ?? 0 });
+    },
+
+    /** The wish with all that is known here of its runs, for a server that does not have them. @param {string} wish */
+    handOver(wish) {
+      const { runs, ...more } = JSON.parse(wish);
+      const records = runs.map(runOf).filter(Boolean).map(recordOf);
+      return JSON.stringify({ ...more, runs, handed: true, records, checkpoint: runs[0] === run ? text : "" });
+    },
 
     /** Records, as text, that bring the run back to the screen. */
     records() {
