@@ -1,7 +1,9 @@
 """A run cut into pieces that go on in other sessions, through JSON, equals the run that was never interrupted."""
 
 import contextlib
+import copy
 import dataclasses
+import functools
 import json
 
 import msgspec
@@ -15,6 +17,7 @@ from tr_core import Session, Settings, templates
 from tr_core.checkpoint import Checkpoint
 from tr_core.continuation import resume, take
 from tr_core.cost_curve import CostCurve
+from tr_core.drafters import registry
 from tr_core.drafters.registry import DRAFTERS
 from tr_core.errors import CheckpointError, TokenRecyclingError
 from tr_core.trace import Timing
@@ -67,18 +70,7 @@ SETTINGS = {
 }
 
 
-# These tell nothing of what they have learned, so their runs stay where they are.
-STAY = {"lookahead_trie", "suffix_automaton", "ngram_matrix", "fused"}
-
-
-@pytest.mark.parametrize("drafter", sorted(STAY))
-def test_a_drafter_that_tells_nothing_is_refused_in_a_sentence(drafter):
-    session = Session(ToyTarget(TABLE), Settings(drafter=drafter, tree="2")).start([1, 2])
-    with pytest.raises(CheckpointError, match=f"{drafter} cannot go on elsewhere"):
-        take(session)
-
-
-@pytest.mark.parametrize("drafter", [name for name in DRAFTERS if name not in STAY])
+@pytest.mark.parametrize("drafter", DRAFTERS)
 @pytest.mark.parametrize("kind", SETTINGS)
 def test_pieces_are_one_run_trace_by_trace(drafter, kind):
     target = tiny_models.target("llama")
@@ -97,14 +89,25 @@ def test_pieces_are_one_run_trace_by_trace(drafter, kind):
         )
 
 
-def test_a_hot_start_and_its_rows_travel_too():
-    target, settings = ToyTarget(TABLE), Settings(tree="chain-4", max_new_tokens=12)
+@pytest.mark.parametrize("drafter", [name for name, entry in DRAFTERS.items() if entry.load])
+def test_what_earlier_texts_left_travels_too(drafter):
+    target = ToyTarget(TABLE)
+    settings = Settings(drafter=drafter, tree="4", max_new_tokens=12)
     cold = Session(target.fork(), settings).start([1])
     list(cold.run())
-    hot = Session(target.fork(), settings, drafter=cold.drafter).start([1])
+    asleep = take(cold)
+    hot = Session(target.fork(), settings, drafter=cold.drafter).start([3, 7, 1])
     text = take(hot).to_json()  # before the first step
-    went_on = resume(target.fork(), Checkpoint.from_json(text))
-    assert same(list(went_on.run()), list(hot.run()))
+    steps = [hot.step(), hot.step()]
+    later = take(hot).to_json()
+    steps += hot.run()
+    assert any(step.path for step in steps[:2]), "what it knew from before was of use"
+    assert same(list(resume(target.fork(), Checkpoint.from_json(text)).run()), steps)
+    assert same(list(resume(target.fork(), Checkpoint.from_json(later)).run()), steps[2:])
+    # A drafter that was put to sleep after the first text and woken for the second knows the same.
+    woken = registry.create(drafter, 10, settings.k, "cpu")
+    woken.restore(asleep.drafter, asleep.prompt_ids, asleep.output_ids)
+    assert same(list(Session(target.fork(), settings, drafter=woken).start([3, 7, 1]).run()), steps)
 
 
 def test_an_ended_run_stays_ended():
@@ -201,6 +204,53 @@ def test_a_lie_about_rows_costs_speed_and_changes_no_token():
 def test_any_value_anywhere_is_refused_or_harmless(value, field):
     with contextlib.suppress(TokenRecyclingError):
         go_on(taken(**{field: value}))
+
+
+def places(content, path=()):
+    """Every place of a JSON value, of long lists the first two and the last."""
+    if path:
+        yield path
+    if isinstance(content, dict):
+        steps = list(content)
+    else:
+        steps = sorted({*range(len(content))[:2], *range(len(content))[-1:]}) if isinstance(content, list) else []
+    for step in steps:
+        yield from places(content[step], (*path, step))
+
+
+@functools.cache
+def learned(drafter):
+    """A checkpoint of a run that began hot and has made two steps, where to tamper with it, and how the run ends."""
+    wish = Settings(drafter=drafter, tree="4", max_new_tokens=14)
+    before = Session(ToyTarget(TABLE), wish).start([1, 2, 6])
+    list(before.run())
+    session = Session(ToyTarget(TABLE), wish, drafter=before.drafter).start([3, 7, 1])
+    session.step(), session.step()
+    whole = json.loads(take(session).to_json())
+    return whole, sorted(places(whole["drafter"]), key=repr), go_on(whole)
+
+
+ODD = st.sampled_from([-1, 0, 10, 2**31, 2**63, 10**400, 1e300, 5e-324, -0.5, 1e9, [], {}, [[]], [1] * 60, "1", ""])
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.data(), st.sampled_from([name for name, entry in DRAFTERS.items() if entry.load]))
+def test_a_drafters_state_that_was_tampered_with_is_refused_or_changes_no_token(data, drafter):
+    whole, where, ids = learned(drafter)
+    path = data.draw(st.sampled_from(where))
+    state = here = copy.deepcopy(whole["drafter"])
+    for step in path[:-1]:
+        here = here[step]
+    if data.draw(st.booleans()):
+        here[path[-1]] = data.draw(ODD | st.none() | st.booleans() | st.integers() | st.floats() | st.text())
+    else:
+        del here[path[-1]]
+    refused = ""
+    try:
+        assert go_on(whole | {"drafter": state}) == ids
+    except TokenRecyclingError as error:
+        refused = str(error)
+    assert "\n" not in refused
 
 
 @settings(deadline=None)

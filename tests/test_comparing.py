@@ -169,7 +169,7 @@ def test_an_own_run_is_remembered_when_it_is_kept_and_can_be_gone_on_with(worksp
     name, _ = workspace.own
     workspace.comparing.keep(name)
     for index in range(KEPT + 2):
-        workspace.comparing._put(str(-index), X)
+        workspace.comparing.put(str(-index), X)
     with pytest.raises(CompareError, match="no longer kept"):
         workspace.comparing.save(tmp_path, "csv", ["0", name])
     workspace.comparing.keep("-9", shown=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import random
 
 import numpy as np
@@ -52,7 +53,7 @@ def rows_of(*lists):
 
 
 def test_a_trie_drafts_both_branches_by_how_often_they_were_seen():
-    drafter = LookaheadTrie()
+    drafter = LookaheadTrie(50)
     # After “1 2” came 3 twice and 4 once, in a prompt, where each counts twice: 6 seen, 2 different, so 6 / (6 + 2).
     # After “1 2 3” came 1 twice: 4 / (4 + 1). After “1 2 4” came 1 once: 2 / (2 + 1).
     draft = drafter.propose([1, 2, 3, 1, 2, 3, 1, 2, 4, 1, 2], chain(4))
@@ -65,7 +66,7 @@ def test_a_trie_drafts_both_branches_by_how_often_they_were_seen():
 
 
 def test_what_was_written_counts_once_and_stays_while_the_prompt_is_forgotten():
-    drafter = LookaheadTrie()
+    drafter = LookaheadTrie(50)
     text = [1, 2, 3, 1, 2, 3, 1, 2, 4, 1, 2]
     drafter.propose(text[:1], chain(4))  # the prompt; all that follows is output
     as_output = {
@@ -77,7 +78,7 @@ def test_what_was_written_counts_once_and_stays_while_the_prompt_is_forgotten():
     assert {path: found[path] for path in as_output} == as_output
     drafter.begin()
     assert drawn(drafter.propose([7, 1, 2], chain(2)))[(3,)] == as_output[(3,)]
-    other = LookaheadTrie()
+    other = LookaheadTrie(50)
     other.propose(text, chain(4))
     other.begin()
     assert drawn(other.propose([7, 1, 2], chain(4))) == {}, "a prompt belongs to its text"
@@ -86,7 +87,7 @@ def test_what_was_written_counts_once_and_stays_while_the_prompt_is_forgotten():
 def test_a_shorter_ending_answers_with_what_the_longer_ones_leave():
     # “1 2” was followed by 3 once (seen 2, 2 / 3); “2” by 3 and by 5: the ending of one token knows 5 besides,
     # with 2 / 3 of the third that is left.
-    draft = LookaheadTrie().propose([1, 2, 3, 9, 2, 5, 8, 1, 2], chain(30))
+    draft = LookaheadTrie(50).propose([1, 2, 3, 9, 2, 5, 8, 1, 2], chain(30))
     found = drawn(draft)
     assert found[(3,)] == ("trie", 2, -1, 2 / 3)
     assert found[(5,)] == ("trie", 1, -1, 1 / 3 * 2 / 3)
@@ -95,7 +96,7 @@ def test_a_shorter_ending_answers_with_what_the_longer_ones_leave():
 def test_a_trie_keeps_to_its_bounds_and_prefers_what_was_seen_often(monkeypatch):
     monkeypatch.setattr(lookahead_trie, "MOST_NODES", 300)
     monkeypatch.setattr(lookahead_trie, "WIDEST", 4)
-    noise, drafter, text = random.Random(1), LookaheadTrie(), [0]
+    noise, drafter, text = random.Random(1), LookaheadTrie(50), [0]
     drafter.propose(text, chain(4))
     for _ in range(60):
         text += [noise.randrange(8, V) for _ in range(6)] + [1, 2, 3]
@@ -104,6 +105,24 @@ def test_a_trie_keeps_to_its_bounds_and_prefers_what_was_seen_often(monkeypatch)
         assert _nodes(drafter._top) <= drafter.nodes
         assert all(len(n.below or {}) <= 4 for n in (drafter._top.below or {}).values())
     assert drawn(drafter.propose([*text, 9, 1, 2], chain(1))).keys() == {(3,)}
+
+
+def test_a_full_trie_is_made_again_from_the_ids_of_its_text(monkeypatch):
+    monkeypatch.setattr(lookahead_trie, "MOST_NODES", 200)
+    monkeypatch.setattr(lookahead_trie, "WIDEST", 2)
+    noise, drafter = random.Random(3), LookaheadTrie(6)
+    for _ in range(3):  # the later texts find what the earlier ones left
+        drafter.begin()
+        text = [noise.randrange(6) for _ in range(40)]
+        for _ in range(40):
+            drafter.propose(text, chain(4))
+            state = json.loads(json.dumps(drafter.state()))
+            text += [noise.randrange(6) for _ in range(3)]
+            other = LookaheadTrie(6)
+            other.restore(state, text[:40], text[40:])
+            assert drawn(other.propose(text, chain(12))) == drawn(drafter.propose(text, chain(12)))
+            assert other.nodes == drafter.nodes
+    assert len(state["tokens"]) > 50
 
 
 def _nodes(node):

@@ -18,6 +18,8 @@ from gradio_client import Client
 
 from tr_core import Settings, load_target, reference
 from tr_core.catalog import source
+from tr_core.trace import read_trace
+from ui.workspace import CHECKPOINT_EVERY
 
 LONG_MS = 4 * SOON_MS  # the page is loaded anew meanwhile
 
@@ -153,6 +155,13 @@ def test_a_caller_who_goes_away_frees_the_machine(server):
     assert 0 < made < 900
 
 
+def saved_run(page, folder):
+    with page.expect_download(timeout=SOON_MS) as download:
+        click(page, "Save this run")
+    download.value.save_as(folder / "run.json")
+    return read_trace(folder / "run.json")
+
+
 @pytest.mark.browser
 def test_a_connection_that_breaks_in_the_middle_leaves_the_record_and_the_run_goes_on(server, wire, browser):
     page = browser.new_page(viewport={"width": 1440, "height": 900})
@@ -202,7 +211,9 @@ def test_two_servers_behind_one_client_make_one_run(server, app_url):
 
 
 @pytest.mark.browser
-def test_a_killed_server_takes_nothing_from_the_screen_and_another_one_goes_on(server, wire, app_url, browser):
+def test_a_killed_server_takes_nothing_from_the_screen_and_another_one_goes_on(
+    server, wire, app_url, browser, tmp_path
+):
     """The last one here. To the page a server that was started anew is another one: it knows nothing of the run."""
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     try:
@@ -221,9 +232,16 @@ def test_a_killed_server_takes_nothing_from_the_screen_and_another_one_goes_on(s
         page.get_by_text("is there again").wait_for(timeout=LONG_MS)
         assert page.locator("#tr-explorer").get_attribute("data-steps") == str(steps)
         assert page.get_by_label("New tokens", exact=True).input_value() == "150"
+        page.get_by_role("button", name="Save and open").click()
+        kept = saved_run(page, tmp_path)  # by a server that never had it
+        assert len(kept.steps) == steps
         click(page, "Step")
         page.wait_for_selector(f"#tr-explorer[data-steps='{steps + 1}']", timeout=LONG_MS)
         click(page, "Run")
         page.get_by_text("lossless ✓").wait_for(timeout=LONG_MS)
+        whole = saved_run(page, tmp_path)
+        assert whole.steps[: CHECKPOINT_EVERY - 1] == kept.steps[: CHECKPOINT_EVERY - 1]
+        assert len(whole.steps) == int(page.locator("#tr-explorer").get_attribute("data-steps"))
+        assert (len(whole.output_ids), whole.info, whole.reference_identical) == (150, kept.info, True)
     finally:
         page.close()

@@ -10,11 +10,15 @@ import msgspec
 import pytest
 import tiny_models
 import torch
+from safetensors.numpy import load_file
 
+import viz
 from tr_core import Settings
 from tr_core.errors import MemoryShortError, ModelError, TraceError
 from tr_core.hf_target import HFTarget
+from tr_core.trace import read_trace
 from ui import claims
+from ui.claims import Save
 from ui.limits import Limits
 from ui.runs import Request
 from ui.shelf import Shelf
@@ -44,15 +48,17 @@ class Browser:
     """What the explorer keeps of a run, and says of it."""
 
     def __init__(self):
-        self.run, self.steps, self.checkpoint, self.wanted = "", {}, "", False
-        self.words = []
+        self.run, self.start, self.steps, self.checkpoint, self.wanted = "", {}, {}, "", False
+        self.end, self.words = None, []
 
     def read(self, records):
         for record in flat(records):
             if record["type"] == "start" and record["run"] != self.run:
-                self.run, self.steps = record["run"], {}
+                self.run, self.start, self.steps = record["run"], record, {}
             if record["type"] == "step":
                 self.steps.setdefault(record["index"], record)
+            if record["type"] == "end":
+                self.end = record
             if record["type"] == "checkpoint":
                 self.checkpoint = record["text"]
             self.wanted = record["type"] == "forgotten" or (self.wanted and record["type"] != "step")
@@ -61,8 +67,21 @@ class Browser:
         return self
 
     def claim(self):
-        kept = self.checkpoint if self.wanted else ""
-        return claims.read(json.dumps({"run": self.run, "steps": len(self.steps), "checkpoint": kept}))
+        kept = {"checkpoint": self.checkpoint, "record": self.record()} if self.wanted else {}
+        return claims.read(json.dumps({"run": self.run, "steps": len(self.steps), **kept}))
+
+    def record(self):
+        return {"run": self.run, "start": self.start, "steps": list(self.steps.values()), "end": self.end}
+
+    def wish(self, what, *others, **more):
+        """To save the run on its screen, or several."""
+        runs = [b.run for b in (self, *others)]
+        return claims.read(json.dumps({"what": what, "runs": runs, "steps": len(self.steps)} | more), Save)
+
+    def handed(self, what, *others):
+        """The same for a server that has asked for what is kept of them."""
+        records = [b.record() for b in (self, *others)]
+        return self.wish(what, *others, handed=True, records=records, checkpoint=self.checkpoint)
 
     def ids(self):
         assert list(self.steps) == list(range(1, len(self.steps) + 1))
@@ -70,7 +89,7 @@ class Browser:
 
 
 @pytest.mark.parametrize("changes", [{}, {"temperature": 0.9, "seed": 3}, {"drafter": "prompt_lookup"}])
-def test_another_server_goes_on_with_the_run_of_the_screen(changes):
+def test_another_server_goes_on_with_the_run_of_the_screen(tmp_path, changes):
     wish = request(**changes)
     whole = Browser().read(Workspace(server(), LIMITS).run(wish))
     browser = Browser()
@@ -85,8 +104,52 @@ def test_another_server_goes_on_with_the_run_of_the_screen(changes):
     browser.read(two.run(wish, browser.claim()))
     assert browser.ids() == whole.ids()
     assert browser.last["identical"] is True
-    with pytest.raises(TraceError, match="in the middle"):
-        two.save_trace(Path("/nowhere"))
+    told = json.loads(two.analysis())
+    assert (told["run"], told["steps"]) == (browser.run, len(browser.steps)), "the panels tell of all steps"
+    trace = read_trace(Path(two.saving.save(browser.wish("json"), tmp_path)))
+    assert list(trace.output_ids) == whole.ids()
+    assert [step.index for step in trace.steps] == list(browser.steps)
+    assert json.loads(viz.run_record(trace, browser.run))["start"]["prompt"] == browser.start["prompt"]
+
+
+def test_a_run_that_the_server_does_not_have_is_saved_from_what_the_browser_kept(tmp_path):
+    one, two = Workspace(server(), LIMITS), Workspace(server(), LIMITS)
+    browser, beside = Browser().read(one.run(request())), Browser()
+    beside.read(Workspace(server(), LIMITS).run(request(tree="chain-4")))
+    for what in ("json", "html", "steps.csv", "nodes.csv", "matrix"):
+        fresh = Workspace(server(), LIMITS)
+        assert fresh.saving.save(browser.wish(what), tmp_path) is None, "it asks for it"
+        there, here = Path(fresh.saving.save(browser.handed(what), tmp_path)), tmp_path / what
+        there.rename(here)
+        original = Path(one.saving.save(browser.wish(what), tmp_path))
+        if what == "json":
+            mine, theirs = read_trace(here), read_trace(original)
+            assert (mine.text, mine.info) == (theirs.text, theirs.info)
+        elif what == "matrix":
+            assert load_file(here)["rows"].tolist() == load_file(original)["rows"].tolist()
+        elif what == "nodes.csv":
+            assert here.read_text() == original.read_text()
+    assert two.saving.save(browser.wish("comparison csv", beside), tmp_path) is None
+    both = two.saving.save(browser.handed("comparison csv", beside), tmp_path)
+    assert len(Path(both).read_text().splitlines()) == 1 + 2 * 40
+    assert two.saving.save(browser.wish("html"), tmp_path), "what was handed over once is kept"
+
+
+def test_a_page_that_has_lost_a_step_goes_on_and_says_what_cannot_be_saved(tmp_path):
+    wish, browser = request(max_new_tokens=20), Browser()
+    one, other = Workspace(server(), LIMITS), Workspace(server(), LIMITS)
+    for _ in range(CHECKPOINT_EVERY):
+        browser.read(one.step(wish))
+    browser.start.pop("tokenizer")
+    browser.read(other.run(wish, browser.claim()))
+    browser.read(other.run(wish, browser.claim()))
+    assert browser.last["identical"] is True
+    assert other.analysis() is None, "nothing is told of a run as a whole that is not here as a whole"
+    assert other.saving.save(browser.wish("json"), tmp_path) is None
+    with pytest.raises(TraceError, match="damaged"):
+        other.saving.save(browser.handed("json"), tmp_path)
+    with pytest.raises(TraceError, match="run it again to save it"):
+        other.saving.save(browser.wish("json", handed=True), tmp_path)
 
 
 def test_a_run_taken_over_begins_anew_if_the_visitor_changed_the_prompt():
@@ -116,17 +179,19 @@ def test_a_checkpoint_beyond_the_limits_is_refused():
     assert "at most 60 are allowed" in refused["sentence"]
 
 
-def test_idle_runs_sleep_and_wake_with_nothing_changed():
+@pytest.mark.parametrize("drafter", ["token_recycling", "lookahead_trie", "ngram_matrix", "fused"])
+def test_idle_runs_sleep_and_wake_with_nothing_changed(drafter):
     limits = Limits(runs_awake=0)
     shelf = server(limits)
     one, two = Workspace(shelf, limits), Workspace(shelf, limits)
-    whole = Browser().read(Workspace(server(), LIMITS).run(request()))
+    wish = request(drafter=drafter, max_new_tokens=20)
+    whole = Browser().read(Workspace(server(), LIMITS).run(wish))
     browsers = Browser(), Browser()
     for _ in range(4):  # each wakes up and puts the other one to sleep
-        browsers[0].read(one.step(request()))
+        browsers[0].read(one.step(wish))
         browsers[1].read(two.step(request("other the", max_new_tokens=30)))
         assert len(shelf.awake) == 1
-    browsers[0].read(one.run(request()))
+    browsers[0].read(one.run(wish))
     assert browsers[0].ids() == whole.ids()
 
 
@@ -340,8 +405,8 @@ def test_a_full_disk_is_told_and_nothing_is_lost(monkeypatch, make_visitors):
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(TraceError, match="No space left on device"):
-        visitors.save("tab", Workspace.save_trace)
+        visitors.save("tab", lambda own, folder: own.saving.save(Save("json"), folder))
     assert workspace.trace.stop_reason == "max_new_tokens"
     monkeypatch.setattr("tempfile.mkdtemp", full)
     with pytest.raises(TraceError, match="No space left on device"):
-        visitors.save("tab", Workspace.save_page)
+        visitors.save("tab", lambda own, folder: own.saving.save(Save("html"), folder))

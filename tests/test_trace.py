@@ -8,7 +8,8 @@ from toy import ToyTarget, ToyVocabulary
 
 from tr_core import RunTrace, Session, Settings, acceptance, metrics
 from tr_core.errors import TraceError
-from tr_core.recording import record, visible_piece
+from tr_core.labels import visible_piece
+from tr_core.recording import record
 from tr_core.trace import RowChange
 
 

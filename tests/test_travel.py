@@ -14,6 +14,7 @@ from app_page import SOON_MS, at, click
 
 from tr_core.errors import SettingsError
 from ui import examples, links
+from ui.claims import Save
 from ui.limits import Limits
 from ui.page import PRESETS
 
@@ -263,5 +264,5 @@ def test_a_saved_run_of_strange_names_makes_a_harmless_file(tmp_path):
     file.write_text(strange.to_json(), encoding="utf-8")
     workspace = Workspace(None, Limits())
     assert next(workspace.open(file)).startswith('{"type":"run"')
-    assert workspace.save_page(tmp_path).endswith("run-b__c_-token_recycling.html")
-    assert workspace.save_trace(tmp_path).endswith("run-b__c_-token_recycling.json")
+    assert workspace.saving.save(Save("html"), tmp_path).endswith("run-b__c_-token_recycling.html")
+    assert workspace.saving.save(Save("json"), tmp_path).endswith("run-b__c_-token_recycling.json")

@@ -9,6 +9,7 @@ import tiny_models
 from tr_core import Settings
 from tr_core.errors import MatrixError, TraceError
 from ui import examples
+from ui.claims import Save
 from ui.limits import Limits
 from ui.runs import Request
 from ui.shelf import Shelf
@@ -127,14 +128,14 @@ def test_a_run_under_way_ends_when_another_is_opened(workspace):
 
 def test_runs_and_matrices_are_saved_and_opened(workspace, tmp_path):
     with pytest.raises(TraceError, match="no run to save"):
-        workspace.save_trace(tmp_path)
+        workspace.saving.save(Save("json"), tmp_path)
     with pytest.raises(MatrixError, match="no matrix to save"):
-        workspace.save_matrix(tmp_path)
+        workspace.saving.save(Save("matrix"), tmp_path)
     list(workspace.run(request()))
     cold = len(workspace.trace.steps)
-    saved = Path(workspace.save_trace(tmp_path))
+    saved = Path(workspace.saving.save(Save("json"), tmp_path))
     assert types(workspace.open(saved)) == ["run"]
-    matrix = Path(workspace.save_matrix(tmp_path))
+    matrix = Path(workspace.saving.save(Save("matrix"), tmp_path))
     list(workspace.run(request(matrix=matrix)))
     assert len(workspace.trace.steps) < cold
     saved.write_text(saved.read_text()[:1000])

@@ -39,7 +39,9 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tokenizer, vocab_size: of the model; another one's checkpoint is refused.
         settings: how to decode; its tree is a name, a number of nodes or a shape, never a file.
         prompt_ids, output_ids: the text so far.
-        steps: made so far; with 0 the prompt is still to be learned from.
+        steps: made so far.
+        learned: whether the drafter has learned from the prompt, as it has with steps made; before, the run is to be
+            started.
         stop_reason: why the run has ended, or None.
         rows_seen: rows that held candidates after the prefill.
         root_known: whether the row of the last token is written.
@@ -55,6 +57,7 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prompt_ids: tuple[int, ...]
     output_ids: tuple[int, ...] = ()
     steps: int = 0
+    learned: bool = False
     stop_reason: str | None = None
     rows_seen: int = 0
     root_known: bool = True

@@ -42,6 +42,7 @@ def take(session: Session, model: str = "") -> Checkpoint:
         prompt_ids=tuple(session.prompt_ids),
         output_ids=tuple(session.output_ids),
         steps=session.steps,
+        learned=True,
         stop_reason=session.stop_reason,
         rows_seen=session.rows_seen,
         root_known=session.sizing.root_known,

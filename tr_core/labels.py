@@ -73,3 +73,10 @@ def _cell(char: str) -> int:
     if unicodedata.category(char) in ("Mn", "Me"):
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def visible_piece(raw: bytes) -> str:
+    """Text of a token; bytes that are no UTF-8 of their own as ``<0xE2>``."""
+    # surrogateescape maps each stray byte to one lone surrogate U+DC80 … U+DCFF, and nothing else to these.
+    text = raw.decode("utf-8", errors="surrogateescape")
+    return "".join(f"<0x{ord(c) - 0xDC00:02X}>" if "\udc80" <= c <= "\udcff" else c for c in text)

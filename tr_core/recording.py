@@ -12,6 +12,7 @@ import torch
 import transformers
 
 import tr_core
+from tr_core.labels import visible_piece
 from tr_core.session import Session
 from tr_core.target import Vocabulary
 from tr_core.trace import SCHEMA, RunInfo, RunTrace, StepTrace
@@ -126,10 +127,3 @@ def tokens_of(step: StepTrace) -> set[int]:
     """Every token id that a step mentions."""
     rows = (t for r in step.rows for t in (r.token, *r.before, *r.after))
     return {*step.tokens, *step.choices, *step.emitted, *(t for c in step.candidates for t in c), *rows}
-
-
-def visible_piece(raw: bytes) -> str:
-    """Text of a token; bytes that are no UTF-8 of their own as ``<0xE2>``."""
-    # surrogateescape maps each stray byte to one lone surrogate U+DC80 … U+DCFF, and nothing else to these.
-    text = raw.decode("utf-8", errors="surrogateescape")
-    return "".join(f"<0x{ord(c) - 0xDC00:02X}>" if "\udc80" <= c <= "\udcff" else c for c in text)

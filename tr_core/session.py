@@ -141,15 +141,15 @@ class Session:
         return self
 
     def resume(self, checkpoint: Checkpoint) -> Session:
-        """Go on where ``checkpoint`` was taken, instead of ``start``; one of 0 steps starts. See ``continuation``.
+        """Go on where ``checkpoint`` was taken, instead of ``start``; one from before the start starts.
 
         Raises:
             TokenRecyclingError: it belongs to another model, its parts do not fit each other, or as from ``start``.
         """
         checkpoint.check_model(self.target.vocabulary.fingerprint, self.target.vocab_size, self.target.max_length)
         if checkpoint.drafter:
-            self.drafter.restore(checkpoint.drafter)
-        if not checkpoint.steps:
+            self.drafter.restore(checkpoint.drafter, checkpoint.prompt_ids, checkpoint.output_ids)
+        if not (checkpoint.learned or checkpoint.steps):
             return self.start(checkpoint.prompt_ids)
         self.sizing.restore(checkpoint.budget, checkpoint.growth, checkpoint.root_known)
         self._context = [*checkpoint.prompt_ids, *checkpoint.output_ids]

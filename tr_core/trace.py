@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from tr_core import soundness
 from tr_core.errors import TraceError
 from tr_core.tree import DraftTree, TreeTemplate
 
@@ -299,11 +300,18 @@ class RunTrace(msgspec.Struct, frozen=True):
             )
         try:
             trace = msgspec.json.decode(text, type=cls)
-            for step in trace.steps:
-                _check(step)
         except msgspec.DecodeError as error:
             raise TraceError(f"This trace file is damaged: {error}.") from error
-        return trace
+        return trace.checked()
+
+    def checked(self) -> RunTrace:
+        """This trace, if its settings are of their types, and the parts of its steps fit each other.
+
+        Raises:
+            TraceError, TemplateError: they do not.
+        """
+        soundness.check(self)
+        return self
 
 
 def read_trace(path: Path) -> RunTrace:
@@ -322,18 +330,3 @@ def read_trace(path: Path) -> RunTrace:
 
 class _Versioned(msgspec.Struct):
     schema: int
-
-
-def _check(step: StepTrace) -> None:
-    """Refuse a step whose parts do not fit each other, which no type can tell."""
-    size = len(step.tokens)
-    lengths = {len(x) for x in (step.parents, step.ranks, step.choices, step.candidates, step.probabilities)}
-    emitted = tuple(step.tokens[n] for n in step.path if 0 < n < size) + (() if step.bonus is None else (step.bonus,))
-    nodes = {*step.path, *step.unseen, *(r.node for r in step.rows)}
-    told = {len(step.sources), len(step.expected)} <= {0, size} and all(0 <= e <= 1 for e in step.expected)
-    # A copy may run on into its own branch, as where the text repeats itself.
-    places = all(s.key >= 0 and -1 <= s.place < step.committed + size for s in step.sources)
-    fits = lengths == {size} and emitted == step.emitted and nodes <= set(range(size)) and step.passes >= 1
-    if not (fits and told and places):
-        raise TraceError(f"This trace file is damaged: the parts of step {step.index} do not fit each other.")
-    TreeTemplate("traced", step.parents, step.ranks)

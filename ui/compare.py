@@ -43,6 +43,8 @@ def variation(text: str, base: Request) -> Request:
     Raises:
         SettingsError: the text names no setting or a value out of range, or changes nothing.
     """
+    if not isinstance(text, str):
+        raise SettingsError(f"What to compare with must be text, got {str(text)[:60]!r}.")
     settings, more = {}, {}
     # Whoever types a label of the list means what it stands for.
     for part in dict(choices()).get(text, text).split(","):
@@ -98,7 +100,7 @@ class Comparing:
         if not self._workspace.has_run(base):
             return
         own, trace = self._workspace.own
-        self._put(own, trace)
+        self.put(own, trace)
         yield viz.compare_record([], known=[own], anew=True)
         self._stop = False
         try:
@@ -126,7 +128,7 @@ class Comparing:
             beside.leave()
         if trace is not None and trace.steps:
             name = viz.run_name(trace)
-            self._put(name, trace)
+            self.put(name, trace)
             yield viz.compare_record([(trace, name)])
             yield viz.analysis_record(trace, name)
 
@@ -146,20 +148,29 @@ class Comparing:
             return
         runs = [(trace, viz.run_name(trace)) for trace in traces]
         for trace, name in runs:
-            self._put(name, trace)
+            self.put(name, trace)
         self._workspace.look_at(traces[0])
         analyses = (viz.analysis_record(*run) for run in runs)
         yield viz.batch([viz.run_record(traces[0]), viz.compare_record(runs), *analyses])
 
     def keep(self, name: str, *, shown: bool = False) -> None:
         """Remember a run of this tab, since it lies side by side with others; ``shown`` puts it on the screen."""
+        trace = self.find(name)
+        if trace is not None:
+            self.put(name, trace)
+        own, _ = self._workspace.own
+        if shown and (trace is not None or name == own):
+            self._workspace.look_at(None if name == own else trace)
+
+    def find(self, name: str) -> RunTrace | None:
+        """A run of this tab, all of it; None if it is not here."""
         own, trace = self._workspace.own
-        if name == own:
-            self._put(own, trace)
-        elif (opened := self._workspace.trace) is not None and viz.run_name(opened) == name:
-            self._put(name, opened)
-        if shown and name in self._runs:
-            self._workspace.look_at(None if name == own else self._runs[name])
+        if name == own and trace is not None:
+            return trace
+        opened = self._workspace.trace
+        if opened is not None and viz.run_name(opened) == name:
+            return opened
+        return self._runs.get(name)
 
     def save(self, folder: Path, format: str, names: Sequence[str]) -> str:
         """Write runs of this tab side by side below ``folder`` as ``html`` or ``csv`` and return the file.
@@ -178,7 +189,8 @@ class Comparing:
         saving.write_text(path, text)
         return str(path)
 
-    def _put(self, name: str, trace: RunTrace) -> None:
+    def put(self, name: str, trace: RunTrace) -> None:
+        """Remember a run by its name."""
         self._runs[name] = trace
         self._runs.move_to_end(name)
         while len(self._runs) > KEPT:

@@ -14,15 +14,15 @@ from tr_core import templates
 from tr_core.drafters.registry import DRAFTERS
 from tr_core.errors import TokenRecyclingError
 from ui import api, claims, compare, examples, links
-from ui.claims import Claim
+from ui.claims import Claim, Save
 from ui.doors import request_of
+from ui.knocks import Page, told
 from ui.limits import Limits
 from ui.runs import Request
-from ui.scripts import COPY_LINK, DOWNLOAD, MOUNT_EXPLORER, SHOW_EXPLORER, with_claim
+from ui.scripts import COPY_LINK, DOWNLOAD, HAND_OVER, MOUNT_EXPLORER, SHOW_EXPLORER, wish_for, with_claim
 from ui.shelf import Shelf
 from ui.tour import Tour
 from ui.visitors import Visitors
-from ui.workspace import Workspace
 
 # The controls by the keys that a link has for them; files do not travel in a link.
 LINKED = (
@@ -42,7 +42,7 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
 
     with (
         # Files that visitors upload or download are deleted after a day.
-        gr.Blocks(
+        Page(
             title="Token Recycling Explorer", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
         ) as page,
         gr.Row(elem_id="tr-page"),
@@ -108,7 +108,8 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
                 file = gr.DownloadButton(visible="hidden", elem_id="tr-download")
             with gr.Column(elem_id="tr-drop"):  # never seen: a way in for files dropped onto the explorer
                 dropped = gr.UploadButton("Drop a saved run", file_count="multiple")
-            claim = gr.Textbox(visible=False)  # filled in by the browser: the run that it shows
+            # Filled in by the browser: the run that it shows, and what is to be saved.
+            claim, wish = gr.Textbox(visible=False), gr.Textbox(visible=False)
         with gr.Column(scale=1, min_width=320, elem_id="tr-main"):
             offer = viz.offer_record([(e.name, e.word, e.title) for e in recordings.values()])
             explorer = gr.HTML(
@@ -138,17 +139,28 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
 
         def on_compare(request: gr.Request, texts: list[str] | None, *values: Any) -> Iterator[str]:
             workspace = visitors.workspace(_tab(request))
-            yield from _records(lambda base, _: workspace.comparing.compare(base, texts or []), (*values, None))
+            texts = texts if isinstance(texts, list) else []
+            yield from _records(lambda base, _: workspace.comparing.compare(base, texts), (*values, None))
 
         def on_kept(event: gr.EventData, request: gr.Request) -> None:
-            visitors.workspace(_tab(request)).comparing.keep(
-                str(getattr(event, "run", "")), shown=bool(getattr(event, "shown", False))
-            )
+            name, shown = str(told(event, "run")), bool(told(event, "shown"))
+            visitors.workspace(_tab(request)).comparing.keep(name, shown=shown)
 
-        def on_save_comparison(event: gr.EventData, request: gr.Request) -> str:
-            runs, kind = getattr(event, "runs", None), str(getattr(event, "format", ""))
-            names = [str(name) for name in runs] if isinstance(runs, list) else []
-            return _saved(visitors, request, lambda own, folder: own.comparing.save(folder, kind, names))
+        def on_save(request: gr.Request, text: str) -> tuple[Any, str]:
+            wish = claims.read(text, Save)
+            if wish is None:
+                return gr.skip(), ""
+            try:
+                made = visitors.save(_tab(request), lambda own, folder: own.saving.save(wish, folder))
+            except TokenRecyclingError as error:
+                raise gr.Error(str(error), print_exception=False) from error
+            # The browser is asked for what is not here, and comes again with all that it has kept.
+            return (gr.skip(), text) if made is None else (made, "")
+
+        def on_save_comparison(event: gr.EventData, request: gr.Request) -> tuple[Any, str]:
+            return on_save(
+                request, json.dumps({"what": f"comparison {told(event, 'format')}", "runs": told(event, "runs")})
+            )
 
         def on_open(files: str | list[str] | None, request: gr.Request) -> Any:
             paths = [Path(file) for file in ([files] if isinstance(files, str) else files or [])]
@@ -158,9 +170,10 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
             return next(workspace.open(paths[0]) if len(paths) == 1 else workspace.comparing.open_several(paths))
 
         def on_example(prompt: str, event: gr.EventData, request: gr.Request) -> list[Any]:
-            if event.example is None:
+            name = told(event, "example", "")
+            if name is None:
                 return [tour.record(), *[gr.skip()] * 3]
-            example = recordings.get(str(event.example))
+            example = recordings.get(str(name))
             if example is None:
                 return [gr.skip()] * 4
             shown = next(visitors.workspace(_tab(request)).open_example(example))
@@ -186,27 +199,12 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
         def on_leave(request: gr.Request) -> None:
             visitors.leave(_tab(request))
 
-        def on_save(request: gr.Request) -> str:
-            return _saved(visitors, request, Workspace.save_trace)
-
-        def on_save_page(request: gr.Request) -> str:
-            return _saved(visitors, request, Workspace.save_page)
-
-        def on_save_steps(request: gr.Request) -> str:
-            return _saved(visitors, request, Workspace.save_steps)
-
-        def on_save_nodes(request: gr.Request) -> str:
-            return _saved(visitors, request, Workspace.save_nodes)
-
-        def on_save_matrix(request: gr.Request) -> str:
-            return _saved(visitors, request, Workspace.save_matrix)
-
         def on_model(name: str) -> Any:
             return gr.Checkbox(visible=shelf.may_chat(str(name)))
 
-        def on_preset(name: str) -> tuple[str, int]:
-            chosen = presets[name]
-            return chosen["prompt"], chosen["max_new_tokens"]
+        def on_preset(name: Any) -> tuple[Any, Any]:
+            chosen = presets.get(name) if isinstance(name, str) else None
+            return (chosen["prompt"], chosen["max_new_tokens"]) if chosen else (gr.skip(), gr.skip())
 
         private = {"api_visibility": "private", "show_progress": "hidden"}
         gr.on([step.click, run.click], None, None, None, js=SHOW_EXPLORER, **private)
@@ -223,15 +221,22 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
         )
         compare_runs.click(on_compare, [beside, *controls], explorer, **private)
         explorer.select(on_kept, None, None, queue=False, **private)
-        explorer.submit(on_save_comparison, None, file, **private).success(None, None, None, js=DOWNLOAD, **private)
         copy_link.click(on_link, controls, link, queue=False, **private).success(
             None, link, link, js=COPY_LINK, **private
         )
         page.load(on_load, None, [*controls, preset, explorer], queue=False, **private)
-        saves = ((save_run, on_save), (save_page, on_save_page), (save_matrix, on_save_matrix))
-        for button, save in (*saves, (save_steps, on_save_steps), (save_nodes, on_save_nodes)):
+        saves = {
+            "json": save_run, "html": save_page, "matrix": save_matrix, "steps.csv": save_steps,
+            "nodes.csv": save_nodes,
+        }  # fmt: skip
+        asked = [
+            button.click(on_save, wish, [file, wish], js=wish_for(what), **private) for what, button in saves.items()
+        ]
+        for first in (*asked, explorer.submit(on_save_comparison, None, [file, wish], **private)):
             # A download button sends the file it had before the click; so the file is made first.
-            button.click(save, None, file, **private).success(None, None, None, js=DOWNLOAD, **private)
+            first.success(on_save, wish, [file, wish], js=HAND_OVER, **private).success(
+                None, None, None, js=DOWNLOAD, **private
+            )
         gr.on([page.load, model.change], on_model, model, chat, queue=False, **private)
         preset.input(on_preset, preset, [prompt, max_new_tokens], queue=False, **private)
         page.unload(on_leave)
@@ -241,13 +246,6 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
 
 def _tab(request: gr.Request) -> str:
     return request.session_hash or ""
-
-
-def _saved(visitors: Visitors, request: gr.Request, write: Callable[[Workspace, Path], str]) -> str:
-    try:
-        return visitors.save(_tab(request), write)
-    except TokenRecyclingError as error:
-        raise gr.Error(str(error), print_exception=False) from error
 
 
 def _tree_choices() -> list[tuple[str, str]]:

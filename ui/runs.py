@@ -19,12 +19,12 @@ from tr_core.checkpoint import Checkpoint
 from tr_core.continuation import Piece
 from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter
-from tr_core.errors import CheckpointError, MemoryShortError, TokenRecyclingError
+from tr_core.errors import MemoryShortError, TokenRecyclingError
 from tr_core.hf_target import HFTarget
 from tr_core.recording import describe
 from tr_core.session import Session
 from tr_core.settings import Settings
-from tr_core.trace import RunInfo, StepTrace
+from tr_core.trace import RunInfo, RunTrace, StepTrace
 from ui.queue import Place, Turns
 from ui.threads import OneThread
 from ui.zero import STEPS_A_CALL, GpuCalls
@@ -66,6 +66,7 @@ class Run:
         output_ids, stop_reason: so far.
         gone: whether nobody will ask for it again.
         earlier: ids that were written before this server took the run over.
+        told: the steps that wrote them, if the browser has handed them in.
 
     An idle run holds no model, so that one can be put away; each verb is given the model's target again.
     """
@@ -78,6 +79,12 @@ class Run:
         self.stop_reason: str | None = None
         self.gone = False
         self.earlier = tuple(earlier)
+        self.told: RunTrace | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every step of it is known here."""
+        return self.told is not None or not self.earlier
 
     def go(
         self, target: HFTarget, steps: int | None, stopped: Callable[[], bool]
@@ -94,7 +101,7 @@ class Run:
         checkpoint = self.checkpoint()
         settings = checkpoint.settings
         drafter = registry.create(settings.drafter, target.vocab_size, settings.k, target.device)
-        drafter.restore(checkpoint.drafter)
+        drafter.restore(checkpoint.drafter, checkpoint.prompt_ids, checkpoint.output_ids)
         return drafter
 
     def plain_ids(self, target: HFTarget, stopped: Callable[[], bool]) -> list[int] | None:
@@ -222,10 +229,9 @@ class LocalRun(Run):
         return self._referee.do(decode)
 
     def sleep(self) -> None:
-        """Keep the checkpoint alone; a run of which there is none stays awake."""
+        """Keep the checkpoint alone."""
         if self._session is not None:
-            with contextlib.suppress(CheckpointError):
-                self._checkpoint, self._session = continuation.take(self._session, self.request.model), None
+            self._checkpoint, self._session = self.checkpoint(), None
 
     def forget(self) -> None:
         super().forget()

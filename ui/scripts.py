@@ -10,6 +10,8 @@ const root = (window.gradio_config && window.gradio_config.root) || location.hre
 const early = [];
 let explorer = null;
 window.trClaim = () => explorer?.claim() ?? "";
+window.trWish = (what) => explorer?.wish(what) ?? "";
+window.trHandOver = (wish) => (wish && explorer?.handOver(wish)) || "";
 const receive = () => { if (props.value) { explorer ? explorer.receive(props.value) : early.push(props.value); } };
 watch("value", receive);
 receive();
@@ -55,10 +57,18 @@ COPY_LINK = """async (query) => {
   return link;
 }"""
 
+# A wish that the server gave back is one for runs that it does not have.
+HAND_OVER = "(wish) => window.trHandOver(wish)"
+
 DOWNLOAD = "() => document.querySelector('#tr-download').click()"
 
 # On a phone the explorer stands below all controls: whoever presses Step or Run wants to see what it does.
 SHOW_EXPLORER = "() => { if (innerWidth <= 760) document.querySelector('#tr-main').scrollIntoView(); }"
+
+
+def wish_for(what: str) -> str:
+    """What goes to the server with a click on a button that saves the run on the screen; see ``claims.Save``."""
+    return f"() => window.trWish({json.dumps(what)})"
 
 
 def with_claim(button: str, keys: Sequence[str]) -> str:

@@ -104,6 +104,8 @@ def _first(request: Request, target: HFTarget, ids: list[int], known: Drafter | 
     settings = request.settings
     if not ids:
         raise PromptError("The prompt is empty: type some text first.")
+    if known is not None:
+        known.begin()  # what it knows of its last text alone is none of this one's
     return Checkpoint(
         schema=SCHEMA,
         model=request.model,

@@ -43,7 +43,7 @@ class Visitors:
             other.leave()
         return workspace
 
-    def save(self, tab: str, write: Callable[[Workspace, Path], str]) -> str:
+    def save(self, tab: str, write: Callable[[Workspace, Path], str | None]) -> str | None:
         """Let ``write`` make a file for download.
 
         Raises:

@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 import viz
-from tr_core import saving, tables
 from tr_core.checkpoint import Checkpoint
-from tr_core.diagnosis import diagnose
-from tr_core.drafters import registry
-from tr_core.errors import CheckpointError, MatrixError, SettingsError, TokenRecyclingError, TraceError
+from tr_core.errors import SettingsError, TokenRecyclingError
 from tr_core.hf_target import HFTarget
-from tr_core.recording import Recording
+from tr_core.recording import Recording, tokens_of
 from tr_core.trace import RunInfo, RunTrace, StepTrace, read_trace
 from ui.claims import Claim
 from ui.compare import Comparing
@@ -27,6 +26,7 @@ from ui.limits import Limits
 from ui.log import FAILED, LOGGER
 from ui.queue import Place
 from ui.runs import Request, Run
+from ui.saving import Saving
 from ui.shelf import Shelf
 from ui.starts import Starts
 from viz import serving
@@ -42,6 +42,7 @@ class Workspace:
 
     Attributes:
         comparing: what lies side by side in this tab.
+        saving: makes files of what it shows.
     """
 
     def __init__(self, shelf: Shelf, limits: Limits) -> None:
@@ -59,10 +60,11 @@ class Workspace:
         self._stop = False
         self._busy = threading.Lock()
         self.comparing = Comparing(self)
+        self.saving = Saving(self, shelf, self._starts)
 
     @property
     def trace(self) -> RunTrace | None:
-        """The run on the screen: the one opened from a file, or the visitor's own so far; None before the first."""
+        """The run on the screen: the one opened from a file, or the visitor's own so far; None if it is not here."""
         if self._opened is not None:
             return self._opened
         return self.own[1]
@@ -109,14 +111,20 @@ class Workspace:
         """Whether the run of this request is on the screen and has ended."""
         run = self._run
         on_screen = run is not None and self._opened is None and run.request == request
-        return on_screen and run.stop_reason is not None
+        return on_screen and run.is_whole and run.stop_reason is not None
 
     @property
     def own(self) -> tuple[str, RunTrace | None]:
-        """The visitor's own run, on the screen or not: its name in the records, and its trace so far."""
-        if self._run is None or self._recording is None:
+        """The visitor's own run, on the screen or not: its name in the records, and its trace if all of it is here."""
+        run = self._run
+        if run is None or self._recording is None:
             return "", None
-        return self._run.number, self._recording.trace(reference_identical=self._identical)
+        return run.number, self._recording.trace(reference_identical=self._identical) if run.is_whole else None
+
+    @property
+    def begun(self) -> Run | None:
+        """The visitor's own run, on the screen or not, once it has begun."""
+        return self._run if self._run is not None and self._run.info is not None else None
 
     def beside(self) -> Workspace:
         """A workspace for a run out of sight, which knows what this one has learned."""
@@ -141,70 +149,8 @@ class Workspace:
         """What the panels tell about the run on the screen so far; None if there is none."""
         if self._opened is not None:
             return viz.analysis_record(self._opened)
-        made = self._recording is not None and bool(self._recording.steps)
-        return viz.analysis_record(self.trace, self._run.number) if self._run and made else None
-
-    def save_trace(self, folder: Path) -> str:
-        """Write the run on the screen below ``folder`` as a trace and return the file.
-
-        Raises:
-            TraceError: there is no run yet, or not all of it is here.
-            OSError: the file cannot be written.
-        """
-        return self._write(folder, "json", RunTrace.to_json)
-
-    def save_page(self, folder: Path) -> str:
-        """Write the run on the screen below ``folder`` as one web page and return the file.
-
-        Raises:
-            TraceError: there is no run yet, or not all of it is here.
-            OSError: the file cannot be written.
-        """
-        return self._write(folder, "html", viz.to_html)
-
-    def save_steps(self, folder: Path) -> str:
-        """Write a table with one line a step of the run on the screen, diagnosis included, and return the file.
-
-        Raises:
-            TraceError: there is no run yet.
-        """
-        return self._write(folder, "steps.csv", lambda trace: tables.steps_csv(trace, diagnose(trace)))
-
-    def save_nodes(self, folder: Path) -> str:
-        """Write a table with one line a node of the run on the screen and return the file.
-
-        Raises:
-            TraceError: there is no run yet.
-        """
-        return self._write(folder, "nodes.csv", tables.nodes_csv)
-
-    def _write(self, folder: Path, suffix: str, render: Callable[[RunTrace], str]) -> str:
-        trace = self.trace
-        if trace is None:
-            raise TraceError("There is no run to save yet: press Step or Run first.")
-        if self._opened is None and self._run is not None and self._run.earlier:
-            raise TraceError(
-                "This server took the run over in the middle and has not all of it: run it again to save it."
-            )
-        path = folder / f"{_file_name(trace)}.{suffix}"
-        saving.write_text(path, render(trace))
-        return str(path)
-
-    def save_matrix(self, folder: Path) -> str:
-        """Write the run's matrix below ``folder`` and return the file.
-
-        Raises:
-            MatrixError: there is no run yet, its drafter has no matrix, or the file cannot be written.
-        """
-        run = self._run
-        if run is None or run.info is None or registry.entry(run.info.drafter).load is None:
-            raise MatrixError("There is no matrix to save: run token_recycling first.")
-        target = self._shelf.get(run.request.model)
-        with self._shelf.turn:
-            drafter = run.drafter(target)
-        path = folder / "matrix.safetensors"
-        drafter.save(path, target.vocabulary.fingerprint)
-        return str(path)
+        name, trace = self.own
+        return viz.analysis_record(trace, name) if trace is not None and trace.steps else None
 
     def _stopped(self) -> bool:
         return self._stop
@@ -277,7 +223,15 @@ class Workspace:
         if self._run is not None and self._run is not run:
             self._run.forget()
         self._run, self._opened, self._identical, self._told = run, None, None, 0
-        recording = self._recording = Recording.of(info, target.vocabulary, run.earlier)
+        told = run.told
+        if told is None:
+            recording = Recording.of(info, target.vocabulary, run.earlier)
+        else:
+            info = told.info
+            recording = Recording.of(info, target.vocabulary)
+            for step in told.steps:
+                recording.add(step)
+        self._recording = recording
         return viz.start_record(run.number, info, recording.pieces, recording.partial_bytes)
 
     def _told_steps(self, run: Run, steps: tuple[StepTrace, ...], running: bool) -> str:
@@ -293,12 +247,9 @@ class Workspace:
         return records[0] if len(records) == 1 else viz.batch(records)
 
     def _kept(self, run: Run) -> list[str]:
-        """The checkpoint for the browser, if this run has one."""
+        """The checkpoint for the browser."""
         self._told = 0
-        try:
-            return [serving.checkpoint_record(run.number, run.checkpoint().to_json())]
-        except CheckpointError:
-            return []
+        return [serving.checkpoint_record(run.number, run.checkpoint().to_json())]
 
     def _loaded(self, model: str) -> Iterator[str]:
         """Wait for the model, and tell how long already."""
@@ -322,14 +273,28 @@ class Workspace:
             ids = target.vocabulary.encode(request.prompt, chat_template=request.chat)
             same = (known.model, known.settings, list(known.prompt_ids)) == (request.model, request.settings, ids)
             if same and known.stop_reason is None:
-                return self._starts.adopted(request, target, known, claim.run)
+                run = self._starts.adopted(request, target, known, claim.run)
+                run.told = _told(claim, known)
+                return run
         return self._starts.new(request, target, before=run or self._before)
 
 
-def _file_name(trace: RunTrace) -> str:
-    """What a saved run is called. An opened trace is somebody else's, so of its words only what is harmless is used."""
-    words = f"run-{trace.info.model.split('/')[-1]}-{trace.info.drafter}"
-    return "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in words)[:80]
+def _told(claim: Claim, known: Checkpoint) -> RunTrace | None:
+    """The steps before a checkpoint, as the browser was told them; None if it did not keep all of them."""
+    try:
+        name, trace = viz.read_run(claim.record)
+    except TokenRecyclingError:  # no words of a visitor: the run goes on without them
+        return None
+    info, steps = trace.info, trace.steps[: known.steps]
+    place = len(known.prompt_ids)
+    for number, step in enumerate(steps, start=1):
+        ids = tokens_of(step)
+        if (step.index, step.committed) != (number, place) or not 0 <= min(ids) <= max(ids) < known.vocab_size:
+            return None
+        place += len(step.emitted)
+    trace = msgspec.structs.replace(trace, steps=steps)
+    same = (name, info.tokenizer, info.prompt_ids) == (claim.run, known.tokenizer, known.prompt_ids)
+    return trace if same and len(steps) == known.steps and trace.output_ids == known.output_ids else None
 
 
 def _end(recording: Recording, run: Run, identical: bool | None) -> str:

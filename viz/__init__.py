@@ -35,6 +35,7 @@ from viz.figures import (
     tokens_against_passes,
     why_paths_ended,
 )
+from viz.handed import read_run
 from viz.labels import full_label, label
 from viz.lesson_text import LessonError
 from viz.lessons import lessons_record
@@ -67,6 +68,7 @@ __all__ = [
     "offer_record",
     "passes_by_position",
     "progress_record",
+    "read_run",
     "reliability",
     "reset_record",
     "run_name",

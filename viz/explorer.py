@@ -6,10 +6,10 @@ a record of a run that is no longer shown is ignored there. Short keys, because 
 
     start  run, model, family, device, dtype, drafter, tree, nodes, k, sampling, vocab, rows_seen, prefill_ms,
            limit: new tokens at most, tokenizer, facts: {key: words} that tell runs apart (tr_core/naming.py),
-           prompt: [id], cost: {nodes: ms} or left out, tokens
+           prompt: [id], cost: {nodes: ms} or left out, more: the other fields of ``RunInfo``, tokens
     step   run, index, committed, running, stop: words or null, ms: [draft, forward, verify, update], cached, tokens,
            ids, parents, ranks, choices: [id per node], status: a letter per node (r a x u),
-           why: a letter per node (see ``verdicts``), top: [[id × k] per node], p: [[1/10000 × k] per node],
+           why: a letter per node (see ``verdicts``), top: [[id × k] per node], p: [[1/100000 × k] per node],
            path: [node], bonus: id or null, emitted: [id], x, y: [place per node], counts: [nodes per column],
            height: rows of the layout, at: [column, row] of the bonus or null, new_rows: rows first written here,
            passes: forward passes, left out where it is one,
@@ -17,7 +17,8 @@ a record of a run that is no longer shown is ignored there. Short keys, because 
                    u: a letter per cell before (d drafted, a accepted, - neither), e: [id evicted]}]
            ``a`` is left out where it equals ``top`` of the node; ``u`` and ``e`` are left out where empty.
            budget: [chosen, reason, spine, sizes, expected, ms] of ``BudgetChoice``, left out where the tree is fixed,
-           src: [[kind, key, place] per node], exp: [chance per node], left out where the drafter does not tell
+           src: [[kind, key, place] per node], exp: [chance per node], held: [candidates, rank or null] at the path's
+           end, left out where the drafter does not tell
     end    run, stop: words or null, text, identical: true, false or null
     run    run, start, steps, end, without their type and run; name of a recorded example, left out if it has none
     offer  examples: [[name, word, title]] that may be asked for, largest: bytes of a file that may be dropped
@@ -50,7 +51,11 @@ from viz.labels import full_label, label
 from viz.layout import bonus_place, tidy
 
 PHASES = ("draft", "verify", "accept", "recycle")
+# Probabilities are told as whole numbers of its parts, as fine as traces have them.
+CHANCES = 100_000
 
+# What a trace tells of a run and no panel shows; it comes back with a run that is handed to another server.
+_MORE = ("settings", "attention", "versions", "weight_bytes", "cache_bytes_per_token", "execution", "prompt_rows")
 _NO_BYTES: Mapping[int, str] = MappingProxyType({})
 _STATUS = {"root": "r", "accepted": "a", "rejected": "x", "unseen": "u"}
 
@@ -239,11 +244,12 @@ def _start(info: RunInfo) -> dict[str, Any]:
         "sampling": f"temperature {temperature:g}" if temperature else "greedy",
         "vocab": info.vocab_size,
         "rows_seen": info.rows_seen,
-        "prefill_ms": round(info.prefill_ms, 2),
+        "prefill_ms": round(info.prefill_ms, 3),
         "limit": info.settings.get("max_new_tokens"),
         "tokenizer": info.tokenizer,
         "facts": facts(info),
         "prompt": info.prompt_ids,
+        "more": {key: getattr(info, key) for key in _MORE},
     } | ({"cost": info.cost} if info.cost else {})
 
 
@@ -255,11 +261,13 @@ def _step(step: StepTrace) -> dict[str, Any]:
     rare |= {key: told for key, told in (("src", step.sources), ("exp", step.expected)) if told}
     if step.passes > 1:
         rare["passes"] = step.passes
+    if step.held is not None:
+        rare["held"] = msgspec.structs.astuple(step.held)
     return {
         "index": step.index,
         "committed": step.committed,
         "stop": _words(step.stop),
-        "ms": [round(t, 2) for t in (timing.draft_ms, timing.forward_ms, timing.verify_ms, timing.update_ms)],
+        "ms": [round(t, 3) for t in (timing.draft_ms, timing.forward_ms, timing.verify_ms, timing.update_ms)],
         "cached": step.cached,
         "ids": step.tokens,
         "parents": step.parents,
@@ -268,7 +276,7 @@ def _step(step: StepTrace) -> dict[str, Any]:
         "status": "".join(_STATUS[s] for s in step.statuses),
         "why": verdicts(step),
         "top": step.candidates,
-        "p": [[round(p * 10_000) for p in row] for row in step.probabilities],
+        "p": [[round(p * CHANCES) for p in row] for row in step.probabilities],
         "path": step.path,
         "bonus": step.bonus,
         "emitted": step.emitted,

@@ -138,8 +138,8 @@ class Drafter(Protocol):
         """What this drafter knows and would not know again from the text alone, as plain JSON-able data."""
         ...
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Know what ``state`` says and nothing else; it may come from anywhere and is checked.
+    def restore(self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()) -> None:
+        """Know what ``state`` says, and what the text so far does; it may come from anywhere and is checked.
 
         Raises:
             CheckpointError, MatrixError: it is not what ``state()`` of such a drafter gives.
@@ -183,13 +183,9 @@ class HostDrafter:
         """Learns on the host, by ``learn``."""
 
     def state(self) -> dict[str, Any]:
-        """See ``Drafter``. What a drafter has learned can be much, so each says for itself how it is told.
-
-        Raises:
-            CheckpointError: this drafter does not tell it.
-        """
-        raise CheckpointError(f"A run of the drafter {self.name} cannot go on elsewhere: run it in one piece.")
-
-    def restore(self, state: dict[str, Any]) -> None:
         """See ``Drafter``."""
-        raise CheckpointError(f"A run of the drafter {self.name} cannot go on from a checkpoint: start it again.")
+        raise NotImplementedError
+
+    def restore(self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()) -> None:
+        """See ``Drafter``."""
+        raise NotImplementedError

@@ -12,17 +12,19 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+import msgspec
 import numpy as np
 import torch
 
 from tr_core.drafters.automaton import Automaton, Match
-from tr_core.drafters.base import Lesson
-from tr_core.drafters.corrections import CLASS_ENDS, CLASSES, Corrections
+from tr_core.drafters.base import Lesson, convert
+from tr_core.drafters.corrections import CLASS_ENDS, CLASSES, Corrections, CorrectionsState
 from tr_core.drafters.growing import Child
 from tr_core.drafters.guessing import Guesser, sorted_chances
 from tr_core.drafters.token_recycling_dynamic import TokenRecyclingDynamic
+from tr_core.errors import CheckpointError
 from tr_core.trace import RowChange, Source
 
 MOST_TOKENS = 16_384
@@ -33,11 +35,16 @@ Cursor = tuple[Match, int, int]
 COPY_CHANCES = (0.3, 0.5, 0.6, 0.7, 0.75, 0.8, 0.8, 0.85, 0.85, 0.9, 0.9, 0.9, 0.9, 0.95, 0.95, 0.95)
 
 
+class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    matrix: dict[str, Any]
+    corrections: dict[str, CorrectionsState]
+
+
 class Copies:
     """Guesses the token that followed the longest ending of the text at its latest earlier place."""
 
     def __init__(self) -> None:
-        self._corrections = Corrections(len(COPY_CHANCES))
+        self.corrections = Corrections(len(COPY_CHANCES))
         self.begin()
 
     def begin(self) -> None:
@@ -67,7 +74,7 @@ class Copies:
         if not length:
             return []
         kind = min(length, len(COPY_CHANCES)) - 1
-        chance = min(0.99, COPY_CHANCES[kind] * self._corrections.factors[kind])
+        chance = min(0.99, COPY_CHANCES[kind] * self.corrections.factors[kind])
         place += self._first
         return [(self._text[place], chance, Source("automaton", length, place))]
 
@@ -75,7 +82,7 @@ class Copies:
         """See ``Guesses``."""
         for token, _, source in self.below(cursor):
             kind = min(source.key, len(COPY_CHANCES)) - 1
-            self._corrections.observe(kind, COPY_CHANCES[kind], token == choice)
+            self.corrections.observe(kind, COPY_CHANCES[kind], token == choice)
 
 
 class Rows:
@@ -87,11 +94,11 @@ class Rows:
 
     def __init__(self, matrix: TokenRecyclingDynamic) -> None:
         self.matrix = matrix
-        self._corrections = Corrections(2 * _RANKS * CLASSES)
+        self.corrections = Corrections(2 * _RANKS * CLASSES)
 
     def below(self, token: int, depth: int) -> list[Child]:
         """See ``Guesses``; of a token at a depth in the draft."""
-        factors = self._corrections.factors
+        factors = self.corrections.factors
         row = enumerate(self.matrix.below(token))
         return sorted_chances(
             [(token, chance * factors[_kind(rank, chance, depth)], source) for rank, (token, chance, source) in row]
@@ -100,7 +107,7 @@ class Rows:
     def judge(self, token: int, depth: int, choice: int) -> None:
         """See ``Guesses``."""
         for rank, (candidate, chance, _) in enumerate(self.matrix.below(token)):
-            self._corrections.observe(_kind(rank, chance, depth), chance, candidate == choice)
+            self.corrections.observe(_kind(rank, chance, depth), chance, candidate == choice)
 
 
 def _kind(rank: int, chance: float, depth: int) -> int:
@@ -176,3 +183,21 @@ class CopiesAndRows(Guesser):
             MatrixError: no such file, another drafter's or another tokenizer's, or damaged.
         """
         return cls(TokenRecyclingDynamic.load(path, fingerprint, vocab_size, device, cls.form), device)
+
+    def state(self) -> dict[str, Any]:
+        # The automaton knows nothing but the text, and takes that in again.
+        learned = {name: msgspec.structs.asdict(kept.state()) for name, kept in self.all_corrections().items()}
+        return {"matrix": self.rows.matrix.state(), "corrections": learned}
+
+    def restore(self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()) -> None:
+        found, mine = convert(state, _State), self.all_corrections()
+        if found.corrections.keys() != mine.keys():
+            raise CheckpointError("The drafter's part of the checkpoint is damaged: its corrections do not fit.")
+        self.rows.matrix.restore(found.matrix)
+        for name, learned in found.corrections.items():
+            mine[name].restore(learned)
+        self.copies.begin()
+
+    def all_corrections(self) -> dict[str, Corrections]:
+        """All that learns what guesses are worth, by name."""
+        return {"copies": self.copies.corrections, "rows": self.rows.corrections}

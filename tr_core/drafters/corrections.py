@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
+import msgspec
+
+from tr_core.errors import CheckpointError
+
 # Right guesses that the belief in uncorrected chances counts for, and how many guesses of a kind are remembered.
 _BELIEF = 2.0
 _MEMORY = 500
@@ -9,6 +15,16 @@ _MEMORY = 500
 # Chances below each of these, and above the last, are corrected together: ``bisect_right(CLASS_ENDS, chance)``.
 CLASS_ENDS = (0.05, 0.2, 0.5, 0.8)
 CLASSES = len(CLASS_ENDS) + 1
+
+# Of right guesses for each expected one: far above what occurs, and far below where floats overflow.
+_MOST = 1e9
+
+
+class CorrectionsState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """(kinds,) guesses that were right, and those expected to be, the old ones faded."""
+
+    right: list[float]
+    expected: list[float]
 
 
 class Corrections:
@@ -33,3 +49,20 @@ class Corrections:
         self._right[kind] = self._right[kind] * keep + right
         self._expected[kind] = self._expected[kind] * keep + expected
         self.factors[kind] = self._right[kind] / self._expected[kind]
+
+    def state(self) -> CorrectionsState:
+        """What was seen, as plain data."""
+        return CorrectionsState(self._right.copy(), self._expected.copy())
+
+    def restore(self, state: CorrectionsState) -> None:
+        """Know what ``state`` says.
+
+        Raises:
+            CheckpointError: it is of other kinds, or no guesses can have come to this.
+        """
+        pairs = list(zip(state.right, state.expected, strict=False))
+        fits = len(state.right) == len(state.expected) == len(self.factors)
+        if not (fits and all(math.isfinite(r) and 0 < e < math.inf and 0 <= r <= _MOST * e for r, e in pairs)):
+            raise CheckpointError("The drafter's part of the checkpoint is damaged: its corrections do not fit.")
+        self._right, self._expected = state.right.copy(), state.expected.copy()
+        self.factors = [right / expected for right, expected in pairs]

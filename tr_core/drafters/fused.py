@@ -55,6 +55,9 @@ class Fused(CopiesAndRows):
             self._agreement.observe(kind, raw, child[0] == choice)
         super().judge(cursor, choice)
 
+    def all_corrections(self) -> dict[str, Corrections]:
+        return super().all_corrections() | {"agreement": self._agreement}
+
 
 def _together(copied: Child, row: list[Child]) -> tuple[float, float, int]:
     """A copied token's chance as if copies and rows were right independently, the row's own for it, and its kind."""

@@ -11,19 +11,23 @@ Moffat, IEEE Trans. Comm. 38(11), 1990); it is corrected by how often that was r
 in best-first instead of those above a frequency. Every new token is in the trie at once, not only when its n-gram is
 complete.
 
-Memory: at most 48,000 nodes of n-grams of up to 10 tokens, about 13 MB, and 24 children a node.
+Memory: at most 48,000 nodes of n-grams of up to 10 tokens, about 13 MB, and 24 children a node; and half a megabyte of
+what texts before this one left, so that a checkpoint can tell it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 
 from tr_core.drafters import states
-from tr_core.drafters.corrections import Corrections
+from tr_core.drafters.base import convert
+from tr_core.drafters.corrections import Corrections, CorrectionsState
 from tr_core.drafters.growing import Child
 from tr_core.drafters.guessing import Guesser
 from tr_core.trace import Source
@@ -33,6 +37,7 @@ MOST_NODES = 48_000
 WIDEST = 24
 DEPTH = 10
 PROMPT_WEIGHT = 2
+_MOST_SEEN = 2**31 - 1
 # Shorter endings are no longer asked when less chance than this is left for them.
 _LEAST_LEFT = 0.02
 # Kinds of endings that are corrected apart: their length, and how often they were seen.
@@ -55,6 +60,19 @@ class _Node:
         self.output = self.prompt = self.text = 0
 
 
+class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What texts before this one left, each n-gram after the one it goes on from, and how much of this one is in.
+
+    This text's own n-grams do not travel: they are made of its ids again.
+    """
+
+    parents: list[int]
+    tokens: list[int]
+    counts: list[int]
+    taken: int
+    corrections: CorrectionsState
+
+
 # Endings of the text, longest first: the node of each, and its length.
 _Endings = tuple[tuple[_Node, int], ...]
 
@@ -64,8 +82,9 @@ class LookaheadTrie(Guesser):
 
     name = "lookahead_trie"
 
-    def __init__(self, device: torch.device | str = "cpu") -> None:
+    def __init__(self, vocab_size: int, device: torch.device | str = "cpu") -> None:
         super().__init__(device)
+        self._size = vocab_size
         self.nodes = 0
         self._top = _Node()
         self._text = 0
@@ -76,16 +95,13 @@ class LookaheadTrie(Guesser):
         self._text += 1
         self._indexed = self._prompt = 0
         self._open: list[_Node] = []  # the node of the text's last token, of its last two, …
+        self._before = self._numbers()
+        self.nodes = len(self._before)
 
     def start(self, context: Sequence[int]) -> _Endings:
         if not self._indexed:
             self._prompt = len(context)
-        for place in range(self._indexed, len(context)):
-            if self.nodes > MOST_NODES - DEPTH:
-                self._prune()
-                self._open = self._endings(context[max(0, place - DEPTH + 1) : place])
-            self._add(context[place], place < self._prompt)
-        self._indexed = len(context)
+        self._take(context)
         endings = [(node, length) for length, node in enumerate(self._open, start=1) if node.below]
         return tuple(reversed(endings))
 
@@ -117,15 +133,14 @@ class LookaheadTrie(Guesser):
         Raises:
             MatrixError: the file cannot be written.
         """
-        listed: list[tuple[int, int, _Node]] = [(-1, -1, self._top)]
-        for number, (_, _, node) in enumerate(listed):  # grows while it is read
-            listed += [(number, token, child) for token, child in (node.below or {}).items()]
-        kept = [node.output > 0 for _, _, node in listed]
-        for number in range(len(listed) - 1, 0, -1):
-            kept[listed[number][0]] |= kept[number]
-        numbers = np.cumsum(kept) - 2  # the top is −1
-        rows = [(numbers[parent], token, node.output) for n, (parent, token, node) in enumerate(listed) if kept[n]]
-        parts = np.array(rows[1:], dtype=np.int32).reshape(-1, 3)
+        numbers = self._numbers()
+        kept = numbers[:, 2] > 0
+        for number in range(len(numbers) - 1, -1, -1):
+            if kept[number] and numbers[number, 0] >= 0:
+                kept[numbers[number, 0]] = True
+        places = np.append(np.cumsum(kept) - 1, -1)  # the last, −1, is the top
+        parts = numbers[kept]
+        parts[:, 0] = places[parts[:, 0]]
         states.save(path, FORMAT, fingerprint, {"parents": parts[:, 0], "tokens": parts[:, 1], "counts": parts[:, 2]})
 
     @classmethod
@@ -137,21 +152,67 @@ class LookaheadTrie(Guesser):
         """
         expected = dict.fromkeys(("parents", "tokens", "counts"), (np.int32, 1))
         parts = states.load(path, FORMAT, fingerprint, expected)
-        parents, tokens, counts = (parts[name].tolist() for name in expected)
-        states.check(path, len(parents) == len(tokens) == len(counts) <= MOST_NODES)
-        drafter = cls(device)
-        listed, depths = [drafter._top], [0]
+        drafter = cls(vocab_size, device)
+        drafter._grow(path, *(parts[name].tolist() for name in expected))
+        return drafter
+
+    def state(self) -> dict[str, Any]:
+        parents, tokens, counts = self._before.T.tolist()
+        learned = msgspec.structs.asdict(self._corrections.state())
+        return {
+            "parents": parents, "tokens": tokens, "counts": counts, "taken": self._indexed, "corrections": learned
+        }  # fmt: skip
+
+    def restore(self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()) -> None:
+        found, text = convert(state, _State), [*prompt, *output]
+        states.check("the checkpoint", 0 <= found.taken <= len(text))
+        self._grow("the checkpoint", found.parents, found.tokens, found.counts)
+        self._corrections.restore(found.corrections)
+        self._prompt = len(prompt)
+        self._take(text[: found.taken])
+
+    def _grow(self, source: str | Path, parents: list[int], tokens: list[int], counts: list[int]) -> None:
+        """Know n-grams as ``_numbers`` tells them, and nothing else.
+
+        Raises:
+            MatrixError: they do not fit each other or this model.
+        """
+        states.check(source, len(parents) == len(tokens) == len(counts) <= MOST_NODES)
+        top = _Node()
+        listed, depths = [top], [0]
         for number, (parent, token, count) in enumerate(zip(parents, tokens, counts, strict=True)):
-            states.check(path, -1 <= parent < number and 0 <= token < vocab_size and count >= 0)
+            states.check(source, -1 <= parent < number and 0 <= token < self._size and 0 <= count <= _MOST_SEEN)
             above = listed[parent + 1]
             above.below = above.below or {}
-            states.check(path, token not in above.below and depths[parent + 1] < DEPTH)
+            states.check(source, token not in above.below and depths[parent + 1] < DEPTH)
             node = above.below[token] = _Node()
             node.output = count
             listed.append(node)
             depths.append(depths[parent + 1] + 1)
-        drafter.nodes = len(parents)
-        return drafter
+        self._top = top
+        self.begin()
+
+    def _numbers(self) -> np.ndarray:
+        """(n, 3) int32 of each n-gram: the one it goes on from, earlier in the list, or −1; its token; its count."""
+        rows: list[tuple[int, int, int]] = []
+        level = [(-1, self._top)]
+        while level:
+            below = []
+            for parent, node in level:
+                for token, child in (node.below or {}).items():
+                    below.append((len(rows), child))
+                    rows.append((parent, token, child.output))
+            level = below
+        return np.array(rows, dtype=np.int32).reshape(-1, 3)
+
+    def _take(self, text: Sequence[int]) -> None:
+        """``text`` is what is known of it and some more tokens; take them in."""
+        for place in range(self._indexed, len(text)):
+            if self.nodes > MOST_NODES - DEPTH:
+                self._prune()
+                self._open = self._endings(text[max(0, place - DEPTH + 1) : place])
+            self._add(text[place], place < self._prompt)
+        self._indexed = len(text)
 
     def _orders(self, cursor: _Endings) -> Iterator[tuple[int, float, int, dict[int, int]]]:
         """Each ending that knows tokens the longer ones do not: length, chance, kind, and those with their weights."""

@@ -19,15 +19,18 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 
 from tr_core.drafters import states
-from tr_core.drafters.base import Lesson
-from tr_core.drafters.corrections import CLASS_ENDS, CLASSES, Corrections
+from tr_core.drafters.base import Lesson, convert
+from tr_core.drafters.corrections import CLASS_ENDS, CLASSES, Corrections, CorrectionsState
 from tr_core.drafters.growing import Child
 from tr_core.drafters.guessing import Guesser, sorted_chances
+from tr_core.errors import CheckpointError
 from tr_core.trace import RowChange, Source
 
 FORMAT = "ngram-matrix-1"
@@ -46,6 +49,17 @@ _SOURCES = (Source("ngram", 1), Source("ngram", 2))
 # The last two tokens, the first −1 if there is none, and whether the last was drafted itself: where one guess was right
 # the next is more often right as well, so they are corrected apart.
 _Cursor = tuple[int, int, bool]
+
+
+class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All rows, the one written last at the end; see ``_Row``."""
+
+    keys: list[int]
+    units: list[float]
+    totals: list[float]
+    tokens: list[list[int]]
+    weights: list[list[float]]
+    corrections: CorrectionsState
 
 
 class _Row:
@@ -69,6 +83,13 @@ class _Row:
         self.weights = {token: weight / self.unit for token, weight in best}
         self.total /= self.unit
         self.unit = 1.0
+
+    def is_sound(self) -> bool:
+        """Whether entries can have come to this: shares are chances, none below 0, and no more than all of it."""
+        weights = self.weights.values()
+        sizes = len(weights) <= _ROOM and 1 <= self.unit <= _LARGE and 0 < self.total <= 4 * _LARGE
+        # The model's rounded probabilities may sum to a little more than 1.
+        return sizes and all(weight >= 0 for weight in weights) and sum(weights) <= 1.001 * self.total
 
 
 class NgramMatrix(Guesser):
@@ -166,6 +187,36 @@ class NgramMatrix(Guesser):
             row.weights = {t: w for t, w in zip(found, weighed, strict=True) if t != _UNUSED}
         return drafter
 
+    def state(self) -> dict[str, Any]:
+        # Rows as they are, not settled as in a file: what settling cuts off would be missed by a run that goes on.
+        rows = self._rows.values()
+        return {
+            "keys": list(self._rows),
+            "units": [row.unit for row in rows],
+            "totals": [row.total for row in rows],
+            "tokens": [list(row.weights) for row in rows],
+            "weights": [list(row.weights.values()) for row in rows],
+            "corrections": msgspec.structs.asdict(self._corrections.state()),
+        }
+
+    def restore(self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()) -> None:
+        found = convert(state, _State)
+        lengths = {len(x) for x in (found.keys, found.units, found.totals, found.tokens, found.weights)}
+        if lengths != {len(set(found.keys))} or len(found.keys) > MOST_ROWS:
+            raise _damaged()
+        rows: OrderedDict[int, _Row] = OrderedDict()
+        for key, unit, total, tokens, weights in zip(
+            found.keys, found.units, found.totals, found.tokens, found.weights, strict=True
+        ):
+            row = rows[key] = _Row()
+            row.unit, row.total = unit, total
+            row.weights = dict(zip(tokens, weights, strict=False))
+            known = 0 <= key < (self._size + 1) * self._size and all(0 <= token < self._size for token in tokens)
+            if not (known and len(tokens) == len(weights) and row.is_sound()):
+                raise _damaged()
+        self._corrections.restore(found.corrections)
+        self._rows = rows
+
     def _guesses(self, cursor: _Cursor) -> list[tuple[int, float, int]]:
         """Tokens with their chances, not corrected, and 1 if the pair knew them, 0 if the last token alone did."""
         before, token, _ = cursor
@@ -211,3 +262,7 @@ class NgramMatrix(Guesser):
 
     def _pair(self, before: int, token: int) -> int:
         return (before + 1) * self._size + token
+
+
+def _damaged() -> CheckpointError:
+    return CheckpointError("The drafter's part of the checkpoint is damaged: its rows do not fit.")

@@ -62,7 +62,7 @@ class PromptLookup:
     def state(self) -> dict[str, Any]:
         return {}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()) -> None:
         convert(state, TextAlone)
 
     def _match(self, context: Sequence[int]) -> tuple[int, int]:

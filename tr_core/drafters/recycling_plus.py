@@ -204,7 +204,7 @@ class RecyclingPlus(HostDrafter):
     def state(self) -> dict[str, Any]:
         return {name: part.tolist() for name, part in (self._parts() | self.usual.arrays()).items()}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()) -> None:
         found = convert(state, _State)
         usual = Usual()
         parts = {

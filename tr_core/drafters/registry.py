@@ -78,7 +78,7 @@ DRAFTERS = {
         "a chain copied from the latest place where the last three, two or one tokens stood (Saxena 2023)",
     ),
     "lookahead_trie": DrafterEntry(
-        lambda vocab_size, k, device: LookaheadTrie(device),
+        lambda vocab_size, k, device: LookaheadTrie(vocab_size, device),
         "branches of a trie of the n-grams of prompt and outputs, by how often they were seen (Zhao et al. 2024)",
         learns=True,
         grows=True,

@@ -83,7 +83,8 @@ def array(values: Sequence[object], kind: type, width: int | None = None) -> np.
     """
     shape = (len(values),) if width is None else (len(values), width)
     try:
-        made = np.array(values, dtype=kind).reshape(shape)
+        with np.errstate(over="ignore"):  # an infinite number is out of any range that is checked later
+            made = np.array(values, dtype=kind).reshape(shape)
     except (ValueError, OverflowError, TypeError) as error:
         raise CheckpointError("The drafter's part of the checkpoint is damaged: its numbers do not fit.") from error
     return made

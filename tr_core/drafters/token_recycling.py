@@ -89,7 +89,7 @@ class TokenRecycling:
     def state(self) -> dict[str, Any]:
         return {"rows": self.matrix.to_rows()}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()) -> None:
         self.matrix.fill(convert(state, RowsState).rows)
 
     def plan(self, template: TreeTemplate) -> list[torch.Tensor]:

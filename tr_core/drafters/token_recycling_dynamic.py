@@ -116,7 +116,7 @@ class TokenRecyclingDynamic(HostDrafter):
         parts = {"tokens": tokens, "rows": self.rows[tokens], "chances": self.chances[tokens]}
         return {name: part.tolist() for name, part in parts.items()}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()) -> None:
         found = convert(state, _State)
         tokens = states.array(found.tokens, np.int64)
         rows = states.array(found.rows, np.int32, self.k)

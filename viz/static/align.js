@@ -5,6 +5,7 @@
  * from 1, runs from 0.
  */
 
+import { CHANCES } from "./records.js";
 import { WORDS } from "./strings.js";
 
 /**
@@ -165,8 +166,8 @@ function chosenAt(run, lane, place) {
   return {
     token: lane.tokens[place],
     step: number,
-    probability: chance === undefined ? null : chance / 10_000,
-    margin: best.length > 1 ? (best[0] - best[1]) / 10_000 : null,
+    probability: chance === undefined ? null : chance / CHANCES,
+    margin: best.length > 1 ? (best[0] - best[1]) / CHANCES : null,
   };
 }
 

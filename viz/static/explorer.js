@@ -61,7 +61,7 @@ export function mount(element, { onRequest } = {}) {
   const steps = createStepsPanel(state, player);
   const tree = createTreePanel(state, player);
   const text = createTextPanel(state, player);
-  const resume = createResume(() => tour.own().state);
+  const resume = createResume(() => tour.own().state, runOf);
   const waiting = createWaiting();
   const over = [banner, waiting];
   const regions = [header, ...over, text, tree, createMatrixPanel(state, player), createInspector(state), steps];
@@ -286,6 +286,10 @@ export function mount(element, { onRequest } = {}) {
 
     /** The run on the screen, for the server that is asked to go on with it. */
     claim: () => resume.claim(),
+
+    /** What the server is asked to save, and, if it does not have that, what is known of it here. */
+    wish: resume.wish,
+    handOver: resume.handOver,
 
     /** Whether the server said that it does not know the run, and nothing since. */
     isForgotten: () => resume.isForgotten(),

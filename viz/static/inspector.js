@@ -3,7 +3,7 @@
 
 import { clip, make, makePanel, setText } from "./dom.js";
 import { isJudged, shownNode } from "./player.js";
-import { BONUS_NODE, pathEnd, tokenOf } from "./records.js";
+import { BONUS_NODE, CHANCES, pathEnd, tokenOf } from "./records.js";
 import { keyOf, sourceOf } from "./sources.js";
 import { WORDS } from "./strings.js";
 
@@ -125,7 +125,7 @@ export function createInspector(state) {
     keepBars(candidates.length);
     candidates.forEach((id, i) => {
       const [word, track, share, mark] = bars.children[i].children;
-      const probability = shown.p[at][i] / 10_000;
+      const probability = shown.p[at][i] / CHANCES;
       const chosen = id === shown.choices[at];
       const child = childOf(shown, at, id);
       bars.children[i].classList.toggle("tr-bar-chosen", chosen);

@@ -31,7 +31,7 @@
  * @property {number} [passes] forward passes, if more than one
  * @property {Row[]} rows
  * @property {[number, keyof typeof import("./strings.js").WORDS.budgetReasons, number, number[], number[], number[]]} [budget] chosen, reason, spine, sizes, expected, ms
- * @typedef {{stop: string | null, identical: boolean | null}} End
+ * @typedef {{stop: string | null, identical: boolean | null, text: string | null}} End
  * @typedef {object} Run
  * @property {string} id
  * @property {Record<string, any>} info
@@ -50,6 +50,9 @@
 
 /** Node of the bonus, where a node is meant: it is none of the tree's. */
 export const BONUS_NODE = -1;
+
+/** Probabilities come as whole numbers of these parts. */
+export const CHANCES = 100_000;
 
 /** @type {Record<string, "root" | "accepted" | "rejected" | "unseen">} */
 export const STATUS_OF = { r: "root", a: "accepted", x: "rejected", u: "unseen" };
@@ -96,7 +99,7 @@ export function addStep(run, record) {
   run.running = record.running ?? true;
   if (record.stop !== null) {
     run.running = false;
-    run.end = { stop: record.stop, identical: null };
+    run.end = { stop: record.stop, identical: null, text: null };
   }
   return true;
 }
@@ -104,7 +107,13 @@ export function addStep(run, record) {
 /** @param {Run} run @param {any} record */
 export function endRun(run, record) {
   run.running = false;
-  run.end = { stop: record.stop ?? run.end?.stop ?? null, identical: record.identical };
+  run.end = { stop: record.stop ?? run.end?.stop ?? null, identical: record.identical, text: record.text ?? null };
+}
+
+/** A run as one record, as viz/explorer.py tells whole ones: for a server that does not have it. @param {Run} run */
+export function recordOf({ id, info, steps, end }) {
+  // The text of a run that goes on is that of its tokens so far.
+  return { run: id, start: info, steps, end: end && { ...end, text: end.stop ? end.text : null } };
 }
 
 /**

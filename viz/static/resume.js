@@ -4,10 +4,15 @@
  * a page loaded anew, the records that it was drawn from.
  */
 
+import { recordOf } from "./records.js";
+
 /** @typedef {import("./player.js").State} State */
 
-/** @param {() => State} own where the visitor's own run is, also while a lesson has the screen */
-export function createResume(own) {
+/**
+ * @param {() => State} own where the visitor's own run is, also while a lesson has the screen
+ * @param {(id: string) => import("./records.js").Run | null} runOf a run that is known here
+ */
+export function createResume(own, runOf) {
   let run = "";
   let text = "";
   let wanted = "";
@@ -37,7 +42,21 @@ export function createResume(own) {
     claim() {
       const shown = own().run;
       if (!shown || shown.id !== run || shown.recorded !== null || shown.end?.stop) return "";
-      return JSON.stringify({ run, steps: shown.steps.length, checkpoint: wanted === run ? text : "" });
+      const kept = wanted === run ? { checkpoint: text, record: recordOf(shown) } : {};
+      return JSON.stringify({ run, steps: shown.steps.length, ...kept });
+    },
+
+    /** A wish to save the run on the screen, as ui/claims.py has it. @param {string} what */
+    wish(what) {
+      const shown = own().run;
+      return JSON.stringify({ what, runs: shown ? [shown.id] : [], steps: shown?.steps.length ?? 0 });
+    },
+
+    /** The wish with all that is known here of its runs, for a server that does not have them. @param {string} wish */
+    handOver(wish) {
+      const { runs, ...more } = JSON.parse(wish);
+      const records = runs.map(runOf).filter(Boolean).map(recordOf);
+      return JSON.stringify({ ...more, runs, handed: true, records, checkpoint: runs[0] === run ? text : "" });
     },
 
     /** Records, as text, that bring the run back to the screen. */
