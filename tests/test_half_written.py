@@ -16,6 +16,7 @@ from tr_core.errors import MatrixError, TokenRecyclingError, TraceError
 from tr_core.matrix import CandidateMatrix
 from tr_core.saving import CannotWriteError, write_text
 from ui import api
+from ui.claims import Save
 from ui.limits import Limits
 from ui.runs import Request
 from ui.shelf import Shelf
@@ -160,15 +161,19 @@ def test_a_matrix_that_does_not_fit_leaves_the_one_that_was_there(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def saved(what):
+    return lambda workspace, folder: workspace.saving.save(Save(what), folder)
+
+
 def test_the_page_tells_it_keeps_the_run_and_clears_what_was_begun():
     visitors = Visitors(Shelf(LIMITS, load=lambda source, progress: tiny_models.target("llama")), LIMITS)
     try:
         list(visitors.workspace("tab").run(request()))
-        for save in (Workspace.save_trace, Workspace.save_page, Workspace.save_nodes):
+        for what in ("json", "html", "nodes.csv"):
             with room_for(1000), pytest.raises(TraceError, match="nothing on the screen is lost"):
-                visitors.save("tab", save)
+                visitors.save("tab", saved(what))
         assert list(Path(visitors._folder.name).iterdir()) == []
-        assert Path(visitors.save("tab", Workspace.save_trace)).stat().st_size > 1000
+        assert Path(visitors.save("tab", saved("json"))).stat().st_size > 1000
         assert visitors.workspace("tab").trace.stop_reason == "max_new_tokens"
     finally:
         visitors.close()
