@@ -29,9 +29,9 @@ _TELLING = 8
 _LEAST_SLOPE = 0.0005
 # Expected tokens that the belief in the drafter's chances counts for, what is believed of them before it has shown how
 # right it is on this text, and how far it may be corrected.
-_BELIEF = 8.0
+_BELIEF = 4.0
 _AT_FIRST = 0.6
-_TRUST = (0.25, 1.25)
+_TRUST = (0.1, 1.25)
 
 
 class Growth:
