@@ -116,3 +116,14 @@ def test_gradio_keeps_the_page_of_few_visitors(shelf):
     built = Built()
     app._launch(built, shelf, LIMITS, "127.0.0.1", 1)
     assert built.options["state_session_capacity"] == LIMITS.max_runs
+
+
+def test_what_was_freed_goes_back_to_the_system_now_and_then(monkeypatch):
+    trims, now = [], [0.0]
+    monkeypatch.setattr("tr_core.memory.trim", lambda: trims.append(now[0]))
+    visitors = Visitors(Shelf(LIMITS), LIMITS, clock=lambda: now[0])
+    for second in (0.0, 4.0, 9.0, 12.0, 13.0, 30.0):
+        now[0] = second
+        visitors.leave("nobody")
+    visitors.close()
+    assert trims == [0.0, 12.0, 30.0]

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tr_core import memory
 from tr_core.errors import TraceError
 from ui.limits import Limits
 from ui.shelf import Shelf
@@ -16,6 +17,8 @@ from ui.workspace import Workspace
 
 # A tab whose closing was never told, as when the network broke, is forgotten after this long without a click.
 IDLE_SECONDS = 3600
+# What those who left have freed goes back to the system at most this often, since all allocating waits meanwhile.
+TRIM_SECONDS = 10
 
 
 class Visitors:
@@ -25,6 +28,7 @@ class Visitors:
         self._shelf, self._limits, self._clock = shelf, limits, clock
         self._workspaces: dict[str, tuple[Workspace, float]] = {}
         self._change = threading.Lock()
+        self._trimmed = -TRIM_SECONDS
         self._folder = tempfile.TemporaryDirectory(prefix="tr-")
 
     def __len__(self) -> int:
@@ -69,5 +73,11 @@ class Visitors:
         """A closed tab's run ends with its step, and its memory is free."""
         with self._change:
             workspace, _ = self._workspaces.pop(tab, (None, 0))
+            now = self._clock()
+            due = now - self._trimmed >= TRIM_SECONDS
+            if due:
+                self._trimmed = now
         if workspace is not None:
             workspace.leave()
+        if due:
+            memory.trim()
