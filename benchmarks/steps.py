@@ -24,6 +24,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from tr_core import Session, Settings, catalog, load_target, templates
+from tr_core.best import top
 from tr_core.drafters.token_recycling import TokenRecycling
 from tr_core.hf_target import HFTarget
 from tr_core.loading import quiet, wrap
@@ -208,8 +209,8 @@ def vocabulary(target: HFTarget, args: argparse.Namespace) -> report.Table:
         for _ in range(rounds):
             spent["propose"].append(timed(lambda d=drafter: d.propose([5], template), args.clock))
             draft = drafter.propose([5], template)
-            spent["rank"].append(timed(lambda x=logits: x.topk(K, dim=-1), args.clock))
-            candidates = logits.topk(K, dim=-1).indices
+            spent["rank"].append(timed(lambda x=logits: top(x, K), args.clock))
+            candidates = top(logits, K)[1]
             spent["observe"].append(timed(lambda d=drafter, r=draft, c=candidates: d.observe(r, c), args.clock))
         told = {f"{name} µs": 1e3 * median(times) for name, times in spent.items()}
         rows.append({"vocabulary": width, **told, "matrix MiB": drafter.matrix.nbytes / 2**20})
