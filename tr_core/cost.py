@@ -87,10 +87,8 @@ def measure(target: Target, settings: Settings, clock: Callable[[], float] | Non
                 session.step()
                 wait()
                 times.append((clock() - started) * 1e3)
-            if number <= 1:  # the first round pays for what the others reuse; it counts only if there is no other
-                samples[size] = times
-            else:
-                samples[size] += times[1:]
+            # Rounds of single steps pay for what the others reuse; they count only if there is no other.
+            samples[size] = times if number <= 1 else times[1:] if number == 2 else samples[size] + times[1:]
     return CostCurve.fit(samples)
 
 

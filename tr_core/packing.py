@@ -47,8 +47,8 @@ def packed(model: PreTrainedModel) -> PreTrainedModel:
     """A model that shares all parameters of ``model``, but runs its linear layers from packed copies of their weights.
 
     ``model`` itself where that cannot be: not on a CPU, a CPU or a dtype that oneDNN does not serve, quantised or
-    split weights, or more than ``LIMIT_BYTES`` to copy. Neither sees later changes of the other's modules; a weight
-    that is changed later is changed in ``model`` alone.
+    split weights, or more than ``LIMIT_BYTES`` to copy. Neither sees later changes of the other's modules; a linear
+    layer's weight that is changed later is changed in ``model`` alone.
     """
     layers = {name: layer for name, layer in model.named_modules() if _can_pack(layer)}
     bytes_ = sum(layer.weight.nbytes for layer in layers.values())

@@ -278,9 +278,9 @@ class Session:
         choices = self.target.agree(choices)
         near = self.target.agree(self._strict.near(logits)) if self._strict else None
         if traced or entry.learns:
-            # Half of logsumexp's time on a CPU, and in place: new memory for wide logits takes longer than the sums.
+            # Half of logsumexp's time on a CPU, and there in place: new memory for wide logits takes longer than sums.
             with torch.inference_mode():
-                chances = torch.softmax(logits, -1, out=logits)
+                chances = torch.softmax(logits, -1, out=logits if is_here(logits) else None)
             probabilities = self.target.agree(chances.gather(-1, candidates))
         watch.lap()
         if candidates is not None:
@@ -323,7 +323,7 @@ class Session:
         curve = (self._curve or self.target.cost_curve(self.settings)) if auto else None
         if isinstance(curve, LiveCurve) and not self._learns_costs:
             curve = curve.curve()
-        return Sizing(self.settings, self._entry, curve)
+        return Sizing(self.settings, self._entry, curve, self._clock)
 
     def _observe_prompt(self, places: Sequence[int], logits: torch.Tensor) -> None:
         candidates = self.target.agree(top(logits, self.settings.k)[1])

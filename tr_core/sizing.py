@@ -7,7 +7,7 @@ Both weigh by the same costs, and both hear what each step brought.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tr_core import templates
 from tr_core.budget import Budget
@@ -56,14 +56,22 @@ class Sizing:
         settings: of the run.
         entry: of its drafter.
         curve: what a step costs; None where the settings name a tree or nothing is drafted, and sizes are fixed.
+        clock: seconds; times the growing of drafts where the curve is a live one.
 
     Attributes:
         budget, growth: at most one of them, by the drafter.
         root_known: whether the row of the next root is written, as far as a budget cares.
     """
 
-    def __init__(self, settings: Settings, entry: DrafterEntry, curve: CostCurve | LiveCurve | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        entry: DrafterEntry,
+        curve: CostCurve | LiveCurve | None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._settings, self._entry = settings, entry
+        self._clock = clock
         self._live = curve if isinstance(curve, LiveCurve) else None
         self._steps = 0
         self._host_ms = 0.0  # of the last draft that was grown; the curve is of all else
@@ -109,11 +117,12 @@ class Sizing:
         if self.growth is None:
             return drafter.propose(context, template), why
         self.growth.begin()
-        began = time.perf_counter()
+        if self._live is None:
+            return drafter.propose(context, _LARGEST, self.growth), self.growth.choice()
+        began = self._clock()
         draft = drafter.propose(context, _LARGEST, self.growth)
-        if self._live is not None:
-            self._host_ms = (time.perf_counter() - began) * 1e3
-            self.growth.worked(self._host_ms)
+        self._host_ms = (self._clock() - began) * 1e3
+        self.growth.worked(self._host_ms)
         return draft, self.growth.choice()
 
     def done(self, tree: DraftTree, verdict: Verdict, host: Readout, draft: Draft | None, ms: float | None) -> None:

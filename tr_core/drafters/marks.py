@@ -1,7 +1,8 @@
 """The marks of a candidate that recycling_plus knows, numbered through, and what each is worth at first.
 
-The priors were fitted by ``benchmarks/fit_marks.py``, over runs of the bundled model and of two made of it by noise on
-the weights, on one half of the prompts of ``benchmarks/ablation.py``. They are a start: a ``Calibration`` moves them.
+The priors were fitted over runs of the bundled model and of two made of it by noise on the weights, on one half of the
+prompts of ``benchmarks/ablation.py``, and rounded. ``benchmarks/fit_marks.py`` fits them so; its numbers are near these
+and not the same, as it came after. They are a start: a ``Calibration`` moves them.
 """
 
 from __future__ import annotations
