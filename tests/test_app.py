@@ -16,6 +16,11 @@ def choose(page, label, text):
     box.press("Enter")
 
 
+def drawn(page):
+    """Wait for two frames: Gradio sends a field's old value if another one is changed and sent within the same."""
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
 def finished(page):
     """Wait for the run's end and its check against plain decoding."""
     page.get_by_text("lossless ✓").wait_for(timeout=SOON_MS)
@@ -83,6 +88,7 @@ def test_bad_input_is_told_and_nothing_is_lost(tabs):
         at(page, step=1, steps=1)
         assert page.locator("#tr-explorer [data-node]").count() == 81
         page.get_by_label(label, exact=True).fill(good)
+        drawn(page)
     choose(page, "Model", "nobody/no-such-model")
     click(page, "Step")
     page.locator("#tr-explorer [role=alert]").get_by_text("nobody/no-such-model").wait_for(timeout=SOON_MS)
