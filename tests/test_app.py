@@ -68,6 +68,17 @@ def test_the_tree_follows_the_settings(tabs):
     page.wait_for_function("document.querySelectorAll('#tr-explorer [data-node]').length === 5")
 
 
+def press_until(page, name, seen):
+    """Press, and again where Gradio passed over it because the click before was not quite over."""
+    for tenth in range(SOON_MS // 100):
+        if tenth % 30 == 0:
+            click(page, name)
+        page.wait_for_timeout(100)
+        if seen.is_visible():
+            return
+    raise AssertionError(f"never seen: {seen}")
+
+
 def test_bad_input_is_told_and_nothing_is_lost(tabs):
     page = tabs()
     click(page, "Step")
@@ -82,9 +93,8 @@ def test_bad_input_is_told_and_nothing_is_lost(tabs):
         ("k", "4", "8", "needs k ≥ 8"),
     ]:
         page.get_by_label(label, exact=True).fill(bad)
-        click(page, "Step")
-        alert = page.locator("#tr-explorer [role=alert]")
-        alert.get_by_text(words).wait_for(timeout=SOON_MS)
+        told = page.locator("#tr-explorer [role=alert]").get_by_text(words)
+        press_until(page, "Step", told)
         at(page, step=1, steps=1)
         assert page.locator("#tr-explorer [data-node]").count() == 81
         page.get_by_label(label, exact=True).fill(good)

@@ -228,10 +228,15 @@ def test_a_killed_server_takes_nothing_from_the_screen_and_another_one_goes_on(
         assert steps >= 10
         click(page, "First")  # all that came is there to be walked through
         page.wait_for_selector("#tr-explorer[data-step='1']")
+        prompt = page.get_by_label("Prompt", exact=True)
+        before = prompt.input_value()
+        prompt.fill(later := "typed while nobody answers 🙂\n" * 400)
         wire.mend(httpx.URL(app_url).port)
         page.get_by_text("is there again").wait_for(timeout=LONG_MS)
         assert page.locator("#tr-explorer").get_attribute("data-steps") == str(steps)
         assert page.get_by_label("New tokens", exact=True).input_value() == "150"
+        assert prompt.input_value() == later
+        prompt.fill(before)
         page.get_by_role("button", name="Save and open").click()
         kept = saved_run(page, tmp_path)  # by a server that never had it
         assert len(kept.steps) == steps

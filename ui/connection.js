@@ -7,15 +7,15 @@
 
 const PROBE_MS = 1500;
 const KEY = "tr-kept";
-/** Longer addresses may not pass; the controls then begin as on a new page. */
-const LONGEST_QUERY = 6000;
+const CONTROLS_KEY = "tr-controls";
+const FILLED_WITHIN_MS = 10_000;
 
 /**
  * @param {URL} base of the page
  * @param {{lost: () => void, found: () => void, records: () => string[], receive: (text: string) => void}} explorer
- * @param {() => string} query the controls as a query string
+ * @param {() => string | undefined} controls as a query string, once the page has filled them in
  */
-export async function keepPage(base, explorer, query) {
+export async function keepPage(base, explorer, controls) {
   const ask = window.fetch.bind(window);
   let lost = false;
 
@@ -29,10 +29,8 @@ export async function keepPage(base, explorer, query) {
     if (lost) throw new Error("one asks already");
     lost = true;
     explorer.lost();
-    while (!(await answers())) await new Promise((done) => setTimeout(done, PROBE_MS));
-    await layAside(explorer.records());
-    const controls = query();
-    if (controls && controls.length <= LONGEST_QUERY) history.replaceState(null, "", `?${controls}`);
+    while (!(await answers())) await wait(PROBE_MS);
+    await layAside(explorer.records(), withTyped(controls() ?? ""));
     return ask(url);
   }
 
@@ -46,13 +44,33 @@ export async function keepPage(base, explorer, query) {
 
   const kept = await takeUp();
   kept.forEach(explorer.receive);
+  // Whoever is told to press Run must find the controls as they were.
+  const latest = performance.now() + FILLED_WITHIN_MS;
+  while (kept.length && controls() === undefined && performance.now() < latest) await wait(50);
   if (kept.length) explorer.found();
 }
 
-/** @param {string[]} records */
-async function layAside(records) {
-  if (!records.length) return;
+/**
+ * Gradio tells nothing of what is typed while its server is away, so that is read where it stands.
+ * @param {string} query
+ */
+function withTyped(query) {
+  const all = new URLSearchParams(query);
+  for (const box of document.querySelectorAll("[id^=tr-typed-]")) {
+    const field = box.querySelector("textarea, input");
+    if (field instanceof HTMLTextAreaElement || field instanceof HTMLInputElement) all.set(box.id.slice("tr-typed-".length), field.value);
+  }
+  return all.toString();
+}
+
+/** @param {number} ms */
+const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+
+/** @param {string[]} records @param {string} controls */
+async function layAside(records, controls) {
   try {
+    sessionStorage.setItem(CONTROLS_KEY, controls);
+    if (!records.length) return;
     const place = crypto.getRandomValues(new Uint32Array(2)).join("-");
     await inStore((store) => store.put(records, place));
     sessionStorage.setItem(KEY, place);

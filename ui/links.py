@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from tr_core import templates
 from tr_core.drafters.registry import DRAFTERS
@@ -37,6 +37,14 @@ def to_query(values: Mapping[str, Any]) -> str:
             "save the run as a file."
         )
     return query
+
+
+def pairs(query: str) -> list[tuple[str, str]]:
+    """Keys and values of a query string, for ``from_query``; none if it is not one."""
+    try:
+        return parse_qsl(query, keep_blank_values=True, max_num_fields=len(PARSERS) + MAX_STOP_STRINGS)
+    except ValueError:
+        return []
 
 
 def from_query(pairs: Iterable[tuple[str, str]], limits: Limits) -> tuple[dict[str, Any], str | None]:

@@ -13,13 +13,12 @@ import viz
 from tr_core import templates
 from tr_core.drafters.registry import DRAFTERS
 from tr_core.errors import TokenRecyclingError
-from ui import api, claims, compare, examples, links
+from ui import api, claims, compare, examples, links, scripts
 from ui.claims import Claim, Save
 from ui.doors import request_of
 from ui.knocks import Page, told
 from ui.limits import Limits
 from ui.runs import Request
-from ui.scripts import COPY_LINK, DOWNLOAD, HAND_OVER, MOUNT_EXPLORER, SHOW_EXPLORER, wish_for, with_claim
 from ui.shelf import Shelf
 from ui.tour import Tour
 from ui.visitors import Visitors
@@ -50,7 +49,7 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
         with gr.Column(scale=0, min_width=250, elem_id="tr-controls"):
             gr.Markdown("# Token Recycling Explorer", elem_id="tr-title")
             preset = gr.Dropdown(list(presets), value=first["name"], label="Preset", interactive=True)
-            prompt = gr.Textbox(first["prompt"], label="Prompt", lines=5, max_lines=9, elem_id="tr-prompt")
+            prompt = gr.Textbox(first["prompt"], label="Prompt", lines=5, max_lines=9)
             with gr.Row(elem_classes="tr-buttons"):
                 step = gr.Button("Step", variant="primary", min_width=50, elem_id="tr-step")
                 run = gr.Button("Run", min_width=50, elem_id="tr-run")
@@ -108,12 +107,12 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
                 file = gr.DownloadButton(visible="hidden", elem_id="tr-download")
             with gr.Column(elem_id="tr-drop"):  # never seen: a way in for files dropped onto the explorer
                 dropped = gr.UploadButton("Drop a saved run", file_count="multiple")
-            # Filled in by the browser: the run that it shows, and what is to be saved.
-            claim, wish = gr.Textbox(visible=False), gr.Textbox(visible=False)
+            # Filled in by the browser: the run that it shows, what to save, controls of before an outage.
+            claim, wish, kept = (gr.Textbox(visible=False) for _ in range(3))
         with gr.Column(scale=1, min_width=320, elem_id="tr-main"):
             offer = viz.offer_record([(e.name, e.word, e.title) for e in recordings.values()])
             explorer = gr.HTML(
-                value=offer, html_template='<div id="tr-explorer-host"></div>', js_on_load=MOUNT_EXPLORER,
+                value=offer, html_template='<div id="tr-explorer-host"></div>', js_on_load=scripts.MOUNT_EXPLORER,
                 elem_id="tr-explorer-component", apply_default_css=False,
             )  # fmt: skip
 
@@ -121,6 +120,9 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
             prompt, model, drafter, tree, tree_file, k, max_new_tokens, temperature, top_p, top_k, seed, stop_strings,
             ignore_eos, prompt_rows, chat, start, matrix_file,
         ]  # fmt: skip
+        for key, control in zip(LINKED, controls, strict=True):
+            if isinstance(control, gr.Textbox | gr.Number):
+                control.elem_id = f"tr-typed-{key}"
 
         def on_step(request: gr.Request, *values: Any) -> Iterator[str]:
             yield from _records(visitors.workspace(_tab(request)).step, values)
@@ -190,10 +192,13 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
                 raise gr.Error(str(error), print_exception=False) from error
             return gr.Textbox(query, visible=True)
 
-        def on_load(request: gr.Request) -> Any:
-            values, sentence = links.from_query(request.query_params.multi_items(), limits)
+        def on_load(kept: str | None, request: gr.Request) -> Any:
+            own = links.pairs(kept) if isinstance(kept, str) else []
+            values, sentence = links.from_query(own or request.query_params.multi_items(), limits)
             filled = [values.get(key, gr.skip()) for key in LINKED]
-            chosen = None if "prompt" in values else gr.skip()  # the prompt is no preset's any more
+            named = (name for name, p in presets.items() if p["prompt"] == values.get("prompt"))
+            chosen = next(named, None) if "prompt" in values else gr.skip()
+            sentence = None if own else sentence  # speaks of a link
             return [*filled, chosen, viz.error_record(sentence) if sentence else gr.skip()]
 
         def on_leave(request: gr.Request) -> None:
@@ -207,9 +212,9 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
             return (chosen["prompt"], chosen["max_new_tokens"]) if chosen else (gr.skip(), gr.skip())
 
         private = {"api_visibility": "private", "show_progress": "hidden"}
-        gr.on([step.click, run.click], None, None, None, js=SHOW_EXPLORER, **private)
+        gr.on([step.click, run.click], None, None, None, js=scripts.SHOW_EXPLORER, **private)
         for button, advance in ((step, on_step), (run, on_run)):
-            button.click(advance, [*controls, claim], explorer, js=with_claim(button.elem_id, LINKED), **private).then(
+            button.click(advance, [*controls, claim], explorer, js=scripts.with_claim(button.elem_id), **private).then(
                 on_panels, None, explorer, **private
             )
         stop.click(on_stop, None, None, queue=False, **private)
@@ -222,20 +227,25 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
         compare_runs.click(on_compare, [beside, *controls], explorer, **private)
         explorer.select(on_kept, None, None, queue=False, **private)
         copy_link.click(on_link, controls, link, queue=False, **private).success(
-            None, link, link, js=COPY_LINK, **private
+            None, link, link, js=scripts.COPY_LINK, **private
         )
-        page.load(on_load, None, [*controls, preset, explorer], queue=False, **private)
+        keep = {"inputs": controls, "js": scripts.kept_controls(LINKED), **private}
+        page.load(
+            on_load, kept, [*controls, preset, explorer], js=scripts.TAKE_UP_CONTROLS, queue=False, **private
+        ).then(None, **keep)
+        gr.on([control.change for control in controls if not isinstance(control, gr.File)], None, **keep)
         saves = {
             "json": save_run, "html": save_page, "matrix": save_matrix, "steps.csv": save_steps,
             "nodes.csv": save_nodes,
         }  # fmt: skip
         asked = [
-            button.click(on_save, wish, [file, wish], js=wish_for(what), **private) for what, button in saves.items()
+            button.click(on_save, wish, [file, wish], js=scripts.wish_for(what), **private)
+            for what, button in saves.items()
         ]
         for first in (*asked, explorer.submit(on_save_comparison, None, [file, wish], **private)):
             # A download button sends the file it had before the click; so the file is made first.
-            first.success(on_save, wish, [file, wish], js=HAND_OVER, **private).success(
-                None, None, None, js=DOWNLOAD, **private
+            first.success(on_save, wish, [file, wish], js=scripts.HAND_OVER, **private).success(
+                None, None, None, js=scripts.DOWNLOAD, **private
             )
         gr.on([page.load, model.change], on_model, model, chat, queue=False, **private)
         preset.input(on_preset, preset, [prompt, max_new_tokens], queue=False, **private)

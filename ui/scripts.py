@@ -19,7 +19,7 @@ const base = new URL(root.replace(/[?#].*$/, "").replace(/\\/?$/, "/"));
 import(new URL("tr/explorer.js", base)).then((module) => {
   explorer = module.mount(element.querySelector("#tr-explorer-host"), { onRequest: ask });
   early.forEach((value) => explorer.receive(value));
-  import(new URL("tr/connection.js", base)).then((kept) => kept.keepPage(base, explorer, () => window.trQuery ?? ""));
+  import(new URL("tr/connection.js", base)).then((kept) => kept.keepPage(base, explorer, () => window.trControls));
 });
 // A file that is too large would be sent for nothing, and Gradio would not say why it comes to nothing.
 document.addEventListener("change", (event) => {
@@ -57,6 +57,15 @@ COPY_LINK = """async (query) => {
   return link;
 }"""
 
+# What connection.js laid aside, once.
+TAKE_UP_CONTROLS = """() => {
+  try {
+    const kept = sessionStorage.getItem("tr-controls");
+    sessionStorage.removeItem("tr-controls");
+    return kept ?? "";
+  } catch { return ""; }
+}"""
+
 # A wish that the server gave back is one for runs that it does not have.
 HAND_OVER = "(wish) => window.trHandOver(wish)"
 
@@ -71,13 +80,17 @@ def wish_for(what: str) -> str:
     return f"() => window.trWish({json.dumps(what)})"
 
 
-def with_claim(button: str, keys: Sequence[str]) -> str:
-    """What goes to the server with a click on the button of this id: all values, and the run on the screen.
-
-    The values are also kept as a query string by their ``keys``, for a page that has to be loaded anew.
-    """
+def with_claim(button: str) -> str:
+    """What goes to the server with a click on the button of this id: all values, and the run on the screen."""
     return f"""(...values) => {{
   window.trPressed = {json.dumps(button)};
+  return [...values.slice(0, -1), window.trClaim()];
+}}"""
+
+
+def kept_controls(keys: Sequence[str]) -> str:
+    """Keeps the values of the controls as a query string by their ``keys``, for a page that has to be loaded anew."""
+    return f"""(...values) => {{
   const query = new URLSearchParams();
   {json.dumps(list(keys))}.forEach((key, i) => {{
     const value = values[i];
@@ -85,6 +98,5 @@ def with_claim(button: str, keys: Sequence[str]) -> str:
     if (key === "stop") String(value).split("\\n").filter(Boolean).forEach((line) => query.append(key, line));
     else query.set(key, typeof value === "boolean" ? Number(value) : value);
   }});
-  window.trQuery = query.toString();
-  return [...values.slice(0, -1), window.trClaim()];
+  window.trControls = query.toString();
 }}"""
