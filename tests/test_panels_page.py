@@ -407,6 +407,26 @@ def test_a_budget_is_told_in_a_sentence_a_plot_and_a_table(page):
     ]
 
 
+def test_a_draft_that_was_grown_was_weighed_by_what_its_time_is_worth(page):
+    promised = {"sizes": (0, 2, 4), "expected": (1.0, 1.6, 1.7), "later": (0.0, 0.2, 0.3)}
+    weighed = promised | {"ms": (10.0, 11.0, 13.0), "rate": 0.15}
+    trace = budgeted(BudgetChoice(2, "best", 0, **weighed), BudgetChoice(0, "plain", 0, **weighed))
+    show(page, trace, "budget", 1)
+    answer = page.locator(".tr-budget-answer")
+    assert answer.inner_text() == (
+        "2 nodes in step 1: of all sizes, this one leaves most tokens when its time is paid at the run's own speed, "
+        "150 tokens per second."
+    )
+    assert lines(page, "What was weighed") == [
+        ["0", "10.00", "1.00", "0.00", "-0.50", ""],
+        ["2", "11.00", "1.60", "0.20", "0.15", "◆ chosen"],
+        ["4", "13.00", "1.70", "0.30", "0.05", ""],
+    ]
+    assert page.locator(".tr-budget-chart .tr-budget-value").all_text_contents() == ["11.0", "1.60", "0.15"]
+    feed(page, viz.view_record(2))
+    assert answer.inner_text().startswith("No draft in step 2: no size was worth its time")
+
+
 def test_a_fixed_tree_was_not_weighed_and_the_panel_says_what_auto_would(page):
     show(page, TELLING, "budget", 1)
     text = page.locator("[data-panel=budget]").inner_text()

@@ -83,22 +83,30 @@ class BudgetState(msgspec.Struct, frozen=True):
 
 
 class GrowthState(msgspec.Struct, frozen=True):
-    """See ``Growth``: the cost curve, how many nodes were accepted of those expected, the host's time for a node."""
+    """See ``Growth``.
+
+    Attributes:
+        nodes, ms: what steps cost, as believed then.
+        accepted, expected: nodes accepted of those expected, by group of places in the order of growth.
+        tokens, spent: tokens emitted, and milliseconds that they took by the curve; the old ones faded.
+        node_ms: the host's time for a node.
+    """
 
     nodes: tuple[int, ...]
     ms: tuple[float, ...]
-    accepted: float
-    expected: float
+    accepted: tuple[float, ...]
+    expected: tuple[float, ...]
+    tokens: float
+    spent: float
     node_ms: float
-    account: AccountState
 
-    def check(self) -> None:
-        """Refuse what no growth can have learned.
+    def check(self, groups: int) -> None:
+        """Refuse what no growth with so many groups can have learned.
 
         Raises:
-            CheckpointError: it is out of range.
+            CheckpointError: it does not fit.
         """
-        numbers = [*self.ms, *self.nodes, self.accepted, self.expected, self.node_ms]
-        numbers += [self.account.promised, self.account.kept, abs(self.account.debt)]
-        if not all(math.isfinite(x) and 0 <= x <= MOST for x in numbers):
+        numbers = [*self.ms, *self.nodes, *self.accepted, *self.expected, self.tokens, self.spent, self.node_ms]
+        fits = len(self.accepted) == len(self.expected) == groups
+        if not fits or not all(math.isfinite(x) and 0 <= x <= MOST for x in numbers):
             raise CheckpointError("The budget's part of the checkpoint is damaged: its numbers do not fit.")

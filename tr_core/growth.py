@@ -1,10 +1,13 @@
 """Where a tree that its drafter grows best-first is cut: where the next node no longer pays. No torch here.
 
 A drafter that grows its own trees tells for each node, before the pass, the chance that it will be accepted. A step
-over the n best nodes emits E(n) = 1 + Σ chances tokens on average and costs t(n) milliseconds (``CostCurve``); the
-tree is cut where E(n) / t(n) is highest, and n = 0 is plain decoding. Chances that turn out too high or too low over
-the run are corrected as a whole, so that an over-confident drafter cannot make a run slower for long; and a run that is
-behind plain decoding must promise more (``Account``), so that it stays behind by little.
+over the n best nodes emits E(n) = 1 + Σ chances tokens on average and costs t(n) milliseconds (``CostCurve``). Of all
+ways to size the drafts of a run the fastest cuts each where E(n) − rate · t(n) is highest, the rate being the tokens
+per millisecond of the run itself (the marginal value theorem): a poor draft is cut sooner than its own E(n) / t(n)
+would have it, and a good one later. n = 0 is plain decoding.
+
+Chances are corrected by what came of them, by place in the order of growth: where long copies fail, the far nodes are
+believed less and the near ones hardly. And the first nodes are worth something even if rejected, as all write rows.
 
     growth.begin()
     while growth.admits(chance of the best node left):
@@ -14,12 +17,15 @@ behind plain decoding must promise more (``Account``), so that it stays behind b
 
 from __future__ import annotations
 
-from tr_core.account import Account
-from tr_core.budget import MEMORY, SIZES, CostCurve, rows_that_pay
+from collections.abc import Sequence
+from itertools import pairwise
+
+from tr_core.budget import MEMORY, CostCurve, rows_that_pay
 from tr_core.budget_state import GrowthState
+from tr_core.cost_curve import KNOTS
 from tr_core.trace import BudgetChoice
 
-MOST = SIZES[-1]
+MOST = KNOTS[-1]
 # Growing a node takes the host's time too: milliseconds of one, until it is known, and what a measured one counts. Of
 # fewer nodes than this nothing is told, since most of such a draft's time would be taken without them.
 _NODE_MS = 0.015
@@ -27,15 +33,29 @@ _NEWEST = 0.1
 _TELLING = 8
 # At least this share of a plain step.
 _LEAST_SLOPE = 0.0005
-# Expected tokens that the belief in the drafter's chances counts for, what is believed of them before it has shown how
-# right it is on this text, and how far it may be corrected.
-_BELIEF = 4.0
+# Places up to each of these are corrected together. What is believed of the first ones' chances before they have shown
+# how right they are on this text, of the next ones' for what is believed of those before them, expected tokens that
+# these beliefs count for, and how far chances may be corrected.
+GROUPS = KNOTS[1:]
 _AT_FIRST = 0.6
-_TRUST = (0.1, 1.25)
+_NEXT = 0.65
+_BELIEF = 4.0
+_TRUST = (0.05, 1.25)
+# Tokens that the row written by a rejected node saves later on: for the first place, and halved every so many.
+_TEACHES = 0.12
+_HALVED = 6.0
+# How many times as fast as plain decoding the run is believed to be at first, and tokens that this counts for.
+_SPEED = 1.8
+_SPEED_BELIEF = 16.0
+
+_LATER = tuple(_TEACHES * 2 ** (-place / _HALVED) for place in range(MOST + 1))
 
 
 class Growth:
     """Chooses the size of each draft of one run.
+
+    A pass over a number of nodes that has not been seen yet may take a plain step's time longer, as kernels are made
+    for it; so drafts have the sizes that were measured, ``KNOTS``.
 
     Args:
         curve: what a step costs.
@@ -47,8 +67,8 @@ class Growth:
 
     def __init__(self, curve: CostCurve, *, timed: bool = False) -> None:
         self._node_ms = _NODE_MS if timed else 0.0
-        self._accepted = self._expected = 0.0
-        self._account = Account()
+        self._accepted, self._expected = [0.0] * len(GROUPS), [0.0] * len(GROUPS)
+        self._tokens = self._spent = 0.0
         self.reprice(curve)
         self.begin()
 
@@ -63,39 +83,55 @@ class Growth:
             self._least[n] = min(slope, self._least[n + 1])
 
     @property
-    def trust(self) -> float:
-        """What the drafter's chances are multiplied by: accepted ÷ expected so far."""
-        low, high = _TRUST
-        return min(high, max(low, (self._accepted + _AT_FIRST * _BELIEF) / (self._expected + _BELIEF)))
+    def trust(self) -> tuple[float, ...]:
+        """(groups,) what the chances at the places of each group are multiplied by: accepted ÷ expected so far."""
+        (low, high), believed, found = _TRUST, _AT_FIRST, []
+        for accepted, expected in zip(self._accepted, self._expected, strict=True):
+            trust = min(high, max(low, (accepted + believed * _BELIEF) / (expected + _BELIEF)))
+            found.append(trust)
+            believed = trust * _NEXT
+        return tuple(found)
+
+    @property
+    def rate(self) -> float:
+        """Tokens per millisecond of the run so far, plain decoding's at least."""
+        plain = 1 / self._ms[0]
+        return max(plain, (self._tokens + _SPEED_BELIEF) / (self._spent + _SPEED_BELIEF / (_SPEED * plain)))
 
     def begin(self) -> None:
         """A new draft."""
-        self._factor = self.trust
-        self._sums = [1.0]
-        self._best = 1.0 / self._ms[0]
-        self._needed = self._account.margin * self._best
+        trust = self.trust
+        self._factors = [1.0]
+        for factor, (start, end) in zip(trust, pairwise((0, *GROUPS)), strict=True):
+            self._factors += [factor] * (end - start)
+        self._teaches = min(1.0, trust[0] / _AT_FIRST)  # where nothing is ever right, rows save nothing
+        self._rate = self.rate
+        self._sums, self._later = [1.0], [0.0]
+        self._best = 1.0 - self._rate * self._ms[0]
         self._asked = False
         self.size = 0
 
     def admits(self, chance: float) -> bool:
         """Whether a node with this chance, the best that is left, may pay or lead to one that does; asked once each."""
         self._asked, sums = True, self._sums
-        chance *= self._factor
-        if chance < self._best * self._least[len(sums) - 1]:
+        n = len(sums)
+        if n > MOST:
             return False
-        total = sums[-1] + chance
-        rate = total / self._ms[len(sums)]
-        sums.append(total)
-        if rate > self._best:
-            self._best = rate
-            if rate >= self._needed:
-                self.size = len(sums) - 1
+        chance *= self._factors[n]
+        later = _LATER[n] * self._teaches
+        if chance + later < self._rate * self._least[n - 1]:
+            return False
+        sums.append(sums[-1] + chance)
+        self._later.append(self._later[-1] + later)
+        if n in KNOTS:
+            gain = sums[n] + self._later[n] - self._rate * self._ms[n]
+            if gain > self._best:
+                self._best, self.size = gain, n
         return True
 
     def choice(self) -> BudgetChoice:
         """Why the draft has its size, for the trace."""
-        grown = len(self._sums) - 1
-        sizes = sorted({n for n in SIZES if n <= grown} | {self.size, grown})
+        sizes = [n for n in KNOTS if n < len(self._sums)]
         return BudgetChoice(
             chosen=self.size,
             reason="best" if self.size else "plain" if self._asked else "unseen",
@@ -103,24 +139,31 @@ class Growth:
             sizes=tuple(sizes),
             expected=tuple(round(self._sums[n], 4) for n in sizes),
             ms=tuple(round(self._ms[n], 3) for n in sizes),
+            later=tuple(round(self._later[n], 4) for n in sizes),
+            rate=round(self._rate, 6),
         )
 
     def prompt_rows(self, new_tokens: int) -> int:
         """How many rows of the prompt may be computed for an output of so many tokens; see ``Budget.prompt_rows``."""
         return rows_that_pay(self.curve, new_tokens)
 
-    def spent(self, expected: float, nodes: int, accepted: int) -> None:
+    def spent(self, expected: Sequence[float], path: Sequence[int]) -> None:
         """A step is over.
 
         Args:
-            expected: chances of its draft's nodes, summed, as the drafter told them.
-            nodes: how many these are.
-            accepted: how many are on the path.
+            expected: (N + 1,) chance of each node of its draft, as the drafter told them, the root's first.
+            path: the nodes that were accepted.
         """
-        keep = 1 - 1 / MEMORY
-        self._expected = self._expected * keep + expected
-        self._accepted = self._accepted * keep + accepted
-        self._account.enter(1.0 + expected, accepted + 1, self._ms[nodes] / self._ms[0])
+        keep, nodes = 1 - 1 / MEMORY, len(expected) - 1
+        right = set(path)
+        # The likeliest node was taken in first.
+        order = sorted(range(1, nodes + 1), key=expected.__getitem__, reverse=True)
+        for group, (start, end) in enumerate(pairwise((0, *GROUPS))):
+            mine = order[start:end]
+            self._accepted[group] = self._accepted[group] * keep + sum([n in right for n in mine])
+            self._expected[group] = self._expected[group] * keep + sum([expected[n] for n in mine])
+        self._tokens = self._tokens * keep + len(path) + 1
+        self._spent = self._spent * keep + self._ms[nodes]
 
     def worked(self, ms: float) -> None:
         """The host took so long to grow the draft at hand; heard of from the next ``reprice`` on."""
@@ -131,8 +174,9 @@ class Growth:
     def state(self) -> GrowthState:
         """What was learned, for a checkpoint between two steps."""
         return GrowthState(
-            self.curve.nodes, self.curve.ms, self._accepted, self._expected, self._node_ms, self._account.state()
-        )
+            self.curve.nodes, self.curve.ms, tuple(self._accepted), tuple(self._expected), self._tokens, self._spent,
+            self._node_ms,
+        )  # fmt: skip
 
     def restore(self, state: GrowthState) -> None:
         """Go on from ``state``; this growth was made with the state's curve.
@@ -140,7 +184,7 @@ class Growth:
         Raises:
             CheckpointError: no growth can have learned it.
         """
-        state.check()
-        self._accepted, self._expected, self._node_ms = state.accepted, state.expected, state.node_ms
-        self._account.restore(state.account)
+        state.check(len(GROUPS))
+        self._accepted, self._expected = list(state.accepted), list(state.expected)
+        self._tokens, self._spent, self._node_ms = state.tokens, state.spent, state.node_ms
         self.reprice(self.curve)

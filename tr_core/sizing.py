@@ -141,7 +141,7 @@ class Sizing:
             self.budget.spent(tree.template.nodes, len(verdict.path) + 1)
         elif self.growth is not None:
             if draft is not None and draft.expected:
-                self.growth.spent(sum(draft.expected[1:]), tree.template.nodes, len(verdict.path))
+                self.growth.spent(draft.expected, verdict.path)
             if self._live is not None and self._steps % _REPRICE == 0:
                 self.growth.reprice(self._live.curve())
 

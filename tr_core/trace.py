@@ -70,7 +70,10 @@ class RowChange(msgspec.Struct, frozen=True):
 
 
 class BudgetChoice(msgspec.Struct, frozen=True):
-    """How many nodes a step was given, and why: the size with most expected tokens per millisecond.
+    """How many nodes a step was given, and why.
+
+    Of templates that with most expected tokens per millisecond; of a draft that its drafter grows as many nodes as are
+    worth their time at the run's own speed, ``rate``: where expected + later − rate · ms is highest.
 
     Attributes:
         chosen: draft nodes of the step's template.
@@ -80,10 +83,12 @@ class BudgetChoice(msgspec.Struct, frozen=True):
             cost was in doubt.
         spine: how many rows, from the root's down the first candidates, were right at rank 0 when last asked; 0 where
             the drafter grows its own trees.
-        sizes: (s,) numbers of nodes weighed, the first 0, the last where no further node could pay. A drafter that
-            grows its own trees weighs them for each draft anew, and the one chosen is always among them.
+        sizes: (s,) numbers of nodes weighed, the first 0, the last where no further node could pay; the one chosen is
+            among them. A drafter that grows its own trees weighs them for each draft anew.
         expected: (s,) tokens that a step over the best tree of each size was expected to emit; 1.0 for plain decoding.
         ms: (s,) milliseconds that such a step costs.
+        later: (s,) tokens that the rows it writes are believed to save later on; empty where a template is chosen.
+        rate: tokens per millisecond of the run so far; 0 where a template is chosen.
     """
 
     chosen: int
@@ -92,6 +97,8 @@ class BudgetChoice(msgspec.Struct, frozen=True):
     sizes: tuple[int, ...]
     expected: tuple[float, ...]
     ms: tuple[float, ...]
+    later: tuple[float, ...] = ()
+    rate: float = 0.0
 
 
 class Source(msgspec.Struct, frozen=True, array_like=True):

@@ -16,7 +16,7 @@ a record of a run that is no longer shown is ignored there. Short keys, because 
            rows: [{t: id, n: node, b: [id before], a: [id after], c: a letter per cell (f m k),
                    u: a letter per cell before (d drafted, a accepted, - neither), e: [id evicted]}]
            ``a`` is left out where it equals ``top`` of the node; ``u`` and ``e`` are left out where empty.
-           budget: [chosen, reason, spine, sizes, expected, ms] of ``BudgetChoice``, left out where the tree is fixed,
+           budget: [chosen, reason, spine, sizes, expected, ms, later, rate] of ``BudgetChoice``, if the tree is auto,
            src: [[kind, key, place] per node], exp: [chance per node], held: [candidates, rank or null] at the path's
            end, left out where the drafter does not tell
     end    run, stop: words or null, text, identical: true, false or null

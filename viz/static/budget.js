@@ -26,8 +26,12 @@ export function createBudgetPanel(state) {
     { name: WORDS.nodesColumn, number: true }, { name: WORDS.msColumn, number: true }, { name: WORDS.tokensColumn, number: true },
     { name: WORDS.rateColumn, number: true }, { name: "" },
   ]);
+  const grown = createTable(WORDS.budgetTable, [
+    { name: WORDS.nodesColumn, number: true }, { name: WORDS.msColumn, number: true }, { name: WORDS.tokensColumn, number: true },
+    { name: WORDS.laterColumn, number: true }, { name: WORDS.leftColumn, number: true }, { name: "" },
+  ]);
   const body = make("div", "tr-budget-body");
-  body.append(charts, table.element);
+  body.append(charts, table.element, grown.element);
   element.append(answer, more, body);
   let drawn = "";
 
@@ -49,6 +53,22 @@ export function createBudgetPanel(state) {
     table.fill(sizes.map((size, i) => [
       String(size), ms[i].toFixed(2), expected[i].toFixed(2), { text: rate[i].toFixed(1), bar: rate[i] / most },
       [i === at ? WORDS.chosenMark : "", i === best ? WORDS.bestMark : ""].filter(Boolean).join(" · "),
+    ]));
+  }
+
+  /** A draft that its drafter grew. @param {NonNullable<import("./records.js").Step["budget"]>} budget @param {number} step */
+  function drawGrowth([chosen, reason, , sizes, expected, ms, later = [], rate = 0], step) {
+    const left = sizes.map((_, i) => expected[i] + later[i] - rate * ms[i]);
+    const at = sizes.indexOf(chosen);
+    setText(answer, WORDS.growthReasons[reason]?.({ chosen, step, rate: 1000 * rate }) ?? "");
+    setText(more, WORDS.growthHint);
+    charts.replaceChildren(
+      drawChart(sizes, at, { name: WORDS.msLine, values: ms, text: (v) => v.toFixed(1) }),
+      drawChart(sizes, at, { name: WORDS.tokensLine, values: expected, text: (v) => v.toFixed(2) }),
+      drawChart(sizes, at, { name: WORDS.leftLine, values: left, text: (v) => v.toFixed(2) }),
+    );
+    grown.fill(sizes.map((size, i) => [
+      String(size), ms[i].toFixed(2), expected[i].toFixed(2), later[i].toFixed(2), left[i].toFixed(2), i === at ? WORDS.chosenMark : "",
     ]));
   }
 
@@ -82,7 +102,10 @@ export function createBudgetPanel(state) {
       if (key === drawn || !step) return;
       drawn = key;
       body.hidden = false;
-      if (step.budget) drawChoice(step.budget, state.step);
+      grown.element.hidden = !step.budget?.[7];
+      table.element.hidden = !grown.element.hidden;
+      if (step.budget?.[7]) drawGrowth(step.budget, state.step);
+      else if (step.budget) drawChoice(step.budget, state.step);
       else drawFixed(run);
     },
   };
@@ -100,17 +123,17 @@ const SHOWN = [0, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 80];
 function drawChart(sizes, chosen, line) {
   const figure = make("figure", "tr-budget-chart");
   const svg = makeSvg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": WORDS.chartWords(line.name, sizes.map((n, i) => `${n}: ${line.text(line.values[i])}`)) });
-  const top = Math.max(...line.values, 1e-9);
+  const [top, low] = [Math.max(...line.values, 1e-9), Math.min(...line.values, 0)];
   const x = (/** @type {number} */ i) => EDGE.left + (sizes.length > 1 ? (i * (WIDTH - EDGE.left - EDGE.right)) / (sizes.length - 1) : 0);
-  const y = (/** @type {number} */ value) => HEIGHT - EDGE.bottom - (value / top) * (HEIGHT - EDGE.top - EDGE.bottom);
-  const base = HEIGHT - EDGE.bottom;
+  const y = (/** @type {number} */ value) => HEIGHT - EDGE.bottom - ((value - low) / (top - low)) * (HEIGHT - EDGE.top - EDGE.bottom);
+  const base = y(0);
   svg.append(
     makeSvg("path", { class: "tr-budget-axis", d: `M${EDGE.left} ${base}H${WIDTH - EDGE.right}` }),
     makeSvg("path", { class: "tr-budget-line", d: sizes.map((_, i) => `${i ? "L" : "M"}${x(i)} ${y(line.values[i])}`).join("") }),
     makeSvg("path", { class: "tr-budget-dots", d: sizes.map((_, i) => `M${x(i) - 2} ${y(line.values[i])}a2 2 0 1 0 4 0a2 2 0 1 0 -4 0`).join("") }),
   );
   const every = Math.ceil(sizes.length / LABELS);
-  sizes.forEach((size, i) => i % every === 0 && svg.append(label(String(size), x(i), base + 14, "middle")));
+  sizes.forEach((size, i) => i % every === 0 && svg.append(label(String(size), x(i), HEIGHT - EDGE.bottom + 14, "middle")));
   svg.append(label(line.text(top), EDGE.left - 6, y(top) + 4, "end"), label("0", EDGE.left - 6, base + 4, "end"));
   if (chosen >= 0) {
     const [cx, cy] = [x(chosen), y(line.values[chosen])];

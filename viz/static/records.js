@@ -30,7 +30,7 @@
  * @property {number} new_rows
  * @property {number} [passes] forward passes, if more than one
  * @property {Row[]} rows
- * @property {[number, keyof typeof import("./strings.js").WORDS.budgetReasons, number, number[], number[], number[]]} [budget] chosen, reason, spine, sizes, expected, ms
+ * @property {[number, keyof typeof import("./strings.js").WORDS.budgetReasons, number, number[], number[], number[], number[]?, number?]} [budget] chosen, reason, spine, sizes, expected, ms, later, rate
  * @typedef {{stop: string | null, identical: boolean | null, text: string | null}} End
  * @typedef {object} Run
  * @property {string} id

@@ -185,6 +185,9 @@ export const PANEL_WORDS = {
   msLine: "t(N): milliseconds of a step",
   tokensLine: "E(N): tokens expected",
   rateLine: "E(N) / t(N): tokens per second",
+  leftLine: "What is left of them when the time is paid",
+  laterColumn: "saved later",
+  leftColumn: "left",
   reachLine: "Tokens a step of this run emits with the first N nodes of its tree",
   chartWords: (/** @type {string} */ name, /** @type {string[]} */ values) => `${name}, by number of nodes: ${values.join(", ")}.`,
   budgetReasons: {
@@ -199,6 +202,12 @@ export const PANEL_WORDS = {
     probe: (/** @type {Record<string, number>} */ b) =>
       `${plural(b.chosen, "node", "nodes")} in step ${b.step}, to see what that takes: the best size was ${b.best}, but how the two compare in milliseconds was in doubt.`,
   },
+  growthReasons: /** @type {Record<string, (b: Record<string, number>) => string>} */ ({
+    best: (b) => `${plural(b.chosen, "node", "nodes")} in step ${b.step}: of all sizes, this one leaves most tokens when its time is paid at the run's own speed, ${b.rate.toFixed(0)} tokens per second.`,
+    plain: (b) => `No draft in step ${b.step}: no size was worth its time at the run's own speed, ${b.rate.toFixed(0)} tokens per second.`,
+    unseen: (b) => `No draft in step ${b.step}: nothing is known of what follows here.`,
+  }),
+  growthHint: "Expected tokens are corrected by what came of such promises in this run. A rejected node still writes a row, and rows save tokens later; the first nodes most.",
   budgetSpine: (/** @type {number} */ spine) =>
     spine ? `From the root down the first candidates, ${plural(spine, "row was", "rows were")} right when last asked; the longer this chain, the more deep nodes are worth.` : "The root's row was wrong, or not asked, the last time; so deep nodes are worth little here.",
   budgetFixed: (/** @type {string} */ tree, /** @type {number} */ nodes) => `The tree of this run is fixed: ${tree}, ${plural(nodes, "node", "nodes")} in this step, so nothing was weighed.`,
