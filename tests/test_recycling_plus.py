@@ -236,6 +236,22 @@ def test_where_nothing_is_known_what_is_usual_in_the_text_is_guessed():
             again.restore(drafter.state() | broken)
 
 
+def test_a_text_at_once_makes_the_same_usual_as_its_places_one_by_one():
+    noise = np.random.default_rng(0)
+    ids, chances = noise.integers(0, 40, (70, 3)), noise.random((70, 3)).astype(np.float32)
+    one, other = Usual(), Usual()
+    for line in zip(ids.tolist(), chances.tolist(), strict=True):
+        one.add(*line)
+    one.settle()
+    other.add_text(ids, chances)
+    assert one.best == other.best
+    mine, theirs = (
+        dict(zip(*(u.arrays()[name].tolist() for name in ("usual", "mass")), strict=True)) for u in (one, other)
+    )
+    assert mine == pytest.approx(theirs)
+    assert one.arrays()["sums"] == pytest.approx(other.arrays()["sums"])
+
+
 def test_a_long_text_leaves_the_newest_usual_tokens_and_no_more():
     usual = Usual()
     for _ in range(300):

@@ -54,8 +54,8 @@ class Greedy:
         Only among equal logits ``topk`` is free in its order.
         """
         if values.shape[1] > 1:
-            first, second = values[:, :2].numpy().T
-            if (first > second).all():
+            found = values.numpy()
+            if (found[:, 0] > found[:, 1]).all():
                 return best[:, 0]
         return logits.argmax(dim=-1)
 

@@ -17,6 +17,7 @@ believed less and the near ones hardly. And the first nodes are worth something 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -48,6 +49,7 @@ _HALVED = 6.0
 _SPEED = 1.8
 _SPEED_BELIEF = 16.0
 
+_GROUP = tuple(bisect_left(GROUPS, place) for place in range(MOST + 1))
 _LATER = tuple(_TEACHES * 2 ** (-place / _HALVED) for place in range(MOST + 1))
 
 
@@ -100,11 +102,8 @@ class Growth:
 
     def begin(self) -> None:
         """A new draft."""
-        trust = self.trust
-        self._factors = [1.0]
-        for factor, (start, end) in zip(trust, pairwise((0, *GROUPS)), strict=True):
-            self._factors += [factor] * (end - start)
-        self._teaches = min(1.0, trust[0] / _AT_FIRST)  # where nothing is ever right, rows save nothing
+        self._trusted = self.trust
+        self._teaches = min(1.0, self._trusted[0] / _AT_FIRST)  # where nothing is ever right, rows save nothing
         self._rate = self.rate
         self._sums, self._later = [1.0], [0.0]
         self._best = 1.0 - self._rate * self._ms[0]
@@ -117,7 +116,7 @@ class Growth:
         n = len(sums)
         if n > MOST:
             return False
-        chance *= self._factors[n]
+        chance *= self._trusted[_GROUP[n]]
         later = _LATER[n] * self._teaches
         if chance + later < self._rate * self._least[n - 1]:
             return False

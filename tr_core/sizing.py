@@ -113,17 +113,16 @@ class Sizing:
     def proposed(
         self, drafter: Drafter, context: Sequence[int], template: TreeTemplate, why: BudgetChoice | None
     ) -> tuple[Draft, BudgetChoice | None]:
-        """The drafter's next draft and why it has its size."""
+        """The drafter's next draft, and why it has its size for a trace that tells it."""
         if self.growth is None:
             return drafter.propose(context, template), why
         self.growth.begin()
-        if self._live is None:
-            return drafter.propose(context, _LARGEST, self.growth), self.growth.choice()
-        began = self._clock()
+        began = self._clock() if self._live is not None else 0.0
         draft = drafter.propose(context, _LARGEST, self.growth)
-        self._host_ms = (self._clock() - began) * 1e3
-        self.growth.worked(self._host_ms)
-        return draft, self.growth.choice()
+        if self._live is not None:
+            self._host_ms = (self._clock() - began) * 1e3
+            self.growth.worked(self._host_ms)
+        return draft, self.growth.choice() if self._settings.trace else None
 
     def done(self, tree: DraftTree, verdict: Verdict, host: Readout, draft: Draft | None, ms: float | None) -> None:
         """A step is over: learn from it.

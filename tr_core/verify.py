@@ -29,8 +29,10 @@ def walk(tree: DraftTree, choices: Sequence[int]) -> Verdict:
         choices: (N + 1,) the model's pick after each node.
     """
     path: list[int] = []
-    node = 0
-    while (child := tree.children.get((node, choices[node]))) is not None:
-        path.append(child)
-        node = child
-    return Verdict(tuple(path), choices[node])
+    at, choice = 0, choices[0]
+    # Children stand behind their parents, and of equal siblings the lower rank first.
+    for node, (parent, token) in enumerate(zip(tree.template.parents, tree.tokens, strict=True)):
+        if parent == at and token == choice and node not in tree.unseen:
+            path.append(node)
+            at, choice = node, choices[node]
+    return Verdict(tuple(path), choice)

@@ -140,9 +140,7 @@ class RecyclingPlus(HostDrafter):
         keys = [self.store.keys(*padded[line : line + 3], self._keys) for line in range(len(candidates))]
         self.store.write(keys, candidates, _marks_of(probabilities), self._steps)
         if self._guesses:
-            for ids, chances in zip(candidates.tolist(), probabilities.tolist(), strict=True):
-                self.usual.add(ids, chances)
-            self.usual.settle()
+            self.usual.add_text(candidates, probabilities)
 
     def learn(self, lesson: Lesson) -> Learned:
         # 1. What was known at each node of the path, the root included, against what the model chose there.

@@ -18,6 +18,7 @@ _EVERY = 8
 _KEEP = 0.99
 _KEPT = 128
 _LARGE = 1e6
+_AT_ONCE = 512
 _MOST_KEPT = 4096  # between two looks a place adds a row
 _EDGES: list[float] = m.CHANCES.tolist()
 
@@ -45,6 +46,20 @@ class Usual:
         self._unit = unit / _KEEP
         self._places += 1
         if self._places % _EVERY == 0:
+            self.settle()
+
+    def add_text(self, ids: np.ndarray, probabilities: np.ndarray) -> None:
+        """``add`` for all places of a text, (n, k) each, and one look at who is usual then."""
+        for start in range(0, len(ids), _AT_ONCE):
+            units = self._unit * _KEEP ** -np.arange(len(ids[start : start + _AT_ONCE]), dtype=np.float64)
+            tokens, where = np.unique(ids[start : start + _AT_ONCE], return_inverse=True)
+            weights = probabilities[start : start + _AT_ONCE] * units[:, None]
+            sums = np.bincount(where.ravel(), weights.ravel())
+            for token, weight in zip(tokens.tolist(), sums.tolist(), strict=True):
+                self._mass[token] = self._mass.get(token, 0.0) + weight
+            self._total += float(units.sum())
+            self._unit = float(units[-1]) / _KEEP
+            self._places += len(units)
             self.settle()
 
     def settle(self) -> None:
