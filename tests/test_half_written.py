@@ -15,6 +15,7 @@ from tr_core import Settings, cli
 from tr_core.errors import MatrixError, TokenRecyclingError, TraceError
 from tr_core.matrix import CandidateMatrix
 from tr_core.saving import CannotWriteError, write_text
+from tr_core.trace import read_trace
 from ui import api
 from ui.claims import Save
 from ui.limits import Limits
@@ -149,6 +150,19 @@ def test_the_command_line_tells_it_in_a_sentence(tmp_path, capsys):
     assert line.startswith(f"error: “{table}” cannot be written, the system says “")
     assert table.read_text() == "of yesterday"
     assert cli.main(["diagnose", str(trace), "--csv", str(table)]) == 0
+
+
+def test_a_run_whose_files_do_not_fit_is_told_all_the_same_and_what_fits_is_written(tmp_path, capsys):
+    matrix, trace = tmp_path / "m.safetensors", tmp_path / "run.json"
+    run = ["run", "--model", "pocket", "--prompt", "once upon a time", "--max-new-tokens", "8", "--json"]
+    with room_for(60_000):  # the matrix has more
+        status = cli.main([*run, "--matrix-out", str(matrix), "--trace", str(trace)])
+    said = capsys.readouterr()
+    assert status == 2
+    assert json.loads(said.out.splitlines()[-1])["new_tokens"] == 8
+    assert "m.safetensors" in said.err
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+    assert len(read_trace(trace).output_ids) == 8
 
 
 def test_a_matrix_that_does_not_fit_leaves_the_one_that_was_there(tmp_path):

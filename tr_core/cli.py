@@ -208,7 +208,7 @@ def _device_map(how: str | None) -> str | dict[str, Any] | None:
         ) from error
 
 
-def _run(args: argparse.Namespace) -> int | None:
+def _run(args: argparse.Namespace) -> None:
     from tr_core import commands, prompts
 
     text = prompts.read_text(args.prompt_file) if args.prompt is None else args.prompt
@@ -219,20 +219,22 @@ def _run(args: argparse.Namespace) -> int | None:
     target = _load(args)
     if launch.number():
         args.matrix_out = args.trace = args.html = None
-    result = commands.run(
+
+    def tell(result: dict[str, Any]) -> None:
+        if args.json:
+            print(json.dumps(result | {"model": args.model}), flush=True)
+        else:
+            print(
+                f"\n{result['new_tokens']} tokens in {result['passes']} passes: "
+                f"{result['mean_accepted_tokens']:.2f} a pass, {result['tokens_per_second']:.1f} tokens/s, "
+                f"{result['stop_reason']}" + (f", equal to plain decoding: {result['identical']}" if args.check else "")
+            )
+
+    commands.run(
         target, text, settings, chat=args.chat, matrix_in=args.matrix_in, matrix_out=args.matrix_out,
         trace_out=args.trace, html_out=args.html, to_html=to_html, check=args.check,
-        echo=None if args.json else sys.stdout,
+        echo=None if args.json else sys.stdout, tell=tell,
     )  # fmt: skip
-    if args.json:
-        print(json.dumps(result | {"model": args.model}))
-    else:
-        print(
-            f"\n{result['new_tokens']} tokens in {result['passes']} passes: "
-            f"{result['mean_accepted_tokens']:.2f} a pass, {result['tokens_per_second']:.1f} tokens/s, "
-            f"{result['stop_reason']}" + (f", equal to plain decoding: {result['identical']}" if args.check else "")
-        )
-    return None
 
 
 def _compare(args: argparse.Namespace) -> int | None:

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from tr_core import metrics, numerics, reference, saving
 from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter
-from tr_core.errors import SettingsError
+from tr_core.errors import SettingsError, TokenRecyclingError
 from tr_core.hf_target import HFTarget
 from tr_core.prompts import Prompt
 from tr_core.recording import Recording
@@ -35,13 +35,16 @@ def run(
     to_html: Callable[[RunTrace], str] | None = None,
     check: bool = False,
     echo: TextIO | None = None,
+    tell: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Decode one prompt; returns the fields of design.md §6, and ``identical`` if ``check`` was asked for.
 
-    ``html_out`` is written by ``to_html``, which makes a web page of a trace.
+    ``html_out`` is written by ``to_html``, which makes a web page of a trace. ``tell`` hears the result before anything
+    is written, and each file is tried whatever became of the others.
 
     Raises:
         TokenRecyclingError: the prompt, the settings or a file do not fit the model.
+        CannotWriteError: a file cannot be written; the first of several.
     """
     drafter = load_drafter(target, settings, matrix_in) if matrix_in else None
     if matrix_out and registry.entry(settings.drafter).load is None:
@@ -74,13 +77,23 @@ def run(
     }
     if check:
         result["identical"] = reference.plain_ids(target, session.prompt_ids, settings) == session.output_ids
-    if matrix_out:
-        session.drafter.save(matrix_out, target.vocabulary.fingerprint)
+    if tell is not None:
+        tell(result)
     trace = recording.trace(reference_identical=result.get("identical"))
-    if trace_out:
-        saving.write_text(trace_out, trace.to_json())
-    if html_out and to_html:
-        saving.write_text(html_out, to_html(trace))
+    writers = [
+        (matrix_out, lambda: session.drafter.save(matrix_out, target.vocabulary.fingerprint)),
+        (trace_out, lambda: saving.write_text(trace_out, trace.to_json())),
+        (to_html and html_out, lambda: saving.write_text(html_out, to_html(trace))),
+    ]
+    failed: list[Exception] = []
+    for wanted, write in writers:
+        if wanted:
+            try:
+                write()
+            except (TokenRecyclingError, saving.CannotWriteError) as error:
+                failed.append(error)
+    if failed:
+        raise failed[0]
     return result
 
 
