@@ -68,6 +68,20 @@ def test_the_tree_follows_the_settings(tabs):
     page.wait_for_function("document.querySelectorAll('#tr-explorer [data-node]').length === 5")
 
 
+def test_a_number_of_nodes_is_taken_as_it_was_typed(tabs):
+    page = tabs()
+    choose(page, "Drafter", "recycling_plus")
+    for nodes in ("8", "2"):
+        choose(page, "Tree", nodes)  # as in “paper · 80 nodes” and “wide-32 · 32 nodes”
+        assert page.get_by_label("Tree", exact=True).input_value() == nodes
+        drawn(page)
+        click(page, "Reset")
+        at(page, steps=0)
+        click(page, "Step")
+        at(page, steps=1)
+        assert page.locator("#tr-explorer [data-node]").count() == 1 + int(nodes)
+
+
 def press_until(page, name, seen):
     """Press, and again where Gradio passed over it because the click before was not quite over."""
     for tenth in range(SOON_MS // 100):

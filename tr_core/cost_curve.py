@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import quantiles
 
 import numpy as np
 
@@ -62,7 +61,7 @@ class CostCurve:
 
     @classmethod
     def fit(cls, samples: Mapping[int, Sequence[float]]) -> CostCurve:
-        """From times measured at some sizes, 0 among them: their lower quartiles, levelled where they fall.
+        """From times measured at some sizes, 0 among them: the least of each, levelled where they fall.
 
         Whatever else the machine does only ever adds time, and more nodes never cost less: what says so is noise.
         """
@@ -70,8 +69,7 @@ class CostCurve:
         # Pool adjacent violators: (sum, count) of blocks with rising means.
         blocks: list[tuple[float, int]] = []
         for size in nodes:
-            times = samples[size]
-            blocks.append((quantiles(times, n=4, method="inclusive")[0] if len(times) > 1 else times[0], 1))
+            blocks.append((min(samples[size]), 1))
             while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
                 (a, m), (b, n) = blocks[-2:]
                 blocks[-2:] = [(a + b, m + n)]

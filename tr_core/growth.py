@@ -6,6 +6,9 @@ ways to size the drafts of a run the fastest cuts each where E(n) − rate · t(
 per millisecond of the run itself (the marginal value theorem): a poor draft is cut sooner than its own E(n) / t(n)
 would have it, and a good one later. n = 0 is plain decoding.
 
+Of a size that is never drafted nothing is learned, so one whose cost is in doubt is tried now and then, if it would
+pay at the least that it may cost (``probe``).
+
 Chances are corrected by what came of them, by place in the order of growth: where long copies fail, the far nodes are
 believed less and the near ones hardly. And the first nodes are worth something even if rejected, as all write rows.
 
@@ -18,10 +21,12 @@ believed less and the near ones hardly. And the first nodes are worth something 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from tr_core.budget import MEMORY, CostCurve, rows_that_pay
+import numpy as np
+
+from tr_core.budget import DOUBT, MEMORY, PROBE_EVERY, CostCurve, rows_that_pay
 from tr_core.budget_state import GrowthState
 from tr_core.cost_curve import KNOTS
 from tr_core.trace import BudgetChoice
@@ -62,13 +67,16 @@ class Growth:
     Args:
         curve: what a step costs.
         timed: whether somebody measures the host's own time, which then stands beside the curve; else the curve is all.
+        doubt: of a number of nodes, how far its cost may be off, as ``LiveCurve`` has it; None if costs are certain.
 
     Attributes:
         size: nodes of the draft under way that pay.
     """
 
-    def __init__(self, curve: CostCurve, *, timed: bool = False) -> None:
+    def __init__(self, curve: CostCurve, *, timed: bool = False, doubt: Callable[[int], float] | None = None) -> None:
         self._node_ms = _NODE_MS if timed else 0.0
+        self._doubt = doubt
+        self._since = PROBE_EVERY  # steps since the last probe
         self._accepted, self._expected = [0.0] * len(GROUPS), [0.0] * len(GROUPS)
         self._tokens = self._spent = 0.0
         self.reprice(curve)
@@ -78,11 +86,13 @@ class Growth:
         """Steps cost this from the next draft on."""
         self.curve = curve
         self._ms = [curve.at(n) + n * self._node_ms for n in range(MOST + 1)]
-        # What the cheapest node behind n others costs; none may follow the last.
-        self._least = [float("inf")] * (MOST + 1)
-        for n in reversed(range(MOST)):
-            slope = max(_LEAST_SLOPE * self._ms[0], self._ms[n + 1] - self._ms[n])
-            self._least[n] = min(slope, self._least[n + 1])
+        self._least = _cheapest(self._ms)
+        doubts = [0.0 if self._doubt is None else self._doubt(n) for n in KNOTS]
+        self._hopes = max(doubts) > DOUBT
+        if self._hopes:
+            spread = np.interp(range(MOST + 1), KNOTS, [d if d > DOUBT else 0.0 for d in doubts])
+            self._hoped = (np.array(self._ms) * np.exp(-spread)).tolist()
+            self._least_hoped = _cheapest(self._hoped)
 
     @property
     def trust(self) -> tuple[float, ...]:
@@ -107,6 +117,8 @@ class Growth:
         self._rate = self.rate
         self._sums, self._later = [1.0], [0.0]
         self._best = 1.0 - self._rate * self._ms[0]
+        self._tries = self._hopes and self._since >= PROBE_EVERY
+        self._costs, self._slopes = (self._hoped, self._least_hoped) if self._tries else (self._ms, self._least)
         self._asked = False
         self.size = 0
 
@@ -118,22 +130,29 @@ class Growth:
             return False
         chance *= self._trusted[_GROUP[n]]
         later = _LATER[n] * self._teaches
-        if chance + later < self._rate * self._least[n - 1]:
+        if chance + later < self._rate * self._slopes[n - 1]:
             return False
         sums.append(sums[-1] + chance)
         self._later.append(self._later[-1] + later)
         if n in KNOTS:
-            gain = sums[n] + self._later[n] - self._rate * self._ms[n]
+            gain = sums[n] + self._later[n] - self._rate * self._costs[n]
             if gain > self._best:
                 self._best, self.size = gain, n
         return True
+
+    def _probes(self) -> bool:
+        """Whether the draft has a size that it would not have if no cost were in doubt."""
+        if not self._tries:
+            return False
+        sizes = [n for n in KNOTS if n < len(self._sums)]
+        return self.size != max(sizes, key=lambda n: self._sums[n] + self._later[n] - self._rate * self._ms[n])
 
     def choice(self) -> BudgetChoice:
         """Why the draft has its size, for the trace."""
         sizes = [n for n in KNOTS if n < len(self._sums)]
         return BudgetChoice(
             chosen=self.size,
-            reason="best" if self.size else "plain" if self._asked else "unseen",
+            reason="probe" if self._probes() else "best" if self.size else "plain" if self._asked else "unseen",
             spine=0,
             sizes=tuple(sizes),
             expected=tuple(round(self._sums[n], 4) for n in sizes),
@@ -153,6 +172,7 @@ class Growth:
             expected: (N + 1,) chance of each node of its draft, as the drafter told them, the root's first.
             path: the nodes that were accepted.
         """
+        self._since = 0 if self._probes() else self._since + 1
         keep, nodes = 1 - 1 / MEMORY, len(expected) - 1
         right = set(path)
         # The likeliest node was taken in first.
@@ -187,3 +207,11 @@ class Growth:
         self._accepted, self._expected = list(state.accepted), list(state.expected)
         self._tokens, self._spent, self._node_ms = state.tokens, state.spent, state.node_ms
         self.reprice(self.curve)
+
+
+def _cheapest(ms: Sequence[float]) -> list[float]:
+    """(MOST + 1,) what the cheapest node behind n others costs, of those that ``ms`` prices; none follows the last."""
+    least = [float("inf")] * (MOST + 1)
+    for n in reversed(range(MOST)):
+        least[n] = min(max(_LEAST_SLOPE * ms[0], ms[n + 1] - ms[n]), least[n + 1])
+    return least

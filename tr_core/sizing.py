@@ -81,8 +81,8 @@ class Sizing:
         if curve is None:
             return
         if entry.grows:
-            live = self._live is not None
-            self.growth = Growth(curve.curve() if live else curve, timed=live)
+            live = self._live
+            self.growth = Growth(curve) if live is None else Growth(live.curve(), timed=True, doubt=live.doubt)
         elif entry.uses_tree:
             self.budget = Budget(curve, templates.rank_acceptance(settings.k))
         else:

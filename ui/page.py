@@ -62,7 +62,7 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
             drafter = gr.Dropdown(list(DRAFTERS), value="token_recycling", label="Drafter", interactive=True)
             tree = gr.Dropdown(
                 _tree_choices(), value="paper", label="Tree", info="or any number of nodes",
-                allow_custom_value=True, interactive=True,
+                allow_custom_value=True, interactive=True, elem_id="tr-choose-tree",
             )  # fmt: skip
             with gr.Row(elem_classes="tr-pair"):
                 max_new_tokens = gr.Number(first["max_new_tokens"], label="New tokens", precision=0, min_width=80)

@@ -28,6 +28,13 @@ document.addEventListener("change", (event) => {
   event.stopImmediatePropagation();
   event.target.value = "";
 }, true);
+// Enter takes the first of the names on offer that holds what was typed: “paper · 80 nodes” for an 8.
+document.addEventListener("keydown", (event) => {
+  const box = event.target instanceof HTMLInputElement && event.target.closest("#tr-choose-tree") ? event.target : null;
+  if (!box || event.key !== "Enter" || !/^[0-9]+$/.test(box.value.trim())) return;
+  event.stopImmediatePropagation();
+  box.blur();
+}, true);
 // Gradio passes over a click while the one before is not over, so it takes a few until the next record comes.
 function pressAgain() {
   if (!explorer.isForgotten()) return;
