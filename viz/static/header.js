@@ -54,9 +54,10 @@ export function createHeader(state, openHelp, canRun, buttons) {
       setText(passesMade, WORDS.tokensInPasses(emitted, passes));
       setText(passesSaved, emitted > passes ? WORDS.passesSaved(emitted - passes) : "");
       setText(speed, milliseconds > 0 ? WORDS.perSecond(inFigures((1000 * emitted) / milliseconds)) : "");
-      setText(model, [info.model, info.device, info.dtype].join(" · "));
+      setText(model, [info.model, info.device, WORDS.dtypes[info.dtype] ?? info.dtype].join(" · "));
       setText(drafter, [info.drafter, WORDS.tree(info.tree, info.nodes), `k ${info.k}`, info.sampling].join(" · "));
-      for (const chip of [model, drafter]) chip.title = chip.textContent ?? "";
+      model.title = [info.model, info.device, info.dtype].join(" · ");
+      drafter.title = drafter.textContent ?? "";
       setText(status, stateOf(run));
       status.title = run.end?.stop ?? "";
       progress.hidden = !run.running || !info.limit;

@@ -26,6 +26,7 @@ export const WORDS = {
   tokensInPasses: (/** @type {number} */ tokens, /** @type {number} */ passes) =>
     `${plural(tokens, "token", "tokens")} in ${plural(passes, "pass", "passes")}`,
   passesSaved: (/** @type {number} */ passes) => ` (${passes} saved)`,
+  dtypes: /** @type {Record<string, string>} */ ({ float32: "fp32", bfloat16: "bf16", float16: "fp16" }),
   passesSavedHint: "Plain decoding makes one forward pass for each token: so many fewer were made here.",
   perSecond: (/** @type {string} */ speed) => `${speed} tokens/s`,
   perSecondHint: "Tokens emitted per second of drafting, forward pass, verifying and updating; the prompt's pass is not counted.",
