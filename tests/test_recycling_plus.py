@@ -370,7 +370,7 @@ def test_a_size_whose_cost_is_in_doubt_is_tried_now_and_then():
         return why.chosen, why.reason
 
     # 20 ms for 8 nodes are too much, 20 / e^0.5 = 12 would not be.
-    assert [next_draft() for _ in range(10)] == [(8, "probe"), *[(4, "best")] * 8, (8, "probe")]
+    assert [next_draft() for _ in range(34)] == [(8, "probe"), *[(4, "best")] * 32, (8, "probe")]
     doubts[8] = 0.1
     growth.reprice(growth.curve)
     assert {next_draft() for _ in range(10)} == {(4, "best")}

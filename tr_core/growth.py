@@ -6,8 +6,8 @@ ways to size the drafts of a run the fastest cuts each where E(n) − rate · t(
 per millisecond of the run itself (the marginal value theorem): a poor draft is cut sooner than its own E(n) / t(n)
 would have it, and a good one later. n = 0 is plain decoding.
 
-Of a size that is never drafted nothing is learned, so one whose cost is in doubt is tried now and then, if it would
-pay at the least that it may cost (``probe``).
+Of a size that is never drafted nothing is learned, so the one above the best is tried now and then, if its cost is in
+doubt and it would pay at the least that it may cost (``probe``).
 
 Chances are corrected by what came of them, by place in the order of growth: where long copies fail, the far nodes are
 believed less and the near ones hardly. And the first nodes are worth something even if rejected, as all write rows.
@@ -26,7 +26,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from tr_core.budget import DOUBT, MEMORY, PROBE_EVERY, CostCurve, rows_that_pay
+from tr_core.budget import MEMORY, CostCurve, rows_that_pay
 from tr_core.budget_state import GrowthState
 from tr_core.cost_curve import KNOTS
 from tr_core.trace import BudgetChoice
@@ -53,7 +53,12 @@ _HALVED = 6.0
 # How many times as fast as plain decoding the run is believed to be at first, and tokens that this counts for.
 _SPEED = 1.8
 _SPEED_BELIEF = 16.0
+# A cost is in doubt above this standard deviation of its logarithm; then so many steps lie between two that are spent
+# on it. Both are above those of a budget, as a draft that grows has larger ones within reach.
+_DOUBT = 0.25
+_PROBE_EVERY = 32
 
+_ABOVE = dict(pairwise(KNOTS)) | {MOST: MOST}
 _GROUP = tuple(bisect_left(GROUPS, place) for place in range(MOST + 1))
 _LATER = tuple(_TEACHES * 2 ** (-place / _HALVED) for place in range(MOST + 1))
 
@@ -68,15 +73,12 @@ class Growth:
         curve: what a step costs.
         timed: whether somebody measures the host's own time, which then stands beside the curve; else the curve is all.
         doubt: of a number of nodes, how far its cost may be off, as ``LiveCurve`` has it; None if costs are certain.
-
-    Attributes:
-        size: nodes of the draft under way that pay.
     """
 
     def __init__(self, curve: CostCurve, *, timed: bool = False, doubt: Callable[[int], float] | None = None) -> None:
         self._node_ms = _NODE_MS if timed else 0.0
         self._doubt = doubt
-        self._since = PROBE_EVERY  # steps since the last probe
+        self._since = _PROBE_EVERY  # steps since the last probe
         self._accepted, self._expected = [0.0] * len(GROUPS), [0.0] * len(GROUPS)
         self._tokens = self._spent = 0.0
         self.reprice(curve)
@@ -88,9 +90,9 @@ class Growth:
         self._ms = [curve.at(n) + n * self._node_ms for n in range(MOST + 1)]
         self._least = _cheapest(self._ms)
         doubts = [0.0 if self._doubt is None else self._doubt(n) for n in KNOTS]
-        self._hopes = max(doubts) > DOUBT
+        self._hopes = max(doubts) > _DOUBT
         if self._hopes:
-            spread = np.interp(range(MOST + 1), KNOTS, [d if d > DOUBT else 0.0 for d in doubts])
+            spread = np.interp(range(MOST + 1), KNOTS, [d if d > _DOUBT else 0.0 for d in doubts])
             self._hoped = (np.array(self._ms) * np.exp(-spread)).tolist()
             self._least_hoped = _cheapest(self._hoped)
 
@@ -110,6 +112,11 @@ class Growth:
         plain = 1 / self._ms[0]
         return max(plain, (self._tokens + _SPEED_BELIEF) / (self._spent + _SPEED_BELIEF / (_SPEED * plain)))
 
+    @property
+    def size(self) -> int:
+        """Nodes of the draft under way that pay, or may."""
+        return self._probe or self._chosen
+
     def begin(self) -> None:
         """A new draft."""
         self._trusted = self.trust
@@ -117,10 +124,10 @@ class Growth:
         self._rate = self.rate
         self._sums, self._later = [1.0], [0.0]
         self._best = 1.0 - self._rate * self._ms[0]
-        self._tries = self._hopes and self._since >= PROBE_EVERY
-        self._costs, self._slopes = (self._hoped, self._least_hoped) if self._tries else (self._ms, self._least)
+        self._tries = self._hopes and self._since >= _PROBE_EVERY
+        self._slopes = self._least_hoped if self._tries else self._least
         self._asked = False
-        self.size = 0
+        self._chosen = self._probe = 0
 
     def admits(self, chance: float) -> bool:
         """Whether a node with this chance, the best that is left, may pay or lead to one that does; asked once each."""
@@ -135,24 +142,19 @@ class Growth:
         sums.append(sums[-1] + chance)
         self._later.append(self._later[-1] + later)
         if n in KNOTS:
-            gain = sums[n] + self._later[n] - self._rate * self._costs[n]
-            if gain > self._best:
-                self._best, self.size = gain, n
+            promised = sums[n] + self._later[n]
+            if promised - self._rate * self._ms[n] > self._best:
+                self._best, self._chosen, self._probe = promised - self._rate * self._ms[n], n, 0
+            elif self._tries and n == _ABOVE[self._chosen] and promised - self._rate * self._hoped[n] > self._best:
+                self._probe = n
         return True
-
-    def _probes(self) -> bool:
-        """Whether the draft has a size that it would not have if no cost were in doubt."""
-        if not self._tries:
-            return False
-        sizes = [n for n in KNOTS if n < len(self._sums)]
-        return self.size != max(sizes, key=lambda n: self._sums[n] + self._later[n] - self._rate * self._ms[n])
 
     def choice(self) -> BudgetChoice:
         """Why the draft has its size, for the trace."""
         sizes = [n for n in KNOTS if n < len(self._sums)]
         return BudgetChoice(
             chosen=self.size,
-            reason="probe" if self._probes() else "best" if self.size else "plain" if self._asked else "unseen",
+            reason="probe" if self._probe else "best" if self.size else "plain" if self._asked else "unseen",
             spine=0,
             sizes=tuple(sizes),
             expected=tuple(round(self._sums[n], 4) for n in sizes),
@@ -172,7 +174,7 @@ class Growth:
             expected: (N + 1,) chance of each node of its draft, as the drafter told them, the root's first.
             path: the nodes that were accepted.
         """
-        self._since = 0 if self._probes() else self._since + 1
+        self._since = 0 if self._probe else self._since + 1
         keep, nodes = 1 - 1 / MEMORY, len(expected) - 1
         right = set(path)
         # The likeliest node was taken in first.
