@@ -130,6 +130,16 @@ def any_wish_to_save_is_met_or_refused(data):
     assert not given or given[1] in ("", json.dumps(wish))
 
 
+def what_an_outage_left_stands_where_it_stood():
+    """A prompt too long to be run, too: the box held it before. A link's is refused."""
+    load, long = TAB.doors["on_load"], "x" * 7000
+    filled = dict(zip(page.LINKED, TAB.knock(load, [f"prompt={long}&k=4"]), strict=False))
+    assert (filled["prompt"], filled["k"]) == (long, 4)
+    refused = TAB.knock(load, [""], query=f"prompt={long}&k=4".encode())
+    assert refused[0] == {"__type__": "update"}
+    assert "The link is too long" in refused[-1]
+
+
 def files_of_the_server():
     """Status and text where an event names one as its upload: a chosen file, and a dropped one."""
     app = gr.mount_gradio_app(FastAPI(), TAB.page, path="/")
@@ -148,4 +158,5 @@ def files_of_the_server():
 if __name__ == "__main__":
     any_door_takes_anything()
     any_wish_to_save_is_met_or_refused()
+    what_an_outage_left_stands_where_it_stood()
     print(json.dumps({"doors": DOORS, "files": list(files_of_the_server())}))

@@ -194,7 +194,11 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
 
         def on_load(kept: str | None, request: gr.Request) -> Any:
             own = links.pairs(kept) if isinstance(kept, str) else []
-            values, sentence = links.from_query(own or request.query_params.multi_items(), limits)
+            # What stood in the box before an outage may stand there again, even if it is too long to be run.
+            prompt = {key: text for key, text in own if key == "prompt"}
+            pairs = [(key, text) for key, text in own if key != "prompt"] or request.query_params.multi_items()
+            values, sentence = links.from_query(pairs, limits)
+            values |= prompt
             filled = [values.get(key, gr.skip()) for key in LINKED]
             named = (name for name, p in presets.items() if p["prompt"] == values.get("prompt"))
             chosen = next(named, None) if "prompt" in values else gr.skip()
