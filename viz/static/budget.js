@@ -134,7 +134,8 @@ function drawChart(sizes, chosen, line) {
   );
   const every = Math.ceil(sizes.length / LABELS);
   sizes.forEach((size, i) => i % every === 0 && svg.append(label(String(size), x(i), HEIGHT - EDGE.bottom + 14, "middle")));
-  svg.append(label(line.text(top), EDGE.left - 6, y(top) + 4, "end"), label("0", EDGE.left - 6, base + 4, "end"));
+  svg.append(label(line.text(top), EDGE.left - 6, y(top) + 4, "end"));
+  if (base - y(top) > 12) svg.append(label("0", EDGE.left - 6, base + 4, "end"));  // else they would lie on each other
   if (chosen >= 0) {
     const [cx, cy] = [x(chosen), y(line.values[chosen])];
     svg.append(
