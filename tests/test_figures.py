@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from inspect import signature
+
 import msgspec
 import plotly.graph_objects as go
+import plotly.io as pio
 import pytest
 import viz_runs
 from hand_runs import A, B, C, D, E, run, step
 
 import viz
 from tr_core.trace import RunTrace
-from viz import figures
+from viz import charts, figures
+from viz.analysis import FIGURES as ON_THE_PAGE
 
 # a ─┬─ b ── d     the model: a → b → e; then e alone, its row unseen; then a → b → e again
 #    └─ c
@@ -36,6 +41,31 @@ def test_every_figure_of_every_run_can_be_drawn(figure):
         assert isinstance(drawn, go.Figure)
         assert drawn.to_json()
         assert drawn.layout.paper_bgcolor == "rgba(0,0,0,0)"
+
+
+@pytest.mark.parametrize("chart", [*ON_THE_PAGE, charts.reliability], ids=lambda f: f.__name__)
+def test_what_the_page_is_sent_unchecked_is_what_plotly_makes_of_it_when_it_checks(chart):
+    for trace in (SMALL, NOTHING, viz_runs.toy_run(30), expecting()):
+        plain = chart(trace)
+        checked = go.Figure(plain).to_plotly_json()  # refuses a property that it does not know
+        del checked["layout"]["template"]
+        assert json.loads(json.dumps(plain)) == json.loads(json.dumps(checked))
+        drawn = getattr(viz, chart.__name__)(trace)
+        assert isinstance(drawn, go.Figure)
+        assert drawn.layout.template == pio.templates["none"], "not plotly's own look"
+        assert drawn.update_layout(template="plotly") == go.Figure(plain)
+
+
+def test_a_notebook_is_told_what_a_figure_takes_and_gives():
+    assert list(signature(viz.sliding_mat).parameters) == ["trace", "window"]
+    assert signature(viz.sliding_mat).return_annotation is go.Figure
+    assert viz.sliding_mat.__doc__ == charts.sliding_mat.__doc__
+
+
+def expecting():
+    """The small run, as if its drafter had expected something of each node."""
+    steps = [msgspec.structs.replace(s, expected=(1.0, *[0.5] * (len(s.tokens) - 1))) for s in SMALL.steps]
+    return msgspec.structs.replace(SMALL, steps=tuple(steps))
 
 
 def data(figure):

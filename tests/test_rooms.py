@@ -78,6 +78,11 @@ def test_pictures_know_neither_torch_nor_gradio(path):
             assert node.module == "tr_core" or node.module in READABLE
 
 
+@pytest.mark.parametrize("name", ["analysis", "charts"])
+def test_what_is_made_after_each_step_makes_no_object_of_plotly_s(name):
+    assert "plotly" not in set(imports(ROOT / "viz" / f"{name}.py"))
+
+
 @pytest.mark.parametrize("path", UI, ids=ids(UI))
 def test_the_page_touches_no_tensor(path):
     assert not {"torch", "transformers", "app"} & set(imports(path))

@@ -22,36 +22,36 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-import plotly.graph_objects as go
 
 from tr_core import traffic
 from tr_core.diagnosis import Diagnosis, StepDiagnosis, diagnose
 from tr_core.trace import RunTrace
 from tr_core.wording import CERTAINTY_WORDS, REASON_WORDS, caveats, explain, explain_what_if, namer
-from viz import figures
+from viz import charts
+from viz.charts import Chart
 from viz.explorer import run_name
 
 EVICTED = "evicted"
 EVICTED_WORDS = "token evicted from the row"
 FIGURES = (
-    figures.accepted_per_step,
-    figures.accepted_histogram,
-    figures.acceptance_by_depth_and_rank,
-    figures.tokens_against_passes,
-    figures.time_per_phase,
-    figures.sliding_mat,
-    figures.emitted_by_class,
-    figures.mat_by_position,
+    charts.accepted_per_step,
+    charts.accepted_histogram,
+    charts.acceptance_by_depth_and_rank,
+    charts.tokens_against_passes,
+    charts.time_per_phase,
+    charts.sliding_mat,
+    charts.emitted_by_class,
+    charts.mat_by_position,
 )
 # Colours of figures → custom properties of viz/static/explorer.css, which know light and dark.
 COLOURS = {
-    figures.ACCEPTED: "$accepted",
-    figures.BONUS: "$bonus",
-    figures.INK: "$mute",
-    figures.LOST: "$bad",
-    figures.DRAFT: "$draft",
-    figures.GRID: "$line",
-    figures.EMPTY: "$drafted",
+    charts.ACCEPTED: "$accepted",
+    charts.BONUS: "$bonus",
+    charts.INK: "$mute",
+    charts.LOST: "$bad",
+    charts.DRAFT: "$draft",
+    charts.GRID: "$line",
+    charts.EMPTY: "$drafted",
 }
 
 
@@ -78,16 +78,14 @@ def analysis(trace: RunTrace) -> dict[str, Any]:
     }
 
 
-def _figures(trace: RunTrace) -> tuple[Callable[[RunTrace], go.Figure], ...]:
+def _figures(trace: RunTrace) -> tuple[Callable[[RunTrace], Chart], ...]:
     """Reliability only where something was expected."""
-    return (*FIGURES, figures.reliability) if any(s.expected for s in trace.steps) else FIGURES
+    return (*FIGURES, charts.reliability) if any(s.expected for s in trace.steps) else FIGURES
 
 
-def figure_record(name: str, figure: go.Figure) -> dict[str, Any]:
-    """A figure as plotly.js takes it, without the template, and with the names of colours in place of colours."""
-    content = figure.to_plotly_json()
-    content["layout"].pop("template", None)
-    return {"name": name, "data": _named(content["data"]), "layout": _named(content["layout"])}
+def figure_record(name: str, chart: Chart) -> dict[str, Any]:
+    """A figure with the names of colours in place of colours."""
+    return {"name": name} | _named(chart)
 
 
 def reach(trace: RunTrace) -> list[float]:

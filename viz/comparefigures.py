@@ -9,7 +9,8 @@ import plotly.graph_objects as go
 from tr_core.alignment import align
 from tr_core.trace import RunTrace
 from tr_core.wording import namer
-from viz.figures import ACCEPTED, BONUS, DRAFT, INK, LOST, calm, safe
+from viz.charts import ACCEPTED, BONUS, DRAFT, INK, LOST
+from viz.figures import calm, safe
 
 # Told apart by dash as well as by colour.
 LINES = ((ACCEPTED, "solid"), (BONUS, "dash"), (DRAFT, "dot"), (LOST, "dashdot"))

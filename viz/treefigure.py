@@ -6,7 +6,8 @@ import plotly.graph_objects as go
 
 from tr_core.labels import full_label, label
 from tr_core.trace import RunTrace, StepTrace
-from viz.figures import ACCEPTED, BONUS, INK, calm, safe
+from viz.charts import ACCEPTED, BONUS, INK
+from viz.figures import calm, safe
 from viz.layout import bonus_place, tidy
 
 # Status → colour, shape, and the word in the legend: none of them alone has to carry it.
