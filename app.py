@@ -19,6 +19,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 import viz
+from tr_core.drafters.plus import first_use
 from tr_core.errors import TokenRecyclingError
 from ui import health, log, page, zero
 from ui.headers import Guard
@@ -111,6 +112,7 @@ def _load_first(shelf: Shelf, name: str) -> None:
         shelf.get(name)
     except TokenRecyclingError as error:
         print(f"warning: {error}", file=sys.stderr)
+    first_use.prepare()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
     python benchmarks/ablation.py --quick                         # a glance, without any data
 
 Prompts are of seven domains (see ``prompt_sets``). Every second one of a domain is for **tuning**: the priors of
-``tr_core/drafters/marks.py`` were fitted on these. All figures are of the others; ``--half tune`` shows the former.
+``drafters/plus/marks.py`` were fitted on these. All figures are of the others; ``--half tune`` shows the former.
 
 Greedy, float32. **Cold**: a new drafter for each prompt. **Hot**: one drafter for all prompts of a run, in an order
 drawn once (seed 3), from nothing; a prompt thus profits from those before it, and the first from none. MAT is tokens
@@ -35,8 +35,9 @@ import report
 import torch
 
 from tr_core import Session, Settings, catalog, load_target, templates
-from tr_core.drafters import marks, registry
+from tr_core.drafters import registry
 from tr_core.drafters.base import Lesson
+from tr_core.drafters.plus import marks
 from tr_core.drafters.recycling_plus import RecyclingPlus
 from tr_core.hf_target import HFTarget
 from tr_core.target import Draft

@@ -1,4 +1,4 @@
-"""Fit what each mark of a candidate of recycling_plus is worth at first: the priors of ``tr_core/drafters/marks.py``.
+"""Fit what each mark of a candidate of recycling_plus is worth at first: the priors of ``drafters/plus/marks.py``.
 
     python benchmarks/fit_marks.py --data FOLDER
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -21,7 +20,8 @@ import ablation
 import torch
 
 from tr_core import catalog, load_target
-from tr_core.drafters import marks as m
+from tr_core.drafters.base import Learned, Lesson
+from tr_core.drafters.plus import marks as m
 from tr_core.drafters.recycling_plus import RecyclingPlus
 
 GROUPS = {
@@ -39,19 +39,16 @@ def samples(bench: ablation.Bench, nodes: int, *, hot: bool) -> tuple[list[tuple
     """Marks of the candidates known on accepted paths, and whether each was the model's choice."""
     listed, right = [], []
 
-    def create(*args: Any) -> RecyclingPlus:
-        drafter = RecyclingPlus(*args)
-        learn = drafter.calibration.learn
+    class Noting(RecyclingPlus):
+        def learn(self, lesson: Lesson) -> Learned:
+            learned = super().learn(lesson)
+            for node in (0, *lesson.path):
+                for token, _, marks in self.candidates(node):
+                    listed.append(marks)
+                    right.append(token == lesson.choices[node])
+            return learned
 
-        def note(known: list, choice: int) -> None:
-            listed.extend(candidate[3] for candidate in known)
-            right.extend(candidate[0] == choice for candidate in known)
-            learn(known, choice)
-
-        drafter.calibration.learn = note
-        return drafter
-
-    bench.mat(create, nodes, hot=hot, static=False)
+    bench.mat(Noting, nodes, hot=hot, static=False)
     return listed, right
 
 

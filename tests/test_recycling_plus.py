@@ -11,13 +11,10 @@ from toy import FLAT, ToyTarget
 
 from tr_core import Session, Settings, templates
 from tr_core.cost_curve import CostCurve
-from tr_core.drafters import marks, registry
+from tr_core.drafters import registry
 from tr_core.drafters.base import Lesson
-from tr_core.drafters.calibration import Calibration
+from tr_core.drafters.plus import marks
 from tr_core.drafters.recycling_plus import RecyclingPlus
-from tr_core.drafters.rowstore import RowStore
-from tr_core.drafters.textindex import TextIndex
-from tr_core.drafters.usual import Usual
 from tr_core.errors import MatrixError, SettingsError
 from tr_core.growth import Growth
 from tr_core.recording import record
@@ -60,6 +57,16 @@ def passed(draft, context, choices, path):
     """What a pass tells in which the model chose ``choices`` and was sure of them."""
     said = rows(*([(c, 0.9), ((c + 1) % V, 0.05)] for c in choices))
     return Lesson(context, draft.template.parents, tuple(draft.tokens.tolist()), choices, *said, path, True)
+
+
+def once_more(drafter, context, choice):
+    """A pass in which the model chose this behind the text and was as sure of all else as before."""
+    draft = drafter.propose(context, templates.chain(2))
+    nodes = draft.template.nodes + 1
+    said = rows(*[[(B, 0.9), (8, 0.05)]] * nodes)
+    drafter.learn(
+        Lesson(context, draft.template.parents, tuple(draft.tokens.tolist()), (choice,) * nodes, *said, (), True)
+    )
 
 
 def test_a_pair_answers_before_a_token_and_a_token_where_no_pair_is_known():
@@ -111,88 +118,22 @@ def test_a_new_text_is_not_copied_from_the_old_one_but_its_rows_stay():
     assert set(paths(drafter.propose([E, A], templates.chain(2))).values()) == {("row", 1, -1), ("row", 2, -1)}
 
 
-def test_matches_grow_with_the_text_and_narrow_below_a_branch():
-    index = TextIndex()
-    index.extend([A, B, C, A, B, D, A, B])
-    assert index.matches == {2: 2, 5: 2}  # “ab” stood before places 2 and 5
-    assert index.copies(index.matches, ()) == {C: (2, 2, {3: 3}), D: (2, 5, {6: 3})}
-    index.extend([A, B, C, A, B, D, A, B, D])
-    assert index.matches == {6: 3}
-    # A loop goes on in its own branch: after “aa” comes a, at any depth.
-    index.clear()
-    index.extend([A, A])
-    assert index.matches == {1: 1}
-    assert index.copies(index.matches, ()) == {A: (1, 1, {2: 2})}
-    assert index.copies({2: 2}, [A]) == {A: (2, 2, {3: 3})}
-    # Where two matches are as long the later answers; both go on.
-    index.extend([A, A, B, A])
-    assert index.copies(index.matches, ()) == {A: (1, 1, {2: 2}), B: (1, 2, {3: 2})}
-
-
-def test_at_the_bound_the_row_written_longest_ago_goes():
-    store = RowStore(V, 2, memory=3 * (5 * 2 + 320))
-    assert store.capacity == 3
-    line = np.array([[A, B]], dtype=np.int32), np.array([[20, 20]], dtype=np.uint8)
-    store.write([[11, 12, 13]], *line, 0)
-    store.write([[11]], *line, 1)  # used again: 12 is now the oldest
-    store.write([[14]], *line, 2)
-    assert list(store.rows) == [13, 11, 14]
-    assert store.row(12) == ()
-    # More new keys than places in one go: the last ones stay, each with its own row.
-    ids = np.array([[n, n] for n in range(4)], dtype=np.int32)
-    store.write([[21], [22], [23], [24]], ids, np.full((4, 2), 20, dtype=np.uint8), 3)
-    assert {key: store.row(key) for key in store.rows} == {22: (1, 1), 23: (2, 2), 24: (3, 3)}
-
-
-def test_what_python_keeps_for_a_row_is_within_what_the_bound_says():
-    import tracemalloc
-
-    tracemalloc.start()
-    store = RowStore(V**6, 8)
-    line = np.zeros((1, 8), dtype=np.int32), np.zeros((1, 8), dtype=np.uint8)
-    keys = [10**9 + n for n in range(store.capacity + 1000)]
-    held = tracemalloc.get_traced_memory()[0]
-    del keys
-    keys_bytes = held - tracemalloc.get_traced_memory()[0]
-    for first in range(0, store.capacity + 1000, 1000):
-        part = [[10**9 + n] for n in range(first, first + 1000)]  # the worst: each row under one key only
-        store.write(part, line[0].repeat(1000, 0), line[1].repeat(1000, 0), first)
-    used = tracemalloc.get_traced_memory()[0]
-    tracemalloc.stop()
-    assert keys_bytes > 0
-    assert store.capacity * 0.98 < len(store) <= store.capacity
-    assert used < 16_000_000 * 1.05
-
-
 def test_failures_lower_what_is_expected_and_hits_raise_it():
     prompt = [A, B, C, A]
     drafter = taught(prompt, [[(t, 0.9), (8, 0.05)] for t in prompt[1:]], lookup=False)
     at_first = chances(drafter.propose(prompt, templates.chain(2)))["b"]
     for _ in range(40):
-        drafter.calibration.learn(drafter._known(drafter._root, 2), E)
+        once_more(drafter, prompt, E)
     failed = chances(drafter.propose(prompt, templates.chain(2)))["b"]
     assert failed < at_first / 2
     for _ in range(120):
-        drafter.calibration.learn(drafter._known(drafter._root, 2), B)
+        once_more(drafter, prompt, B)
     assert chances(drafter.propose(prompt, templates.chain(2)))["b"] > failed * 2
-    # Left alone, marks go back to their priors; with rate 0 they never leave them.
-    for _ in range(4000):
-        drafter.calibration.settle()
-    assert drafter.calibration.worth == pytest.approx(drafter.calibration.priors, abs=0.01)
-    still = Calibration(marks.PRIORS, rate=0)
-    still.learn([(A, 0.5, None, (0, 8, 17, 32, 48, 55))] * 50, B)
+    # With rate 0 marks never leave their priors.
+    still = taught(prompt, [[(t, 0.9), (8, 0.05)] for t in prompt[1:]], rate=0)
+    for _ in range(50):
+        once_more(still, prompt, B)
     assert tuple(still.worth) == marks.PRIORS
-
-
-def test_every_mark_has_its_own_number():
-    ends = [marks.RANK, marks.CHANCE, marks.OTHER, marks.THIS, marks.AGED, marks.AGREE, len(marks.PRIORS)]
-    assert ends == sorted(set(ends))
-    assert (marks.ROW + 3, marks.USUAL + 1) == (2, marks.RANK)
-    assert (marks.other(0), marks.other(16), marks.this(1), marks.this(40)) == (
-        marks.OTHER, marks.THIS - 1, marks.THIS, marks.SHORTER - 1,
-    )  # fmt: skip
-    assert marks.NO_AGE + 1 == marks.AGREE
-    assert len(marks.PRIORS) == marks.AGREE_ABSENT + 1
 
 
 def test_it_tells_what_it_knew_at_the_end_of_the_path():
@@ -220,9 +161,9 @@ def test_where_nothing_is_known_what_is_usual_in_the_text_is_guessed():
     assert drawn["aa"] == ("row", 1, -1)  # below a guess rows answer
     assert chances(draft)["a"] > 2 * chances(draft)["b"]
     # What was guessed is corrected like all else, apart from rows.
-    worth = drafter.calibration.worth[marks.USUAL]
+    worth = drafter.worth[marks.USUAL]
     drafter.learn(passed(draft, [A, B, C, 8], (D, *[E] * draft.template.nodes), ()))
-    assert drafter.calibration.worth[marks.USUAL] < worth
+    assert drafter.worth[marks.USUAL] < worth
     # Another text has usual tokens of its own.
     drafter.begin()
     assert paths(drafter.propose([F], templates.chain(3))) == {}
@@ -230,38 +171,11 @@ def test_where_nothing_is_known_what_is_usual_in_the_text_is_guessed():
     drafter.learn_prompt([A, B, C, 8], 0, *rows(*said))
     again = RecyclingPlus(V, 2)
     again.restore(drafter.state())
-    assert (again.usual.best, again.state()) == (drafter.usual.best, drafter.state())
+    assert again.state() == drafter.state()
+    assert chances(again.propose([F], templates.chain(3))) == chances(drafter.propose([F], templates.chain(3)))
     for broken in ({"sums": [1.0, 0.0, 3.0]}, {"usual": [99]}, {"guessed": [A]}, {"mass": [float("nan")]}):
         with pytest.raises(MatrixError, match="damaged"):
             again.restore(drafter.state() | broken)
-
-
-def test_a_text_at_once_makes_the_same_usual_as_its_places_one_by_one():
-    noise = np.random.default_rng(0)
-    ids, chances = noise.integers(0, 40, (70, 3)), noise.random((70, 3)).astype(np.float32)
-    one, other = Usual(), Usual()
-    for line in zip(ids.tolist(), chances.tolist(), strict=True):
-        one.add(*line)
-    one.settle()
-    other.add_text(ids, chances)
-    assert one.best == other.best
-    mine, theirs = (
-        dict(zip(*(u.arrays()[name].tolist() for name in ("usual", "mass")), strict=True)) for u in (one, other)
-    )
-    assert mine == pytest.approx(theirs)
-    assert one.arrays()["sums"] == pytest.approx(other.arrays()["sums"])
-
-
-def test_a_long_text_leaves_the_newest_usual_tokens_and_no_more():
-    usual = Usual()
-    for _ in range(300):
-        usual.add([A, B], [0.6, 0.3])
-    for n in range(700):
-        usual.add([C, 1000 + n], [0.6, 0.01])
-    assert next(iter(usual.best)) == C
-    assert len(usual.best) == 16
-    assert len(usual.arrays()["usual"]) <= 300
-    assert marks.CHANCES[usual.best[C] - marks.CHANCE - 1] == pytest.approx(0.5)  # 0.6 of the last places
 
 
 @st.composite
@@ -325,9 +239,9 @@ def test_auto_drafts_as_many_nodes_as_are_worth_their_time_at_the_speed_of_the_r
     # At first a run is believed to be 1.8 × as fast as plain decoding: 10 ms must bring 1.8 tokens, a node 0.0225. And
     # chances count for 0.6 before they have shown how right they are, of the third and fourth node for 0.39.
     assert [growth.admits(c) for c in (0.9, 0.5, 0.4)] == [True, True, True]
-    assert growth.size == 2  # of 3 nodes kernels would have to be made
+    assert growth.decide() == 2  # of 3 nodes kernels would have to be made
     assert growth.admits(0.3)
-    assert growth.size == 4
+    assert growth.decide() == 4
     why = growth.choice()
     assert (why.reason, why.sizes, why.ms, why.rate) == ("best", (0, 2, 4), (10.0, 10.25, 10.5), 0.18)
     assert why.expected == (1.0, pytest.approx(1 + 0.6 * 1.4), pytest.approx(1 + 0.6 * 1.4 + 0.39 * 0.7))
@@ -345,7 +259,7 @@ def test_auto_drafts_no_more_where_nothing_was_ever_right_until_that_is_forgotte
         growth.begin()
         while growth.admits(0.3):
             pass
-        return growth.size
+        return growth.decide()
 
     assert nodes() > 0
     for _ in range(40):
@@ -365,6 +279,7 @@ def test_a_size_whose_cost_is_in_doubt_is_tried_now_and_then():
         growth.begin()
         while growth.admits(0.3):
             pass
+        growth.decide()
         why = growth.choice()
         growth.spent([1.0, *[0.3] * growth.size], (1,))
         return why.chosen, why.reason
@@ -389,7 +304,7 @@ def test_the_faster_a_run_the_less_a_poor_draft_gets_and_the_hosts_own_time_coun
         growth.begin()
         while growth.admits(0.055):
             pass
-        return growth.size
+        return growth.decide()
 
     fast = Growth(FLAT)
     for _ in range(60):
@@ -423,7 +338,7 @@ def test_hot_start_from_a_file_goes_on_where_it_was(tmp_path: Path):
     drafter.save(path, "toy")
     again = RecyclingPlus.load(path, "toy", V, torch.device("cpu"))
     assert again.rows_seen == drafter.rows_seen > 3
-    assert list(again.store.rows) == list(drafter.store.rows)
+    assert again.state()["keys"] == drafter.state()["keys"]
     first, second = (session(d).start([B, C, A]) for d in (drafter, again))
     for one, other in zip(first.run(), second.run(), strict=True):
         assert (one.tokens, one.expected, one.sources) == (other.tokens, other.expected, other.sources)
@@ -455,8 +370,7 @@ def test_files_of_another_kind_are_refused_with_a_sentence(name, tmp_path: Path)
 
 
 def test_a_file_of_ids_out_of_range_is_damaged(tmp_path: Path):
-    drafter = taught([A, B, C, A], [[(t, 0.9), (8, 0.05)] for t in (B, C, A)])
-    drafter.store.write([[A + 1]], np.array([[77, 1]], dtype=np.int32), np.full((1, 2), 20, dtype=np.uint8), 0)
+    drafter = taught([A, B, C, A], [[(t, 0.9), (77, 0.05)] for t in (B, C, A)], usual=False)
     drafter.save(tmp_path / "x", "toy")
     with pytest.raises(MatrixError, match="damaged"):
         RecyclingPlus.load(tmp_path / "x", "toy", V, torch.device("cpu"))

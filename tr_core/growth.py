@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -59,8 +59,11 @@ _DOUBT = 0.25
 _PROBE_EVERY = 32
 
 _ABOVE = dict(pairwise(KNOTS)) | {MOST: MOST}
-_GROUP = tuple(bisect_left(GROUPS, place) for place in range(MOST + 1))
-_LATER = tuple(_TEACHES * 2 ** (-place / _HALVED) for place in range(MOST + 1))
+_GROUP = [bisect_left(GROUPS, place) for place in range(MOST + 1)]
+_LATER = [_TEACHES * 2 ** (-place / _HALVED) for place in range(MOST + 1)]
+_LATER_SUMS = [0.0, *accumulate(_LATER[1:])]
+# Rows of ``Growth.terms``.
+NUMBERS, SLOPES, GROUP, LATER, SUMS = range(5)
 
 
 class Growth:
@@ -81,6 +84,8 @@ class Growth:
         self._since = _PROBE_EVERY  # steps since the last probe
         self._accepted, self._expected = [0.0] * len(GROUPS), [0.0] * len(GROUPS)
         self._tokens = self._spent = 0.0
+        self._terms, self._told = np.zeros((5, MOST + 1)), None
+        self._terms[GROUP], self._terms[LATER] = _GROUP, _LATER
         self.reprice(curve)
         self.begin()
 
@@ -122,32 +127,53 @@ class Growth:
         self._trusted = self.trust
         self._teaches = min(1.0, self._trusted[0] / _AT_FIRST)  # where nothing is ever right, rows save nothing
         self._rate = self.rate
-        self._sums, self._later = [1.0], [0.0]
-        self._best = 1.0 - self._rate * self._ms[0]
         self._tries = self._hopes and self._since >= _PROBE_EVERY
         self._slopes = self._least_hoped if self._tries else self._least
+        self._sums = [1.0]
         self._asked = False
         self._chosen = self._probe = 0
 
+    def terms(self) -> np.ndarray:
+        """(5, MOST + 1) float64, what ``admits`` weighs by, for a drafter that does so itself in a compiled loop.
+
+        It admits the nth node if its chance · trust + LATER[n] · teaches reaches rate · SLOPES[n], and leaves in
+        SUMS[n] what the first n promise. NUMBERS begins with rate, teaches and the trust of each group, which GROUP
+        tells for each place.
+        """
+        if self._told is not self._slopes:
+            self._terms[SLOPES], self._told = self._slopes, self._slopes
+        self._terms[NUMBERS, : 2 + len(GROUPS)] = (self._rate, self._teaches, *self._trusted)
+        return self._terms
+
     def admits(self, chance: float) -> bool:
         """Whether a node with this chance, the best that is left, may pay or lead to one that does; asked once each."""
-        self._asked, sums = True, self._sums
-        n = len(sums)
+        n = len(self._sums)
+        self._asked = True
         if n > MOST:
             return False
         chance *= self._trusted[_GROUP[n]]
-        later = _LATER[n] * self._teaches
-        if chance + later < self._rate * self._slopes[n - 1]:
+        if chance + _LATER[n] * self._teaches < self._rate * self._slopes[n]:
             return False
-        sums.append(sums[-1] + chance)
-        self._later.append(self._later[-1] + later)
-        if n in KNOTS:
-            promised = sums[n] + self._later[n]
-            if promised - self._rate * self._ms[n] > self._best:
-                self._best, self._chosen, self._probe = promised - self._rate * self._ms[n], n, 0
-            elif self._tries and n == _ABOVE[self._chosen] and promised - self._rate * self._hoped[n] > self._best:
-                self._probe = n
+        self._sums.append(self._sums[-1] + chance)
         return True
+
+    def admitted(self, nodes: int, *, offered: bool) -> None:
+        """So many passed by ``terms``; ``offered``: whether there was any to admit."""
+        self._sums, self._asked = self._terms[SUMS, : nodes + 1].tolist(), offered
+
+    def decide(self) -> int:
+        """How many of the nodes that were admitted to keep."""
+        self._chosen = self._probe = 0
+        best = 1.0 - self._rate * self._ms[0]
+        for n in GROUPS:
+            if n >= len(self._sums):
+                break
+            worth = self._sums[n] + _LATER_SUMS[n] * self._teaches
+            if worth - self._rate * self._ms[n] > best:
+                best, self._chosen, self._probe = worth - self._rate * self._ms[n], n, 0
+            elif self._tries and n == _ABOVE[self._chosen] and worth - self._rate * self._hoped[n] > best:
+                self._probe = n
+        return self.size
 
     def choice(self) -> BudgetChoice:
         """Why the draft has its size, for the trace."""
@@ -159,7 +185,7 @@ class Growth:
             sizes=tuple(sizes),
             expected=tuple(round(self._sums[n], 4) for n in sizes),
             ms=tuple(round(self._ms[n], 3) for n in sizes),
-            later=tuple(round(self._later[n], 4) for n in sizes),
+            later=tuple(round(_LATER_SUMS[n] * self._teaches, 4) for n in sizes),
             rate=round(self._rate, 6),
         )
 
@@ -212,8 +238,6 @@ class Growth:
 
 
 def _cheapest(ms: Sequence[float]) -> list[float]:
-    """(MOST + 1,) what the cheapest node behind n others costs, of those that ``ms`` prices; none follows the last."""
-    least = [float("inf")] * (MOST + 1)
-    for n in reversed(range(MOST)):
-        least[n] = min(max(_LEAST_SLOPE * ms[0], ms[n + 1] - ms[n]), least[n + 1])
-    return least
+    """(MOST + 1,) what the cheapest node from the nth on costs, of those that ``ms`` prices; the first line is none."""
+    steps = np.maximum(_LEAST_SLOPE * ms[0], np.diff(ms, prepend=ms[0]))
+    return np.minimum.accumulate(steps[::-1])[::-1].tolist()

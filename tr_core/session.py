@@ -244,7 +244,7 @@ class Session:
             cached=cache.length,
             passes=1 + settled.passes,
             budget=why,
-            sources=draft.sources if traced and draft is not None else (),
+            sources=tuple(draft.sources) if traced and draft is not None else (),
             expected=tuple(round(e, 4) for e in draft.expected) if traced and draft is not None else (),
             held=learned.held,
         )

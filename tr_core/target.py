@@ -36,7 +36,7 @@ class Draft:
     template: TreeTemplate
     tokens: torch.Tensor
     seen: torch.Tensor
-    sources: tuple[Source, ...] = ()
+    sources: Sequence[Source] = ()
     expected: tuple[float, ...] = ()
 
 

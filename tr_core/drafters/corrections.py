@@ -31,7 +31,7 @@ class Corrections:
     """Factors for ``kinds`` kinds of guesses, all 1 at first.
 
     A kind is whatever a drafter thinks matters, numbered from 0: how long a match was, what a count was, the rank in
-    a row. Old guesses fade, since texts change. (``Calibration`` learns what many marks of one candidate are worth
+    a row. Old guesses fade, since texts change. (``plus/known.py`` learns what many marks of one candidate are worth
     together; this corrects an estimate that a method makes by itself.)
 
     Attributes:

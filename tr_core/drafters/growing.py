@@ -123,5 +123,5 @@ def grow(
             chance = listed[place][1]
             heappush(heap, (-expected[parent] * (chance if chance < 1.0 else 1.0), pushed, parent, listed, place))
     if growth is not None:
-        tree.cut(growth.size)
+        tree.cut(growth.decide())
     return tree

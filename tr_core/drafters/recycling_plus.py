@@ -3,17 +3,18 @@
 What is taken from whom: rows of the model's best candidates after every scored token are Token Recycling's (arXiv
 2408.08696); keys of several tokens and a spine copied from the text, with recycled branches, stand in many methods
 (Lookahead Decoding, arXiv 2402.02057; SAM-Decoding; Goose). The chances are ours: every candidate known at a node,
-whatever it came from, bears a few marks (``marks.py``), which tell its chance (``calibration.py``), and the tree takes
-in what is likeliest to be on the path.
+whatever it came from, bears a few marks (``plus/marks.py``), which tell its chance (``plus/known.py``), and the tree
+takes in what is likeliest to be on the path.
 
-All of it is done on the host, in small numbers. On a GPU that time adds to the step's, since a draft needs the pass
-before it; the candidates come in the step's one copy, and nothing else is waited for.
+All of it is done on the host by compiled loops (``plus/``), in a few hundredths of a millisecond. On a GPU that time
+adds to the step's, since a draft needs the pass before it; the candidates come in the step's one copy, and nothing else
+is waited for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import itemgetter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,32 +22,21 @@ import msgspec
 import numpy as np
 import torch
 
-from tr_core.drafters import marks as m
 from tr_core.drafters import states
 from tr_core.drafters.base import HostDrafter, Learned, Lesson, convert
-from tr_core.drafters.calibration import RATE, Calibration
-from tr_core.drafters.candidates import Candidate, known
-from tr_core.drafters.growing import Branches, grow
-from tr_core.drafters.marks import PRIORS
-from tr_core.drafters.rowstore import MEMORY, RowStore
-from tr_core.drafters.textindex import Copies, TextIndex
-from tr_core.drafters.usual import Usual
+from tr_core.drafters.plus import first_use, growing, known, loops, rows
+from tr_core.drafters.plus import marks as m
+from tr_core.drafters.plus import memory as memory_of
+from tr_core.drafters.plus import usual as usual_tokens
 from tr_core.errors import MatrixError
 from tr_core.growth import Growth
 from tr_core.target import Draft
-from tr_core.trace import Held, RowChange
+from tr_core.trace import ROOT, Held, RowChange, Source
 from tr_core.tree import MAX_K, TreeTemplate
 
 FORMAT = "recycling-plus-2"
 KEYS = 3
-_NOTHING: Copies = {}
-# Below nodes less likely than these only three places of a row are looked at, or one: the others would hardly be taken
-# in, by a large tree either.
-_LIKELY, _UNLIKELY, _FEW = 0.15, 0.01, 3
-_CHANCE = itemgetter(1)
-
-# Tokens two and one before, the token itself, and what the text would go on with behind it.
-Place = tuple[int, int, int, Copies]
+_KINDS = {known.USUAL: "usual", known.ROW: "row", known.LOOKUP: "lookup"}
 
 
 class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,6 +50,26 @@ class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mass: list[float]
     sums: list[float]
     guessed: list[int]
+
+
+class _Sources(Sequence[Source]):
+    """Where the nodes of a draft came from, told when somebody asks: without a trace nobody does.
+
+    Args:
+        out: (N + 1, columns) what was told of the nodes; of the root's line nothing is read.
+    """
+
+    def __init__(self, out: np.ndarray) -> None:
+        self._out = out
+
+    def __len__(self) -> int:
+        return len(self._out)
+
+    def __getitem__(self, node: int | slice) -> Any:
+        if isinstance(node, slice):
+            return tuple(self[n] for n in range(*node.indices(len(self))))
+        kind, key, place = self._out[node, growing.OUT_KIND : growing.OUT_WHERE + 1].tolist()
+        return ROOT if node in (0, -len(self)) else Source(_KINDS[kind], key, place)
 
 
 class RecyclingPlus(HostDrafter):
@@ -91,100 +101,99 @@ class RecyclingPlus(HostDrafter):
         keys: int = KEYS,
         lookup: bool = True,
         usual: bool = True,
-        priors: Sequence[float] = PRIORS,
-        rate: float = RATE,
-        memory: int = MEMORY,
+        priors: Sequence[float] = m.PRIORS,
+        rate: float = known.RATE,
+        memory: int = rows.MEMORY,
     ) -> None:
         if not 1 <= k <= min(MAX_K, vocab_size):
             raise MatrixError(f"k must be 1 … {min(MAX_K, vocab_size)}, got {k}.")
+        first_use.prepare()  # here, so that no step is as slow as that
         self.k = k
-        self.store = RowStore(vocab_size, k, memory)
-        self.calibration = Calibration(priors, rate)
-        self._device = device
-        self._keys, self._lookup, self._guesses = keys, lookup, usual
-        self._index = TextIndex()
-        self.usual = Usual()
+        self._vocab_size, self._device = vocab_size, device
+        self._keys, self._lookup, self._guesses, self._rate = keys, lookup, usual, float(rate)
         self._steps = 0
-        self._root: Place = (-1, -1, 0, _NOTHING)
-        # Of the nodes that the last draft asked about: where they stand, and what was known there.
-        self._asked: dict[int, tuple[Place, list[Candidate]]] = {}
-        self._order: list[int] = []
+        self._sizes = memory_of.sizes_of(vocab_size, k, memory)
+        self._remember(memory_of.empty(self._sizes, np.array(priors, dtype=np.float64)))
 
     @property
     def rows_seen(self) -> int:
-        return len(self.store)
+        return int(self._parts.rows.ends[rows.COUNT])
+
+    @property
+    def worth(self) -> np.ndarray:
+        """(marks,) float64 log-odds of each mark."""
+        return self._parts.worth
 
     def begin(self) -> None:
-        """Rows and calibration stay over prompts; look-ups and what is usual belong to one text."""
-        self._index.clear()
-        self.usual = Usual()
+        """Rows and marks' worth stay over prompts; look-ups and what is usual belong to one text."""
+        loops.begin(*self._memory)
 
     def propose(self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None) -> Draft:
-        copies = _NOTHING
-        if self._lookup:
-            self._index.extend(context)
-            copies = self._index.copies(self._index.matches, ())
-        second, first = (-1, -1, *context[-3:-1])[-2:]
-        self._root = (second, first, context[-1], copies)
-        self._asked = {}
-        tree = grow(context[-1], self._children, template.nodes, growth)
-        draft = tree.draft(self._device)
-        self._order = tree.order
-        return draft
+        if template.nodes > self._sizes["nodes"] or len(context) > self._sizes["room"]:
+            self._make_room(len(context), template.nodes)
+        self._last[:] = (-1, -1, *context[-3:])[-3:]
+        more = np.array(context[self._parts.text.sizes[0] :] if self._lookup else (), dtype=np.int64)
+        taken, offered, self._free = loops.draft(
+            *self._memory, self._last, more, self._lookup, self._keys, self._steps, template.nodes,
+            self._any if growth is None else growth.terms(),
+        )  # fmt: skip
+        tree = self._parts.tree
+        if growth is not None:
+            growth.admitted(taken, offered=offered)
+            taken = growth.decide()
+        self._nodes = taken
+        mask = np.zeros((taken + 1, taken + 1), dtype=np.bool_)
+        loops.number(*self._memory, mask)
+        out = tree.out[: taken + 1].copy()
+        parents, ranks, depths = (tuple(column) for column in out[:, growing.OUT_PARENT : growing.OUT_KIND].T.tolist())
+        return Draft(
+            TreeTemplate.trusted(f"grown-{taken}", parents, ranks, depths, mask),
+            torch.from_numpy(out[:, growing.OUT_TOKEN]).to(self._device),
+            _all_seen(taken + 1, self._device),
+            _Sources(out),
+            tuple(tree.chances[: taken + 1].tolist()),
+        )
 
     def learn_prompt(
         self, prompt: Sequence[int], offset: int, candidates: np.ndarray, probabilities: np.ndarray
     ) -> None:
-        padded = (-1, -1, *prompt[max(0, offset - 2) : offset + len(candidates)])
-        padded = padded[len(padded) - len(candidates) - 2 :]
-        keys = [self.store.keys(*padded[line : line + 3], self._keys) for line in range(len(candidates))]
-        self.store.write(keys, candidates, _marks_of(probabilities), self._steps)
-        if self._guesses:
-            self.usual.add_text(candidates, probabilities)
+        tokens = np.array([-1, -1, *prompt[: offset + len(candidates)]][-len(candidates) - 2 :], dtype=np.int64)
+        lines = _lines(candidates, probabilities)
+        loops.read(*self._memory, tokens, *lines, self._keys, self._steps, self._guesses)
 
     def learn(self, lesson: Lesson) -> Learned:
-        # 1. What was known at each node of the path, the root included, against what the model chose there.
-        place, branch, met, end = self._root, [], [], (0, *lesson.path)[-1]
-        for node in (0, *lesson.path):
-            asked = self._asked.get(self._order[node])
-            if asked is not None:
-                place = asked[0]
-            elif node:
-                place = self._below(place, lesson.tokens[node], branch)
-            if node:
-                branch.append(lesson.tokens[node])
-            found = self._known(place, self.k) if asked is None or node == end else asked[1]
-            met.append((found, lesson.choices[node]))
-        found, choice = met[-1]
-        mine = next((c for token, c, _, _ in found if token == choice), None)
-        held = Held(len(found), None if mine is None else sum([c[1] > mine for c in found]))
-        for found, choice in met:
-            self.calibration.learn(found, choice)
-        self.calibration.settle()
-        if self._guesses:
-            way = [0, *lesson.path]
-            for ids, chances in zip(lesson.candidates[way].tolist(), lesson.probabilities[way].tolist(), strict=True):
-                self.usual.add(ids, chances)
-        # 2. Every scored node overwrites the rows of its keys.
+        if len(lesson.tokens) != self._nodes + 1:
+            raise RuntimeError(f"learn() got a draft of {len(lesson.tokens) - 1} nodes; the last had {self._nodes}")
+        before = np.empty((self._nodes + 1 if lesson.traced else 0, self.k), dtype=np.int32)
+        path, choices = np.array((0, *lesson.path)), np.array(lesson.choices)
+        count, rank = loops.learn(
+            *self._memory, self._last, path, choices, *_lines(lesson.candidates, lesson.probabilities), before,
+            self._free, self._keys, self._steps, self._rate, self._guesses,
+        )  # fmt: skip
         self._steps += 1
-        tokens, parents, longest = lesson.tokens, lesson.parents, self._keys
-        second, first, token, _ = self._root
-        keys, befores = [self.store.keys(second, first, token, longest)], [first]
-        for node in range(1, len(tokens)):
-            above = parents[node]
-            befores.append(tokens[above])
-            keys.append(self.store.keys(befores[above], tokens[above], tokens[node], longest))
-        rows = self._changes(lesson) if lesson.traced else ()
-        self.store.write(keys, lesson.candidates, _marks_of(lesson.probabilities), self._steps)
-        return Learned(rows, held)
+        changes = _changes(lesson, before) if lesson.traced else ()
+        return Learned(changes, Held(count, None if rank < 0 else rank))
+
+    def candidates(self, node: int) -> list[tuple[int, float, tuple[int, ...]]]:
+        """What was known below a node of the last draft, if it was asked: token, chance and marks of each."""
+        tree, found = self._parts.tree, self._parts.found
+        grown = tree.nodes[tree.out[node, growing.OUT_NODE]]
+        if grown[growing.START] < 0:
+            return []
+        mine = slice(grown[growing.START], grown[growing.END])
+        told, chances = found.told[mine].tolist(), found.chances[mine].tolist()
+        return [
+            (line[known.TOKEN], chance, known.marks_of(line[known.MARKS]))
+            for line, chance in zip(told, chances, strict=True)
+        ]
 
     def save(self, path: str | Path, fingerprint: str) -> None:
-        """Write rows and calibration as safetensors; what belongs to one text is left out.
+        """Write rows and marks' worth as safetensors; what belongs to one text is left out.
 
         Raises:
             MatrixError: the file cannot be written.
         """
-        states.save(path, FORMAT, fingerprint, self._parts())
+        states.save(path, FORMAT, fingerprint, self._known())
 
     @classmethod
     def load(cls, path: str | Path, fingerprint: str, vocab_size: int, device: torch.device) -> RecyclingPlus:
@@ -200,18 +209,17 @@ class RecyclingPlus(HostDrafter):
         return drafter
 
     def state(self) -> dict[str, Any]:
-        return {name: part.tolist() for name, part in (self._parts() | self.usual.arrays()).items()}
+        return {name: part.tolist() for name, part in (self._known() | usual_tokens.arrays(self._parts.usual)).items()}
 
     def restore(self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()) -> None:
         found = convert(state, _State)
-        usual = Usual()
-        parts = {
+        usual = {
             "usual": states.array(found.usual, np.int64),
             "mass": states.array(found.mass, np.float64),
             "sums": states.array(found.sums, np.float64),
             "guessed": states.array(found.guessed, np.int64),
         }
-        states.check("the checkpoint", usual.fill(parts, self.store.base - 1))
+        states.check("the checkpoint", usual_tokens.fits(self._parts.usual, usual))
         self._take(
             {
                 "keys": states.array(found.keys, np.int64),
@@ -223,15 +231,16 @@ class RecyclingPlus(HostDrafter):
             },
             "the checkpoint",
         )
-        self.usual = usual
+        usual_tokens.fill(self._parts.usual, usual)
 
-    def _parts(self) -> dict[str, np.ndarray]:
-        """Rows and calibration."""
-        worth = np.array(self.calibration.worth, dtype=np.float64)
-        return self.store.arrays() | {"worth": worth, "steps": np.array([self._steps])}
+    def _known(self) -> dict[str, np.ndarray]:
+        """Rows and marks' worth."""
+        order = np.empty(self.rows_seen, dtype=np.int64)
+        loops.written(*self._memory, order)
+        return rows.arrays(self._parts.rows, order) | {"worth": self.worth.copy(), "steps": np.array([self._steps])}
 
     def _take(self, parts: dict[str, np.ndarray], source: str | Path) -> None:
-        """Know what ``_parts`` gave, and nothing else.
+        """Know what ``_known`` gave, and nothing else.
 
         Raises:
             MatrixError: they do not fit each other or this model.
@@ -240,51 +249,46 @@ class RecyclingPlus(HostDrafter):
         states.check(source, ids.shape == marks.shape and len(keys) == len(ids) == len(born))
         states.check(source, ids.shape[1] == self.k and len(parts["steps"]) == 1)
         states.check(source, len(set(keys.tolist())) == len(keys) and bool((keys > 0).all()))
-        states.check(source, bool(((ids >= 0) & (ids < self.store.base - 1)).all()))
+        states.check(source, bool(((ids >= 0) & (ids < self._vocab_size)).all()))
         states.check(source, bool(((marks >= m.CHANCE) & (marks < m.NO_CHANCE)).all()))
-        states.check(source, len(parts["worth"]) == len(PRIORS) and bool((np.abs(parts["worth"]) < 100).all()))
-        self.store.fill(parts)
-        self.calibration.worth = parts["worth"].tolist()
+        states.check(source, len(parts["worth"]) == len(m.PRIORS) and bool((np.abs(parts["worth"]) < 100).all()))
+        rows.clear(self._parts.rows)
+        kinds = {"keys": np.int64, "ids": np.int32, "marks": np.uint8, "born": np.int32}
+        kept = (np.array(parts[name][-self._sizes["capacity"] :], dtype=kind) for name, kind in kinds.items())
+        loops.fill(*self._memory, *kept)
+        self.worth[:] = parts["worth"]
         self._steps = int(parts["steps"][0])
 
-    def _below(self, place: Place, token: int, branch: Sequence[int]) -> Place:
-        """The place of ``token`` below ``place``, which ``branch`` leads to from the root."""
-        _, first, above, copies = place
-        copy = copies.get(token)
-        if copy is None:
-            return first, above, token, _NOTHING
-        return first, above, token, self._index.copies(copy[2], (*branch, token))
+    def _make_room(self, tokens: int, nodes: int) -> None:
+        """Room for so many tokens of text, and for drafts of so many nodes."""
+        room = self._sizes["room"]
+        self._sizes |= {"room": max(2 * tokens, room) if tokens > room else room}
+        self._sizes |= {"nodes": max(nodes, self._sizes["nodes"])}
+        self._remember(memory_of.with_room(self._memory, self._sizes))
 
-    def _known(self, place: Place, most: int) -> list[Candidate]:
-        keys = self.store.keys(*place[:3], self._keys)
-        return known(self.store, self.calibration, self.usual.best, keys, place[3], most, self._steps)
-
-    def _children(self, tree: Branches, node: int) -> list[Candidate]:
-        place = self._root
-        if node:
-            place, token = self._asked[tree.parents[node]][0], tree.tokens[node]
-            copy = place[3].get(token)
-            branch = tree.ending(node)[:-1] if copy is not None and self._index.reaches_end(copy[2]) else ()
-            place = self._below(place, token, branch)
-        expected = tree.expected[node]
-        found = self._known(place, self.k if expected > _LIKELY else _FEW if expected > _UNLIKELY else 1)
-        self._asked[node] = (place, found)
-        if len(found) < 2:
-            return found
-        listed = sorted(found, key=_CHANCE, reverse=True)
-        # Taken one by one the chances may add up to more than can be: only one child is the model's choice.
-        total = sum([c[1] for c in listed])
-        return listed if total <= 1 else [(token, c / total, *more) for token, c, *more in listed]
-
-    def _changes(self, lesson: Lesson) -> tuple[RowChange, ...]:
-        """Rows of single tokens about to be overwritten, for the trace; those of longer keys would be too many."""
-        writers = sorted({token: node for node, token in enumerate(lesson.tokens)}.values())
-        return tuple(
-            RowChange(t, n, self.store.row(t + 1), tuple(lesson.candidates[n].tolist()))
-            for n, t in ((n, lesson.tokens[n]) for n in writers)
-        )
+    def _remember(self, memory: memory_of.Memory) -> None:
+        self._memory, self._parts = memory, memory_of.named(memory)
+        self._any = np.zeros((5, max(9, self._sizes["nodes"] + 1)))  # terms where nobody cuts the tree
+        # Of the draft under way: the last tokens of the text, nodes below the root, and where its candidates end.
+        self._last = np.full(3, -1, dtype=np.int64)
+        self._nodes = self._free = 0
 
 
-def _marks_of(probabilities: np.ndarray) -> np.ndarray:
-    """(n, k) uint8 marks of probabilities."""
-    return (m.CHANCES.searchsorted(probabilities, side="right") + m.CHANCE).astype(np.uint8)
+@cache
+def _all_seen(count: int, device: torch.device | str) -> torch.Tensor:
+    """(count,) bool, for reading only: of a grown draft no node is a filler."""
+    return torch.ones(count, dtype=torch.bool, device=device)
+
+
+def _lines(candidates: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Candidates and probabilities as compiled functions take them."""
+    return np.ascontiguousarray(candidates, dtype=np.int32), np.ascontiguousarray(probabilities, dtype=np.float32)
+
+
+def _changes(lesson: Lesson, before: np.ndarray) -> tuple[RowChange, ...]:
+    """Rows of single tokens that were overwritten, for the trace; those of longer keys would be too many."""
+    writers = sorted({token: node for node, token in enumerate(lesson.tokens)}.values())
+    old, new = before.tolist(), lesson.candidates.tolist()
+    return tuple(
+        RowChange(lesson.tokens[n], n, tuple(old[n]) if old[n][0] >= 0 else (), tuple(new[n])) for n in writers
+    )

@@ -2,19 +2,18 @@
 
 The priors were fitted over runs of the bundled model and of two made of it by noise on the weights, on one half of the
 prompts of ``benchmarks/ablation.py``, and rounded. ``benchmarks/fit_marks.py`` fits them so; its numbers are near these
-and not the same, as it came after. They are a start: a ``Calibration`` moves them.
+and not the same, as it came after. They are a start: what is accepted moves them (``known.py``).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Sequence
-
 import numpy as np
+
+from tr_core.drafters.plus.compiled import inner
 
 # Which row: that of the longest key that is known, of one, two or three tokens; of a shorter key behind it; or none.
 ROW = -1  # plus the tokens of the key
-FALLBACK = {(3, 2): 3, (3, 1): 4, (2, 1): 5}
+FALLBACK = np.array([[0, 0, 0, 0], [0, 0, 0, 0], [0, 5, 0, 0], [0, 4, 3, 0]])  # by the tokens of both keys
 COPIED = 6
 # Nothing is known there: a token that is usual in the text. Its rank and chance are those among the usual ones.
 USUAL = 7
@@ -39,11 +38,11 @@ _OTHER = (0.0, -0.2, -0.8, -0.7, -1.05, -1.6, -2.2, -3.3)
 THIS = OTHER + len(_OTHER)
 _THIS = (0.25, 1.05, 1.1, 1.4, 2.15, 3.05, 3.85)
 SHORTER = THIS + len(_THIS)
-_LENGTHS = (1, 2, 3, 4, 6, 9, 16)
+_LENGTHS = np.array([1, 2, 3, 4, 6, 9, 16])
 
 # Steps since the row was written: below each of these, and above the last.
 AGED = SHORTER + 1
-AGES = (1, 2, 7, 22, 64)
+AGES = np.array([1, 2, 7, 22, 64])
 _AGES = (0.45, 0.3, 0.25, 0.1, -0.25, -0.2)
 NO_AGE = AGED + len(_AGES)
 
@@ -52,21 +51,51 @@ NO_AGE = AGED + len(_AGES)
 AGREE = NO_AGE + 1
 AGREE_ABSENT = AGREE + 4
 _AGREE = (0.0, 1.55, -0.1, -0.2, -0.55)
-_AGREE_BY_RANK = (1, 2, 2, 3)
+_AGREE_BY_RANK = np.array([1, 2, 2, 3])
 
 PRIORS = (*_KINDS, *_RANKS, 0.0, *_CHANCES, 0.0, *_OTHER, *_THIS, -1.1, *_AGES, 0.0, *_AGREE)
 
 
-def other(length: int) -> int:
+@inner
+def _up_to(edges, number):
+    """How many edges are not above ``number``."""
+    found = 0
+    while found < len(edges) and edges[found] <= number:
+        found += 1
+    return found
+
+
+@inner
+def other(length):
     """The mark of a token that look-ups do not give, where the longest match has this length, 0 for none."""
-    return OTHER + bisect_right(_LENGTHS, length)
+    return OTHER + _up_to(_LENGTHS, length)
 
 
-def this(length: int) -> int:
+@inner
+def this(length):
     """The mark of the token that the longest match gives, by its length, from 1."""
-    return THIS + bisect_right(_LENGTHS, length) - 1
+    return THIS + _up_to(_LENGTHS, length) - 1
 
 
-def agreement(ids: Sequence[int]) -> dict[int, int]:
-    """Token → mark, for the tokens of another row, best first."""
-    return {token: AGREE + _AGREE_BY_RANK[min(rank, 3)] for rank, token in enumerate(ids)}
+@inner
+def ranked(place):
+    """The mark of a place in a row."""
+    return RANK + min(place, RANKS - 1)
+
+
+@inner
+def probable(probability):
+    """The mark of a probability."""
+    return CHANCE + _up_to(CHANCES, probability)
+
+
+@inner
+def aged(steps):
+    """The mark of a row written so many steps ago."""
+    return AGED + _up_to(AGES, steps)
+
+
+@inner
+def agreeing(rank):
+    """The mark of a token that another row holds at this place; −1 if it does not."""
+    return AGREE_ABSENT if rank < 0 else AGREE + _AGREE_BY_RANK[min(rank, 3)]
