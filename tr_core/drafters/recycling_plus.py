@@ -148,7 +148,7 @@ class RecyclingPlus(HostDrafter):
         parents, ranks, depths = (tuple(column) for column in out[:, growing.OUT_PARENT : growing.OUT_KIND].T.tolist())
         return Draft(
             TreeTemplate.trusted(f"grown-{taken}", parents, ranks, depths, mask),
-            torch.from_numpy(out[:, growing.OUT_TOKEN]).to(self._device),
+            torch.from_numpy(out[:, growing.OUT_TOKEN].copy()).to(self._device),
             _all_seen(taken + 1, self._device),
             _Sources(out),
             tuple(tree.chances[: taken + 1].tolist()),

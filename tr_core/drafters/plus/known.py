@@ -60,7 +60,22 @@ def _copied(found, copies, token):
     for line in range(copies):
         if found.copies[line, COPIED] == token:
             return line
-    return -1
+    return np.int64(-1)
+
+
+@inner
+def _looked_up(found, copies, token, match, key):
+    """What look-ups say of a token: the line that answers instead of a row, −1 if none does, and the mark.
+
+    Args:
+        match: length of the longest match.
+        key: tokens of the row's key: of both, that answers which saw more of the text.
+    """
+    line = _copied(found, copies, token)
+    if line < 0:
+        return line, m.other(match)
+    length = found.copies[line, COPY_LENGTH]
+    return line if length > key else np.int64(-1), m.this(match) if length == match else np.int64(m.SHORTER)
 
 
 @inner
@@ -120,7 +135,6 @@ def known(parts, start, copies, second, first, last, longest, most, step):
     match = _NONE
     for line in range(copies):
         match = max(match, found.copies[line, COPY_LENGTH])
-    silent = m.other(match)
     base, main, row = np.int64(len(usual.line) + 1), 0, -1
     for length in range(longest, 0, -1):
         key = key_of(second, first, last, length, base)
@@ -140,11 +154,7 @@ def known(parts, start, copies, second, first, last, longest, most, step):
                         theirs = place
                         break
                 voice = m.agreeing(theirs)
-            line, look = _copied(found, copies, token), silent
-            if line >= 0:
-                look = m.this(match) if found.copies[line, COPY_LENGTH] == match else m.SHORTER
-                if found.copies[line, COPY_LENGTH] <= main:  # the one that saw more of the text answers
-                    line = -1
+            line, look = _looked_up(found, copies, token, match, main)
             place, chance = m.ranked(rank), mark(rows, row, rank)
             at = _note(found, worth, at, token, ROW, main, line, m.ROW + main, place, chance, look, age, voice)
         if most >= k:
@@ -157,28 +167,21 @@ def known(parts, start, copies, second, first, last, longest, most, step):
                     token = candidate(rows, behind, rank)
                     if _holds(found, start, at, token):
                         continue
-                    line, look = _copied(found, copies, token), silent
-                    if line >= 0:
-                        look = m.this(match) if found.copies[line, COPY_LENGTH] == match else m.SHORTER
-                        if found.copies[line, COPY_LENGTH] <= shorter:
-                            line = -1
+                    line, look = _looked_up(found, copies, token, match, shorter)
                     place, chance = m.ranked(rank), mark(rows, behind, rank)
                     at = _note(found, worth, at, token, ROW, shorter, line, kind, place, chance, look, age, m.AGREE)
     elif most >= k:
         for rank in range(usual.counts[GUESSED]):
             token = usual.best[rank, 0]
-            line, look = _copied(found, copies, token), silent
-            if line >= 0:
-                look = m.this(match) if found.copies[line, COPY_LENGTH] == match else m.SHORTER
+            line, look = _looked_up(found, copies, token, match, _NONE)
             place, chance = m.ranked(rank), usual.best[rank, 1]
             at = _note(found, worth, at, token, USUAL, _NONE, line, m.USUAL, place, chance, look, m.NO_AGE, m.AGREE)
     for line in range(copies):
         token = found.copies[line, COPIED]
         if not _holds(found, start, at, token):
-            look = m.this(match) if found.copies[line, COPY_LENGTH] == match else m.SHORTER
-            at = _note(
-                found, worth, at, token, LOOKUP, _NONE, line, m.COPIED, m.NO_RANK, m.NO_CHANCE, look, m.NO_AGE, m.AGREE
-            )
+            place, chance = m.NO_RANK, m.NO_CHANCE
+            look = _looked_up(found, copies, token, match, _NONE)[1]
+            at = _note(found, worth, at, token, LOOKUP, _NONE, line, m.COPIED, place, chance, look, m.NO_AGE, m.AGREE)
     return at
 
 
