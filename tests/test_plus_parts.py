@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy import ToyTarget
 
-from tr_core.drafters.plus import known, loops, marks, memory, rows, text, usual
+from tr_core import Session, Settings
+from tr_core.drafters.plus import first_use, known, loops, marks, memory, rows, text, usual
 from tr_core.drafters.plus.compiled import _folder
 
 A, B, C, D = range(4)
@@ -193,6 +195,23 @@ def test_what_was_right_is_worth_more_and_all_is_drawn_back():
     for _ in range(4000):
         known.draw_back(parts.worth, parts.priors)
     assert parts.worth == pytest.approx(parts.priors, abs=0.001)
+
+
+@pytest.mark.parametrize("k", [3, 8])
+def test_what_was_compiled_at_the_first_use_serves_all_runs(k, tmp_path):
+    """Arguments of another type would be compiled for in the middle of a run, for seconds."""
+    first_use.prepare()
+    compiled = [loop for loop in vars(loops).values() if hasattr(loop, "signatures")]
+    assert len(compiled) == 7
+    before = [list(loop.signatures) for loop in compiled]
+    table = {t: [(t + n) % 10 for n in range(1, k + 1)] for t in range(10)}
+    for tree, trace in (("3", True), ("auto", False), ("100", False)):
+        settings_ = Settings(drafter="recycling_plus", tree=tree, k=k, max_new_tokens=30, trace=trace)
+        session = Session(ToyTarget(table), settings_).start([A, B, A, B, C])
+        for _ in session.run():
+            session.drafter.restore(session.drafter.state())
+    session.drafter.save(tmp_path / "x", "toy")
+    assert [list(loop.signatures) for loop in compiled] == before
 
 
 def test_compiled_code_is_kept_for_these_very_files(tmp_path, monkeypatch):
