@@ -15,13 +15,6 @@ V = 40
 PRIORS = np.array(marks.PRIORS)
 
 
-@pytest.fixture(autouse=True)
-def wraps_around():
-    """As in compiled code, where hashes are numbers modulo 2⁶⁴."""
-    with np.errstate(over="ignore"):
-        yield
-
-
 def blank(k=2, size=rows.MEMORY):
     made = memory.empty(memory.sizes_of(V, k, size), PRIORS)
     return made, memory.named(made)

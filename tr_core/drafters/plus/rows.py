@@ -19,9 +19,9 @@ _LOW, _HIGH, _EARLIER, _LATER, _BORN, _IDS = range(6)
 _HALF = 31
 # Of ``ends``: rows in use, and those written longest ago and last; −1 if there is none.
 COUNT, _OLDEST, _NEWEST = range(3)
-# A key's first place in the index is the upper half of its product with 2⁶⁴ ÷ the golden ratio (Knuth, TAOCP 3, 6.4).
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)
-_UPPER = np.uint64(32)
+# A key's first place in the index: the middle of its halves times a prime each, the first near 2³² ÷ the golden ratio
+# (Knuth, TAOCP 3, 6.4). No product is above 2⁶³.
+_SPREAD, _SPREAD_HIGH, _MIDDLE = 2654435761, 2246822519, 24
 
 
 class Rows(NamedTuple):
@@ -93,7 +93,8 @@ def key_of(second, first, token, length, base):
 
 @inner
 def _home(rows, key):
-    return np.int64((np.uint64(key) * _SPREAD) >> _UPPER) & (len(rows.index) - 1)
+    mixed = (key & ((1 << _HALF) - 1)) * _SPREAD ^ (key >> _HALF) * _SPREAD_HIGH
+    return (mixed >> _MIDDLE) & (len(rows.index) - 1)
 
 
 @inner
