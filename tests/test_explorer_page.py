@@ -163,6 +163,7 @@ def test_play_walks_through_phases_and_steps_and_ends(page):
     )
     assert seen[-6:] == ["2accept", "2recycle", "3draft", "3verify", "3accept", "3recycle"]
     button(page, "Play").wait_for()
+    page.get_by_label("Speed").select_option("0.5")  # slow enough to be looked at on a busy machine
     button(page, "Play").click()
     settle(page)
     assert where(page) == (1, 3, "draft"), "at the end it starts again"
