@@ -173,7 +173,18 @@ def test_where_nothing_is_known_what_is_usual_in_the_text_is_guessed():
     again.restore(drafter.state())
     assert again.state() == drafter.state()
     assert chances(again.propose([F], templates.chain(3))) == chances(drafter.propose([F], templates.chain(3)))
-    for broken in ({"sums": [1.0, 0.0, 3.0]}, {"usual": [99]}, {"guessed": [A]}, {"mass": [float("nan")]}):
+    rows_kept = drafter.state()["keys"]
+    for key in (0, (V + 1) ** 3, 2**62, 2**63 - 1):
+        with pytest.raises(MatrixError, match="damaged"):
+            again.restore(drafter.state() | {"keys": [key, *rows_kept[1:]]})
+    for broken in (
+        {"steps": [-1]},
+        {"steps": [2**62]},
+        {"sums": [1.0, 0.0, 3.0]},
+        {"usual": [99]},
+        {"guessed": [A]},
+        {"mass": [float("nan")]},
+    ):
         with pytest.raises(MatrixError, match="damaged"):
             again.restore(drafter.state() | broken)
 

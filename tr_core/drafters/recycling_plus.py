@@ -248,7 +248,10 @@ class RecyclingPlus(HostDrafter):
         keys, ids, marks, born = (parts[name] for name in ("keys", "ids", "marks", "born"))
         states.check(source, ids.shape == marks.shape and len(keys) == len(ids) == len(born))
         states.check(source, ids.shape[1] == self.k and len(parts["steps"]) == 1)
-        states.check(source, len(set(keys.tolist())) == len(keys) and bool((keys > 0).all()))
+        # The table of rows holds keys of 62 bits and steps of 31: others would never be found in it again.
+        highest = min((self._vocab_size + 1) ** 3, 2**62)
+        states.check(source, len(set(keys.tolist())) == len(keys) and bool(((keys > 0) & (keys < highest)).all()))
+        states.check(source, 0 <= int(parts["steps"][0]) < 2**30)
         states.check(source, bool(((ids >= 0) & (ids < self._vocab_size)).all()))
         states.check(source, bool(((marks >= m.CHANCE) & (marks < m.NO_CHANCE)).all()))
         states.check(source, len(parts["worth"]) == len(m.PRIORS) and bool((np.abs(parts["worth"]) < 100).all()))
