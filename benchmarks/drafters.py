@@ -1,6 +1,7 @@
 """Tokens per second and per pass: our drafters and plain decoding against transformers' own ways, on the same prompts.
 
     python benchmarks/drafters.py --dtypes float32,bfloat16 --prompts prompts.jsonl
+    python benchmarks/drafters.py --way "recycling_plus, auto" --rounds 9     # beside plain decoding and generate
 
 All in one process, greedy, times of the whole call, prefill included; cold, but for ways that are called hot, which
 take one drafter through all prompts of a round. All ways take turns on each prompt, in another order every round, so
@@ -30,20 +31,24 @@ from tr_core import Settings, catalog, load_target
 from tr_core.capture import can_capture
 from tr_core.hf_target import HFTarget
 
+# Ways that speed-ups are told over.
+COMPARED = ("none", "generate")
+LOOKUP = "generate, prompt look-up"
+
 
 def measured(
     target: HFTarget, listed: list[list[int]], args: argparse.Namespace
 ) -> tuple[dict[str, list[list[float]]], dict[str, list[list[int]]], dict[str, list[int | None]]]:
     """By way: seconds of each round of each prompt, its output, and its forward passes."""
     clock = time.process_time if args.cpu_time else time.perf_counter
-    chosen = prompt_sets.ways(target.device, args.static)
+    chosen = _ways(target, args)
     seconds: dict[str, list[list[float]]] = {name: [[] for _ in listed] for name in chosen}
     outputs: dict[str, list[list[int]]] = {name: [[]] * len(listed) for name in chosen}
     passes: dict[str, list[int | None]] = {name: [None] * len(listed) for name in chosen}
     for run in chosen.values():
         run(target, listed[0], min(16, args.max_new_tokens))  # the first call pays for what the others reuse
     for number in range(args.rounds):
-        chosen = prompt_sets.ways(target.device, args.static)  # hot ones begin anew
+        chosen = _ways(target, args)  # hot ones begin anew
         report.say(f"  round {number + 1} of {args.rounds}")
         for place, ids in enumerate(listed):
             turn = (number * 5 + place) % len(chosen)
@@ -52,6 +57,14 @@ def measured(
                 outputs[name][place], passes[name][place] = chosen[name](target, ids, args.max_new_tokens)
                 seconds[name][place].append(clock() - began)
     return seconds, outputs, passes
+
+
+def _ways(target: HFTarget, args: argparse.Namespace) -> dict[str, prompt_sets.Way]:
+    """The ways asked for and the two that all are compared with; all of them where none was asked for."""
+    found = prompt_sets.ways(target.device, args.static)
+    if unknown := [name for name in args.way if name not in found]:
+        raise SystemExit(f"There is no way “{unknown[0]}” here: choose from {'; '.join(found)}.")
+    return {name: way for name, way in found.items() if not args.way or name in (*COMPARED, *args.way)}
 
 
 def tables(args: argparse.Namespace) -> list[report.Table]:
@@ -69,7 +82,6 @@ def tables(args: argparse.Namespace) -> list[report.Table]:
             for name, times in seconds.items()
         }
         total = {name: sum(map(median, seconds[name])) / max(1, sum(map(len, outputs[name]))) for name in seconds}
-        lookup = "generate, prompt look-up"
         rows = []
         for name, times in seconds.items():
             counted = [p for p in passes[name] if p is not None]
@@ -86,7 +98,7 @@ def tables(args: argparse.Namespace) -> list[report.Table]:
                     "worst": min(ratios),
                     "on prompt": ratios.index(min(ratios)),
                     "over generate": total["generate"] / total[name],
-                    "over look-up": total[lookup] / total[name],
+                    "over look-up": total[LOOKUP] / total[name] if LOOKUP in total else "-",
                     "same": f"{same} of {len(listed)}",
                 }
             )

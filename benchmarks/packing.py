@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 from tr_core import catalog, templates
 from tr_core.hf_target import HFTarget
 from tr_core.loading import behind, examine
-from tr_core.packing import packed
+from tr_core.packing import PackedLinear, packed
 from tr_core.quiet import quiet
 from tr_core.target import Draft
 
@@ -72,7 +72,7 @@ def measured(name: str, model: PreTrainedModel, rounds: int) -> report.Table:
             {"nodes": nodes} | {f"{way}, ms": round(value, 2) for way, value in ms.items()}
             | {"times as fast": round(ms["as stored"] / ms["packed"], 2)}
         )  # fmt: skip
-    copies = 0 if runner is model else sum(x.weight.nbytes for x in runner.modules() if hasattr(x, "packed"))
+    copies = 0 if runner is model else sum(x.weight.nbytes for x in runner.modules() if isinstance(x, PackedLinear))
     title = f"{name}, {str(model.dtype).removeprefix('torch.')}"
     return report.Table(title, rows, f"packed in {took:.2f} s, {copies / 2**20:.0f} MiB of copies")
 

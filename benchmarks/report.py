@@ -93,6 +93,7 @@ def options(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--prompts", type=Path, default=ROOT / "assets" / "presets.json", help="presets or .jsonl")
     parser.add_argument("--max-new-tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--way", action="append", default=[], help="measure this way only; several times for several")
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0 leaves its own choice")
     parser.add_argument("--cpu-time", action="store_true", help="seconds of CPU: for a busy machine, with --threads 1")
     parser.add_argument("--static", action="store_true", help="our static step too where nothing captures it: slow")

@@ -389,6 +389,42 @@ def test_passes_run_from_packed_copies_of_the_same_weights():
         torch.testing.assert_close(runner(input_ids=ids).logits, model(input_ids=ids).logits, **CLOSE)
 
 
+def test_layers_with_one_input_are_one_product_and_another_input_is_seen():
+    model = tiny.model("llama", "sdpa", tie_word_embeddings=False, attention_bias=True)
+    with torch.no_grad():
+        model.model.layers[0].self_attn.k_proj.bias.uniform_(-1, 1)
+    runner = packed(model)
+    layer, plain = runner.model.layers[0], model.model.layers[0]
+    attention, mlp = layer.self_attn, layer.mlp
+    assert attention.q_proj.product is attention.k_proj.product is attention.v_proj.product
+    assert mlp.gate_proj.product is mlp.up_proj.product is not mlp.down_proj.product
+    assert attention.o_proj.product is not attention.q_proj.product
+    products = {id(m.product) for m in runner.modules() if isinstance(m, PackedLinear)}
+    assert len(products) == 4 * len(runner.model.layers) + 1, "four a layer, and the head"
+
+    one, other = torch.rand(2, 1, 3, model.config.hidden_size)
+    with torch.inference_mode():
+        for name, inputs in (("q_proj", one), ("k_proj", one), ("v_proj", other), ("k_proj", other), ("q_proj", one)):
+            told = getattr(attention, name)(inputs)
+            torch.testing.assert_close(told, getattr(plain.self_attn, name)(inputs), **CLOSE)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_lone_token_is_told_what_a_tree_is_told_even_of_weights_changed_since(stored, monkeypatch):
+    """On Intel's processors it runs from the weights as they are stored; changed ones would part it from the trees."""
+    monkeypatch.setattr(packing, "_STORED_FOR_ONE", stored)
+    layer = torch.nn.Linear(8, 5, bias=False)
+    mine = PackedLinear(layer, packing.Product([layer]), 0)
+    rows = torch.rand(1, 3, 8)
+    with torch.inference_mode():
+        expected = layer(rows)
+        torch.testing.assert_close(mine(rows), expected)
+        torch.testing.assert_close(mine(rows[:, :1]), expected[:, :1])
+        layer.weight.zero_()
+        torch.testing.assert_close(mine(rows), expected)
+        torch.testing.assert_close(mine(rows[:, :1]), expected[:, :1])
+
+
 def test_what_is_no_plain_linear_layer_on_the_cpu_is_not_packed(monkeypatch):
     made = tiny.model("llama", "sdpa")
     made.lm_head.register_forward_hook(lambda *_: None)

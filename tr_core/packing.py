@@ -3,20 +3,27 @@
 torch hands each float32 product to MKL, which lays the weights out anew at every call of more than one token, and each
 bfloat16 product to oneDNN, which does so too. With weights laid out beforehand, as torch.compile's freezing does on a
 CPU, a pass over 17 tokens of the bundled model takes a quarter less time, and half with the shape of SmolLM2-135M
-(float32, benchmarks/packing.py); and each token's numbers are the same whatever it comes with, in float32 too.
+(float32, an AMD EPYC, benchmarks/packing.py).
+
+A call of these kernels costs some 20 µs before it computes anything, more than a small layer's product. So layers that
+get the same input (queries, keys and values; gate and up) are one product, of which each takes its columns. And on
+Intel's processors, for which MKL is made, a lone token runs from the weights as they are stored.
 
 Where query heads share keys, transformers repeats these under a tree's mask; here the kernel shares them, same bits.
 """
 
 from __future__ import annotations
 
+import platform
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -27,20 +34,62 @@ LIMIT_BYTES = 4 * 2**30
 _TOKENS = 16
 _DTYPES = (torch.float32, torch.bfloat16)
 _SHARED_KEYS = "token_recycling_shared_keys"
+# Where the product of several layers stays with their input.
+_TOLD = "_token_recycling_product"
+# Layers that get one input in transformers' models, if they are of one module. Should one get another, it is seen.
+_TOGETHER = (("q_proj", "k_proj", "v_proj"), ("query", "key", "value"), ("gate_proj", "up_proj"), ("w1", "w3"))
+
+
+def _on_intel() -> bool:
+    """Whether the processor calls itself one of Intel's: on Linux in its own words, elsewhere in Python's."""
+    told = Path("/proc/cpuinfo")
+    return "GenuineIntel" in (told.read_text() if told.exists() else platform.processor())
+
+
+# Whether a lone token is cheaper from weights as they are stored: MKL has its fast paths on Intel's processors only.
+_STORED_FOR_ONE = _on_intel()
+
+
+class Product:
+    """(…, i) → (…, o₁ + o₂ + …), what linear layers of one input compute, from a copy of their weights for oneDNN."""
+
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        self._shared = len(layers) > 1
+        weights = torch.cat([layer.weight for layer in layers])
+        self._bias = None
+        if any(layer.bias is not None for layer in layers):
+            none = weights.new_zeros
+            self._bias = torch.cat([none(x.out_features) if x.bias is None else x.bias for x in layers])
+        # torch's own operators for frozen models; those of torch.utils.mkldnn convert each input and output.
+        self._weights = torch.ops.mkldnn._reorder_linear_weight(weights, _TOKENS)
+        self._compute = torch.ops.mkldnn._linear_pointwise.default
+
+    def of(self, inputs: torch.Tensor) -> torch.Tensor:
+        """The product of ``inputs``, computed once for a tensor: what was told stays with it as long as it lives."""
+        told = getattr(inputs, _TOLD, None) if self._shared else None
+        if told is not None and told[0] is self:
+            return told[1]
+        product = self._compute(inputs, self._weights, self._bias, "none", [], "")
+        if self._shared:
+            setattr(inputs, _TOLD, (self, product))
+        return product
 
 
 class PackedLinear(nn.Module):
-    """What ``nn.Linear`` computes, (…, i) → (…, o), from a copy of its weights laid out for oneDNN."""
+    """What ``nn.Linear`` computes, (…, i) → (…, o): the columns of a product from ``first`` on."""
 
-    def __init__(self, linear: nn.Linear) -> None:
+    def __init__(self, linear: nn.Linear, product: Product, first: int) -> None:
         super().__init__()
         self.weight, self.bias = linear.weight, linear.bias
-        # torch's own operators for frozen models; those of torch.utils.mkldnn convert each input and output.
-        self.packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), _TOKENS)
-        self._product = torch.ops.mkldnn._linear_pointwise.default
+        self.product, self._first, self._count = product, first, linear.out_features
+        self._version = linear.weight._version
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        return self._product(inputs, self.packed, self.bias, "none", [], "")
+        one = inputs.numel() == inputs.shape[-1]
+        # Weights that somebody changed would tell a lone token otherwise than a tree.
+        if one and _STORED_FOR_ONE and self.weight._version == self._version:
+            return functional.linear(inputs, self.weight, self.bias)
+        return self.product.of(inputs).narrow(-1, self._first, self._count)
 
 
 def packed(model: PreTrainedModel) -> PreTrainedModel:
@@ -57,8 +106,11 @@ def packed(model: PreTrainedModel) -> PreTrainedModel:
     shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
     twin = deepcopy(model, shared)
     with torch.inference_mode():
-        for name, layer in layers.items():
-            twin.set_submodule(name, PackedLinear(layer))
+        for names in _groups(layers):
+            product, first = Product([layers[name] for name in names]), 0
+            for name in names:
+                twin.set_submodule(name, PackedLinear(layers[name], product, first))
+                first += layers[name].out_features
     if model.config._attn_implementation == "sdpa" and model._supports_attention_backend:
         AttentionInterface.register(_SHARED_KEYS, _attention)
         AttentionMaskInterface.register(_SHARED_KEYS, sdpa_mask)
@@ -78,8 +130,20 @@ def _attention(
     """transformers' sdpa attention; a masked one of grouped heads without repeating keys and values."""
     if attention_mask is None or key.shape[1] == query.shape[1] or more.get("position_bias") is not None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **more)
-    told = scaled_dot_product_attention(query, key, value, attn_mask=attention_mask, scale=scaling, enable_gqa=True)
+    told = functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=attention_mask, scale=scaling, enable_gqa=True
+    )
     return told.transpose(1, 2).contiguous(), None
+
+
+def _groups(layers: Mapping[str, nn.Linear]) -> list[list[str]]:
+    """The names of ``layers``, those together whose layers get one input."""
+    groups: dict[tuple[Any, ...], list[str]] = {}
+    for name, layer in layers.items():
+        module, _, own = name.rpartition(".")
+        together = next((names for names in _TOGETHER if own in names), own)
+        groups.setdefault((module, together, layer.in_features, layer.weight.dtype), []).append(name)
+    return list(groups.values())
 
 
 def _can_pack(layer: nn.Module) -> bool:
@@ -97,7 +161,7 @@ def _served(layer: nn.Linear) -> bool:
         return False
     inputs = torch.ones(2, layer.in_features, dtype=layer.weight.dtype)
     try:
-        told = PackedLinear(layer)(inputs)
+        told = Product([layer]).of(inputs)
     except (RuntimeError, AttributeError):
         return False
     return torch.allclose(told, layer(inputs), rtol=1e-2, atol=1e-2)
