@@ -46,7 +46,7 @@ REPAINT = """async () => {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="pocket")
-    parser.add_argument("--clicks", type=int, default=20)
+    parser.add_argument("--clicks", type=int, default=20, help="at most: the run may end before")
     args = parser.parse_args()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -76,8 +76,11 @@ def main() -> None:
             page.wait_for_selector('#tr-explorer[data-steps="1"]', timeout=60_000)
             ready = time.perf_counter() - began
             clicks = []
+            ended = page.get_by_text("lossless ✓")
             for number in range(2, args.clicks + 2):
                 page.wait_for_timeout(150)
+                if ended.count():
+                    break
                 clicks.append(
                     page.evaluate(
                         """(wanted) => new Promise((done) => {
@@ -92,8 +95,9 @@ def main() -> None:
                         str(number),
                     )
                 )
-            page.get_by_role("button", name="Run", exact=True).click()
-            page.get_by_text("lossless ✓").wait_for(timeout=120_000)
+            if not ended.count():
+                page.get_by_role("button", name="Run", exact=True).click()
+            ended.wait_for(timeout=120_000)
             repaints = page.evaluate(REPAINT)
             browser.close()
         memory = psutil.Process(process.pid).memory_info().rss / 2**20

@@ -1,12 +1,15 @@
 """One visitor's run without a browser: what each button yields."""
 
+import dataclasses
 import json
+import threading
 from pathlib import Path
 
 import pytest
 import tiny_models
 
 from tr_core import Settings
+from tr_core.drafters import registry
 from tr_core.errors import MatrixError, TraceError
 from ui import examples
 from ui.claims import Save
@@ -34,10 +37,10 @@ def request(prompt="the then", **changes):
 
 
 def told(records):
-    """Records but for checkpoints, which the browser only keeps."""
+    """Records but for checkpoints, which the browser only keeps, and for waiting, which a busy machine tells of."""
     read = [json.loads(text) for text in records]
     flat = [r for content in read for r in (content if isinstance(content, list) else [content])]
-    return [r for r in flat if r["type"] != "checkpoint"]
+    return [r for r in flat if r["type"] not in ("checkpoint", "loading")]
 
 
 def types(records):
@@ -140,3 +143,24 @@ def test_runs_and_matrices_are_saved_and_opened(workspace, tmp_path):
     assert len(workspace.trace.steps) < cold
     saved.write_text(saved.read_text()[:1000])
     assert "not a complete trace" in json.loads(next(workspace.open(saved)))["sentence"]
+
+
+def test_a_drafter_that_is_compiled_first_is_told_of_and_can_be_stopped(workspace, monkeypatch):
+    """A visitor of the first quarter of a minute reads what he waits for, and may stop."""
+    ready = threading.Event()
+    entry = dataclasses.replace(registry.DRAFTERS["recycling_plus"], prepare=lambda: ready.wait(20))
+    monkeypatch.setitem(registry.DRAFTERS, "recycling_plus", entry)
+    monkeypatch.setattr("ui.workspace.TELL_SECONDS", 0.01)
+    wanted = request(drafter="recycling_plus", tree="8")
+
+    def until_compiling(records):
+        return next(r for r in map(json.loads, records) if r["type"] == "loading" and "compiling" in r["doing"])
+
+    stopped = workspace.step(wanted)
+    assert until_compiling(stopped)["model"] == "recycling_plus"
+    workspace.stop()
+    assert list(stopped) == []
+    records = workspace.step(wanted)
+    until_compiling(records)
+    ready.set()
+    assert told(records)[0]["type"] == "start"

@@ -7,6 +7,7 @@ nothing but the model's weights.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ import msgspec
 
 import viz
 from tr_core.checkpoint import Checkpoint
+from tr_core.drafters import registry
 from tr_core.errors import SettingsError, TokenRecyclingError
 from tr_core.hf_target import HFTarget
 from tr_core.recording import Recording, tokens_of
@@ -187,6 +189,7 @@ class Workspace:
             yield serving.forgotten_record(claim.run)
             return
         yield from self._loaded(request.model)
+        yield from self._prepared(request.settings.drafter)
         if self._stop:
             return
         target = self._shelf.get(request.model)
@@ -256,6 +259,19 @@ class Workspace:
         with self._shelf.waiting(model) as coming:
             while coming.wait(TELL_SECONDS) is None and not self._stop:
                 yield serving.loading_record(model, coming.seconds, coming.doing)
+
+    def _prepared(self, drafter: str) -> Iterator[str]:
+        """Wait for what the first use of a drafter must wait for, and tell how long already."""
+        prepare = registry.entry(drafter).prepare
+        if prepare is None:
+            return
+        waited = threading.Thread(target=prepare, daemon=True)
+        began = time.monotonic()
+        waited.start()
+        waited.join(TELL_SECONDS)
+        while waited.is_alive() and not self._stop:
+            yield serving.loading_record(drafter, time.monotonic() - began, "compiling its loops")
+            waited.join(TELL_SECONDS)
 
     def _chosen(self, request: Request, steps: int | None, claim: Claim | None, target: HFTarget) -> Run:
         """The run under way, the one that the browser claims, or a new one."""

@@ -13,6 +13,7 @@ from tr_core.drafters.fused import Fused
 from tr_core.drafters.lookahead_trie import LookaheadTrie
 from tr_core.drafters.ngram_matrix import NgramMatrix
 from tr_core.drafters.plain import Plain
+from tr_core.drafters.plus import first_use
 from tr_core.drafters.prompt_lookup import PromptLookup
 from tr_core.drafters.recycling_plus import RecyclingPlus
 from tr_core.drafters.suffix_automaton import SuffixAutomaton
@@ -37,6 +38,8 @@ class DrafterEntry:
         load: ``load(path, fingerprint, vocab_size, device)``, which reads what its ``save(path, fingerprint)`` wrote;
             None if nothing it knows can be kept in a file.
         last_wins: whether of all places of a token in a prompt the last one alone teaches it anything.
+        prepare: what its first use in a process waits for, a quarter of a minute at worst; None if nothing. Whoever has
+            somebody to tell calls it first, in a thread; calling it again costs nothing.
     """
 
     create: Callable[[int, int, torch.device], Drafter]
@@ -48,6 +51,7 @@ class DrafterEntry:
     grows: bool = False
     load: Callable[[str | Path, str, int, torch.device], Drafter] | None = None
     last_wins: bool = False
+    prepare: Callable[[], None] | None = None
 
 
 DRAFTERS = {
@@ -72,6 +76,7 @@ DRAFTERS = {
         learns=True,
         grows=True,
         load=RecyclingPlus.load,
+        prepare=first_use.prepare,
     ),
     "prompt_lookup": DrafterEntry(
         lambda vocab_size, k, device: PromptLookup(device),
