@@ -395,7 +395,7 @@ def test_projector_mode_is_large_and_nothing_overlaps(tour, chapter):
     assert page.evaluate("document.querySelector('.tr-lesson').getBoundingClientRect().bottom") <= 720 + 80
     page.reload()
     card(page, chapter, 1)
-    assert page.locator("#tr-explorer.tr-projector").count() == 1
+    page.locator("#tr-explorer.tr-projector").wait_for()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
