@@ -1,6 +1,6 @@
 """How well drafts are sized where costs are certain: ``--tree auto`` against fixed numbers of nodes, without a clock.
 
-    python benchmarks/sizing.py --data FOLDER [--half tune] [--hot] [--costs cpu|steep|flat|large] [--drafter NAME]
+    python benchmarks/sizing.py --data FOLDER [--half tune] [--hot] [--costs cpu|xeon|steep|flat|large] [--drafter NAME]
 
 Real runs with the bundled model, but each step is booked at the milliseconds of a given curve, and the host's time at
 a fixed price; so the same command gives the same figures on every machine, and a comparison takes a minute.
@@ -21,10 +21,11 @@ from tr_core import Session, Settings, catalog, load_target
 from tr_core.cost_curve import KNOTS, CostCurve
 from tr_core.drafters.registry import DRAFTERS
 
-# Milliseconds at 0, 2, 4, 8, 16, 32 and 80 nodes: the bundled model on two cores; nodes that are dear; a GPU whose
-# passes hardly grow; a larger model on a CPU.
+# Milliseconds at 0, 2, 4, 8, 16, 32 and 80 nodes: the bundled model on two cores of an EPYC, and of a Xeon; nodes that
+# are dear; a GPU whose passes hardly grow; a larger model on a CPU.
 COSTS = {
     "cpu": (2.35, 2.6, 2.8, 3.0, 3.5, 4.4, 7.5),
+    "xeon": (4.0, 4.7, 5.4, 6.5, 7.2, 8.9, 16.0),
     "steep": (4, 5, 6, 8, 12, 20, 44),
     "flat": (20, 20.1, 20.2, 20.3, 20.6, 21.2, 23),
     "large": (100, 104, 108, 116, 132, 165, 300),

@@ -339,6 +339,21 @@ def test_the_faster_a_run_the_less_a_poor_draft_gets_and_the_hosts_own_time_coun
     assert not again.admits(0.1)
 
 
+def test_rows_that_rejected_nodes_write_are_worth_nothing_where_plain_decoding_is_as_fast():
+    """Two nodes bring a twelfth of a token, as told, and take a tenth of a plain step's time; more bring nothing more."""
+    growth, sizes = Growth(CostCurve((0, 4, 80), (10.0, 12.0, 90.0))), []
+    for step in range(200):
+        growth.begin()
+        while growth.admits(0.04):
+            pass
+        sizes.append(growth.decide())
+        right = sizes[-1] and step % 12 == 0
+        growth.spent([1.0, *[0.04] * sizes[-1]], (1,) if right else ())
+    assert sizes[0] == 4, "a new run hopes for what rows will bring"
+    assert set(sizes[-20:]) == {0}
+    assert growth.trust[0] > 0.6, "the chances themselves are still believed"
+
+
 def test_hot_start_from_a_file_goes_on_where_it_was(tmp_path: Path):
     def session(drafter):
         return Session(ToyTarget(CIRCLE), Settings(drafter="recycling_plus", tree="8", k=3), drafter=drafter)

@@ -10,7 +10,8 @@ Of a size that is never drafted nothing is learned, so the one above the best is
 doubt and it would pay at the least that it may cost (``probe``).
 
 Chances are corrected by what came of them, by place in the order of growth: where long copies fail, the far nodes are
-believed less and the near ones hardly. And the first nodes are worth something even if rejected, as all write rows.
+believed less and the near ones hardly. And the first nodes are worth something even if rejected, as all write rows;
+less so in a run that drafting hardly makes faster, and nothing where plain decoding would be as fast.
 
     growth.begin()
     while growth.admits(chance of the best node left):
@@ -50,6 +51,8 @@ _TRUST = (0.05, 1.25)
 # Tokens that the row written by a rejected node saves later on: for the first place, and halved every so many.
 _TEACHES = 0.12
 _HALVED = 6.0
+# It saves that much in a run that is at least this share faster than plain decoding, and less in a slower one.
+_PAYS = 0.65
 # How many times as fast as plain decoding the run is believed to be at first, and tokens that this counts for.
 _SPEED = 1.8
 _SPEED_BELIEF = 16.0
@@ -125,8 +128,9 @@ class Growth:
     def begin(self) -> None:
         """A new draft."""
         self._trusted = self.trust
-        self._teaches = min(1.0, self._trusted[0] / _AT_FIRST)  # where nothing is ever right, rows save nothing
         self._rate = self.rate
+        gain = self._rate * self._ms[0] - 1
+        self._teaches = min(1.0, self._trusted[0] / _AT_FIRST) * min(1.0, gain / _PAYS)
         self._tries = self._hopes and self._since >= _PROBE_EVERY
         self._slopes = self._least_hoped if self._tries else self._least
         self._sums = [1.0]
