@@ -340,7 +340,7 @@ def test_the_faster_a_run_the_less_a_poor_draft_gets_and_the_hosts_own_time_coun
 
 
 def test_rows_that_rejected_nodes_write_are_worth_nothing_where_plain_decoding_is_as_fast():
-    """Two nodes bring a twelfth of a token, as told, and take a tenth of a plain step's time; more bring nothing more."""
+    """Two nodes bring a twelfth of a token, as told, and take a tenth of a plain step's time; more bring no more."""
     growth, sizes = Growth(CostCurve((0, 4, 80), (10.0, 12.0, 90.0))), []
     for step in range(200):
         growth.begin()
