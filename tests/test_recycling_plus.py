@@ -302,6 +302,27 @@ def test_a_size_whose_cost_is_in_doubt_is_tried_now_and_then():
     assert {next_draft() for _ in range(10)} == {(4, "best")}
 
 
+def test_where_the_best_size_is_in_doubt_a_step_is_plain_now_and_then():
+    """All sizes are judged by what plain decoding costs, of which a run that always drafts learns nothing."""
+    doubts = {4: 0.3}
+    growth = Growth(CostCurve((0, 4, 80), (10.0, 10.4, 90.0)), doubt=lambda n: doubts.get(n, 0.1))
+
+    def next_draft():
+        growth.begin()
+        while growth.admits(0.3):
+            pass
+        growth.decide()
+        why = growth.choice()
+        growth.spent([1.0, *[0.3] * growth.size], (1,) if growth.size else ())
+        return why.chosen, why.reason
+
+    told = [next_draft() for _ in range(17 + 33)]
+    assert told == [*[(4, "best")] * 16, (0, "probe"), *[(4, "best")] * 32, (0, "probe")]
+    doubts[4] = 0.1
+    growth.reprice(growth.curve)
+    assert {next_draft() for _ in range(40)} == {(4, "best")}
+
+
 def test_far_nodes_that_fail_leave_near_ones_their_trust():
     growth = Growth(FLAT)
     for _ in range(10):

@@ -7,7 +7,8 @@ per millisecond of the run itself (the marginal value theorem): a poor draft is 
 would have it, and a good one later. n = 0 is plain decoding.
 
 Of a size that is never drafted nothing is learned, so the one above the best is tried now and then, if its cost is in
-doubt and it would pay at the least that it may cost (``probe``).
+doubt and it would pay at the least that it may cost (``probe``). Nor is anything learned of plain decoding's, by which
+all are judged: if the best size's ratio to it is in doubt, a step is plain now and then.
 
 Chances are corrected by what came of them, by place in the order of growth: where long copies fail, the far nodes are
 believed less and the near ones hardly. And the first nodes are worth something even if rejected, as all write rows;
@@ -60,6 +61,8 @@ _SPEED_BELIEF = 16.0
 # on it. Both are above those of a budget, as a draft that grows has larger ones within reach.
 _DOUBT = 0.25
 _PROBE_EVERY = 32
+# The same for a plain step: on a restless machine costs drift apart without any (docs/decisions.md).
+_PLAIN_DOUBT = 0.2
 
 _ABOVE = dict(pairwise(KNOTS)) | {MOST: MOST}
 _GROUP = [bisect_left(GROUPS, place) for place in range(MOST + 1)]
@@ -85,6 +88,7 @@ class Growth:
         self._node_ms = _NODE_MS if timed else 0.0
         self._doubt = doubt
         self._since = _PROBE_EVERY  # steps since the last probe
+        self._drafted = _PROBE_EVERY // 2  # steps since the last plain one, or fewer
         self._accepted, self._expected = [0.0] * len(GROUPS), [0.0] * len(GROUPS)
         self._tokens = self._spent = 0.0
         self._terms, self._told = np.zeros((5, MOST + 1)), None
@@ -98,6 +102,7 @@ class Growth:
         self._ms = [curve.at(n) + n * self._node_ms for n in range(MOST + 1)]
         self._least = _cheapest(self._ms)
         doubts = [0.0 if self._doubt is None else self._doubt(n) for n in KNOTS]
+        self._unsure = {n for n, doubt in zip(KNOTS, doubts, strict=True) if doubt > _PLAIN_DOUBT}
         self._hopes = max(doubts) > _DOUBT
         if self._hopes:
             spread = np.interp(range(MOST + 1), KNOTS, [d if d > _DOUBT else 0.0 for d in doubts])
@@ -122,8 +127,8 @@ class Growth:
 
     @property
     def size(self) -> int:
-        """Nodes of the draft under way that pay, or may."""
-        return self._probe or self._chosen
+        """Nodes of the draft under way that pay, or may; 0 where a plain step is to tell its cost."""
+        return 0 if self._plain else self._probe or self._chosen
 
     def begin(self) -> None:
         """A new draft."""
@@ -134,7 +139,7 @@ class Growth:
         self._tries = self._hopes and self._since >= _PROBE_EVERY
         self._slopes = self._least_hoped if self._tries else self._least
         self._sums = [1.0]
-        self._asked = False
+        self._asked = self._plain = False
         self._chosen = self._probe = 0
 
     def terms(self) -> np.ndarray:
@@ -177,14 +182,19 @@ class Growth:
                 best, self._chosen, self._probe = worth - self._rate * self._ms[n], n, 0
             elif self._tries and n == _ABOVE[self._chosen] and worth - self._rate * self._hoped[n] > best:
                 self._probe = n
+        self._plain = self._chosen in self._unsure and self._drafted >= _PROBE_EVERY
         return self.size
 
     def choice(self) -> BudgetChoice:
         """Why the draft has its size, for the trace."""
         sizes = [n for n in KNOTS if n < len(self._sums)]
+        if self._probe or self._plain:
+            reason = "probe"
+        else:
+            reason = "best" if self.size else "plain" if self._asked else "unseen"
         return BudgetChoice(
             chosen=self.size,
-            reason="probe" if self._probe else "best" if self.size else "plain" if self._asked else "unseen",
+            reason=reason,
             spine=0,
             sizes=tuple(sizes),
             expected=tuple(round(self._sums[n], 4) for n in sizes),
@@ -204,8 +214,9 @@ class Growth:
             expected: (N + 1,) chance of each node of its draft, as the drafter told them, the root's first.
             path: the nodes that were accepted.
         """
-        self._since = 0 if self._probe else self._since + 1
         keep, nodes = 1 - 1 / MEMORY, len(expected) - 1
+        self._since = 0 if self._probe and nodes else self._since + 1
+        self._drafted = self._drafted + 1 if nodes else 0
         right = set(path)
         # The likeliest node was taken in first.
         order = sorted(range(1, nodes + 1), key=expected.__getitem__, reverse=True)

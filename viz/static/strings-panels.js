@@ -205,10 +205,12 @@ export const PANEL_WORDS = {
   growthReasons: /** @type {Record<string, (b: Record<string, number>) => string>} */ ({
     best: (b) => `${plural(b.chosen, "node", "nodes")} in step ${b.step}: of all sizes, this one leaves most tokens when its time is paid at the run's own speed, ${b.rate.toFixed(0)} tokens per second.`,
     plain: (b) => `No draft in step ${b.step}: no size was worth its time at the run's own speed, ${b.rate.toFixed(0)} tokens per second.`,
-    probe: (b) => `${plural(b.chosen, "node", "nodes")} in step ${b.step}, to see what that takes: it would pay at the least that it may cost, and how much that is was in doubt.`,
+    probe: (b) => b.chosen === 0
+      ? `Plain decoding in step ${b.step}, to see what that takes: all sizes are judged by it.`
+      : `${plural(b.chosen, "node", "nodes")} in step ${b.step}, to see what that takes: it would pay at the least that it may cost, and how much that is was in doubt.`,
     unseen: (b) => `No draft in step ${b.step}: nothing is known of what follows here.`,
   }),
-  growthHint: "Expected tokens are corrected by what came of such promises in this run. A rejected node still writes a row, and rows save tokens later; the first nodes most.",
+  growthHint: "Expected tokens are corrected by what came of such promises in this run. A rejected node still writes a row, and rows save tokens later; the first nodes most, and the less the less drafting pays in this run.",
   budgetSpine: (/** @type {number} */ spine) =>
     spine ? `From the root down the first candidates, ${plural(spine, "row was", "rows were")} right when last asked; the longer this chain, the more deep nodes are worth.` : "The root's row was wrong, or not asked, the last time; so deep nodes are worth little here.",
   budgetFixed: (/** @type {string} */ tree, /** @type {number} */ nodes) => `The tree of this run is fixed: ${tree}, ${plural(nodes, "node", "nodes")} in this step, so nothing was weighed.`,
