@@ -282,24 +282,26 @@ def test_auto_drafts_no_more_where_nothing_was_ever_right_until_that_is_forgotte
     assert nodes() > 0
 
 
+def next_draft(growth):
+    """Size and reason of a draft whose nodes have a chance of 0.3 each; its first is right."""
+    growth.begin()
+    while growth.admits(0.3):
+        pass
+    growth.decide()
+    why = growth.choice()
+    growth.spent([1.0, *[0.3] * growth.size], (1,) if growth.size else ())
+    return why.chosen, why.reason
+
+
 def test_a_size_whose_cost_is_in_doubt_is_tried_now_and_then():
     doubts = {8: 0.5}
     growth = Growth(CostCurve((0, 4, 8, 80), (10.0, 10.4, 20.0, 90.0)), doubt=lambda n: doubts.get(n, 0.1))
 
-    def next_draft():
-        growth.begin()
-        while growth.admits(0.3):
-            pass
-        growth.decide()
-        why = growth.choice()
-        growth.spent([1.0, *[0.3] * growth.size], (1,))
-        return why.chosen, why.reason
-
     # 20 ms for 8 nodes are too much, 20 / e^0.5 = 12 would not be.
-    assert [next_draft() for _ in range(34)] == [(8, "probe"), *[(4, "best")] * 32, (8, "probe")]
+    assert [next_draft(growth) for _ in range(34)] == [(8, "probe"), *[(4, "best")] * 32, (8, "probe")]
     doubts[8] = 0.1
     growth.reprice(growth.curve)
-    assert {next_draft() for _ in range(10)} == {(4, "best")}
+    assert {next_draft(growth) for _ in range(10)} == {(4, "best")}
 
 
 def test_where_the_best_size_is_in_doubt_a_step_is_plain_now_and_then():
@@ -307,20 +309,11 @@ def test_where_the_best_size_is_in_doubt_a_step_is_plain_now_and_then():
     doubts = {4: 0.3}
     growth = Growth(CostCurve((0, 4, 80), (10.0, 10.4, 90.0)), doubt=lambda n: doubts.get(n, 0.1))
 
-    def next_draft():
-        growth.begin()
-        while growth.admits(0.3):
-            pass
-        growth.decide()
-        why = growth.choice()
-        growth.spent([1.0, *[0.3] * growth.size], (1,) if growth.size else ())
-        return why.chosen, why.reason
-
-    told = [next_draft() for _ in range(17 + 33)]
+    told = [next_draft(growth) for _ in range(17 + 33)]
     assert told == [*[(4, "best")] * 16, (0, "probe"), *[(4, "best")] * 32, (0, "probe")]
     doubts[4] = 0.1
     growth.reprice(growth.curve)
-    assert {next_draft() for _ in range(40)} == {(4, "best")}
+    assert {next_draft(growth) for _ in range(40)} == {(4, "best")}
 
 
 def test_far_nodes_that_fail_leave_near_ones_their_trust():
