@@ -471,6 +471,19 @@ def test_everything_of_a_step_fits_a_laptop_and_nothing_jumps(open_page, scheme)
     assert page.evaluate("document.documentElement.scrollWidth") <= 1160
 
 
+@pytest.mark.parametrize("width", [390, 1160, 1440])
+def test_no_count_above_a_column_is_cut(open_page, width):
+    """12 nodes cut to 1 would be another number; where there is no room, the word goes first."""
+    page = open_page(width, 900)
+    for template in (grown(80), chain(7), grown(512), chain(14)):
+        feed(page, viz.run_record(viz_runs.toy_run(4, template=template)))
+        heads = page.locator(".tr-columns .tr-column").evaluate_all(
+            "all => all.map(e => [e.scrollWidth, e.clientWidth])"
+        )
+        assert len(heads) > 1
+        assert all(needed <= room for needed, room in heads), heads
+
+
 @pytest.mark.parametrize("trace", [viz_runs.toy_run(12), viz_runs.toy_run(4, template=grown(512))], ids=["80", "512"])
 def test_a_phone_needs_no_sideways_scrolling_of_the_page(open_page, trace):
     page = open_page(390, 844)

@@ -86,14 +86,17 @@ export function createTreePanel(state, player) {
     shapes.resize(columns * column, rows * ROW_HEIGHT, scale);
     inner.style.width = `${columns * column * scale}px`;
     panel.classList.toggle("tr-far", scale < 0.5);
-    heads.classList.toggle("tr-narrow", column * scale < 64);
+    heads.classList.remove("tr-narrow");
     heads.classList.toggle("tr-narrowest", column * scale < 20);
     [...heads.children].forEach((child, depth) => {
       if (child instanceof HTMLElement) {
-        child.style.left = `${depth * column * scale}px`;
-        child.style.width = `${(column - 18) * scale}px`;
+        // As wide as a column, and above the middle of its nodes, which leave 18 between two columns.
+        child.style.left = `${(depth * column - 9) * scale}px`;
+        child.style.width = `${column * scale}px`;
       }
     });
+    // A count that is cut would be another number.
+    heads.classList.toggle("tr-narrow", [...heads.children].some((child) => child.scrollWidth > child.clientWidth));
   }
 
   /** @param {string} format SVG or PNG */
