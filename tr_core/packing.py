@@ -65,7 +65,7 @@ class Product:
         self._compute = torch.ops.mkldnn._linear_pointwise.default
 
     def of(self, inputs: torch.Tensor) -> torch.Tensor:
-        """The product of ``inputs``, computed once for a tensor, which keeps it; nobody may change the tensor between."""
+        """The product of ``inputs``, computed once for a tensor, which keeps it and must not be changed meanwhile."""
         told = getattr(inputs, _TOLD, None) if self._shared else None
         if told is not None and told[0] is self:
             return told[1]
