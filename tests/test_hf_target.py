@@ -409,20 +409,46 @@ def test_layers_with_one_input_are_one_product_and_another_input_is_seen():
             torch.testing.assert_close(told, getattr(plain.self_attn, name)(inputs), **CLOSE)
 
 
-@pytest.mark.parametrize("stored", [False, True])
-def test_a_lone_token_is_told_what_a_tree_is_told_even_of_weights_changed_since(stored, monkeypatch):
-    """On Intel's processors it runs from the weights as they are stored; changed ones would part it from the trees."""
-    monkeypatch.setattr(packing, "_STORED_FOR_ONE", stored)
-    layer = torch.nn.Linear(8, 5, bias=False)
-    mine = PackedLinear(layer, packing.Product([layer]), 0)
-    rows = torch.rand(1, 3, 8)
+NEEDS_MKL = pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="this torch was built without MKL")
+
+
+@pytest.mark.parametrize("kernel", [pytest.param(packing._by_mkl, marks=NEEDS_MKL), packing._by_onednn])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("lone_stored", [False, True])
+def test_each_kernel_tells_any_number_of_tokens_what_the_layer_told(
+    kernel: packing.Kernel, bias: bool, lone_stored: bool
+) -> None:
+    """The layout is made for one number of tokens: others must not be told wrong, nor what weights changed since."""
+    layer = torch.nn.Linear(96, 50, bias=bias)
+    mine = PackedLinear(layer, packing.Product([layer], kernel), 0, lone_stored)
+    rows = torch.rand(1, 400, 96)
     with torch.inference_mode():
         expected = layer(rows)
-        torch.testing.assert_close(mine(rows), expected)
         torch.testing.assert_close(mine(rows[:, :1]), expected[:, :1])
         layer.weight.zero_()
-        torch.testing.assert_close(mine(rows), expected)
-        torch.testing.assert_close(mine(rows[:, :1]), expected[:, :1])
+        for count in (1, 2, 3, 16, 17, 32, 33, 81, 400):
+            torch.testing.assert_close(mine(rows[:, :count]), expected[:, :count])
+        every_other = rows[:, ::2]
+        assert not every_other.is_contiguous()
+        torch.testing.assert_close(mine(every_other), expected[:, ::2])
+
+
+@NEEDS_MKL
+@pytest.mark.parametrize(
+    ("intel", "dtype", "expected"),
+    [
+        (True, torch.float32, packing._by_mkl),
+        (True, torch.bfloat16, packing._by_onednn),
+        (False, torch.float32, packing._by_onednn),
+    ],
+)
+def test_mkl_computes_in_float32_on_the_processors_it_is_made_for(intel, dtype, expected, monkeypatch) -> None:
+    monkeypatch.setattr(packing, "_ON_INTEL", intel)
+    layers = {"head": torch.nn.Linear(8, 5, dtype=dtype)}
+    assert packing._kernel(layers, dtype) is expected
+    # A torch that cannot, or a kernel that tells something else, is found out before it is used.
+    monkeypatch.setattr(packing, "_by_mkl", lambda weights, bias: torch.rand_like)
+    assert packing._kernel(layers, dtype) is packing._by_onednn
 
 
 def test_what_is_no_plain_linear_layer_on_the_cpu_is_not_packed(monkeypatch):

@@ -1,13 +1,13 @@
 """Linear layers whose weights are laid out once for the CPU's matrix kernels, so that a small tree is a cheap pass.
 
-torch hands each float32 product to MKL, which lays the weights out anew at every call of more than one token, and each
-bfloat16 product to oneDNN, which does so too. With weights laid out beforehand, as torch.compile's freezing does on a
-CPU, a pass over 17 tokens of the bundled model takes a quarter less time, and half with the shape of SmolLM2-135M
-(float32, an AMD EPYC, benchmarks/packing.py).
+torch hands each float32 product to MKL, which lays the weights out anew at every call of more than a few tokens, and
+each bfloat16 product to oneDNN, which does so too. With weights laid out beforehand, as torch.compile's freezing does
+on a CPU, a pass over 17 tokens takes a quarter to a half less time (benchmarks/packing.py): by MKL itself in float32
+on Intel's processors, for which it is made, and by oneDNN elsewhere and in bfloat16.
 
-A call of these kernels costs some 20 µs before it computes anything, more than a small layer's product. So layers that
-get the same input (queries, keys and values; gate and up) are one product, of which each takes its columns. And on
-Intel's processors, for which MKL is made, a lone token runs from the weights as they are stored.
+A call costs some time before it computes anything, with oneDNN 20 µs, more than a small layer's product. So layers
+that get the same input (queries, keys and values; gate and up) are one product, of which each takes its columns. And
+where oneDNN computes on an Intel processor, a lone token runs from the weights as they are stored, which is faster.
 
 Where query heads share keys, transformers repeats these under a tree's mask; here the kernel shares them, same bits.
 """
@@ -15,7 +15,7 @@ Where query heads share keys, transformers repeats these under a tree's mask; he
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from itertools import chain
 from pathlib import Path
@@ -30,9 +30,11 @@ from transformers.masking_utils import sdpa_mask
 
 # Copies of a model's linear weights, above which it runs unpacked: a bigger one would need its memory twice.
 LIMIT_BYTES = 4 * 2**30
-# Tokens that the layout is made for; it serves any number.
-_TOKENS = 16
+# Tokens that the layout is made for; it serves any number, and these are tried before it is trusted.
+_TOKENS = 32
+_TRIED = (1, 2, 5, 17, 81, 300)
 _DTYPES = (torch.float32, torch.bfloat16)
+Kernel = Callable[[torch.Tensor, torch.Tensor | None], Callable[[torch.Tensor], torch.Tensor]]
 _SHARED_KEYS = "token_recycling_shared_keys"
 # Where the product of several layers stays with their input.
 _TOLD = "_token_recycling_product"
@@ -46,48 +48,70 @@ def _on_intel() -> bool:
     return "GenuineIntel" in (told.read_text() if told.exists() else platform.processor())
 
 
-# Whether a lone token is cheaper from weights as they are stored: MKL has its fast paths on Intel's processors only.
-_STORED_FOR_ONE = _on_intel()
+_ON_INTEL = _on_intel()
+
+
+def _by_onednn(weights: torch.Tensor, bias: torch.Tensor | None) -> Callable[[torch.Tensor], torch.Tensor]:
+    """(…, i) → (…, o), computed by oneDNN from its own copy of ``weights`` (o, i)."""
+    # torch's own operators for frozen models; those of torch.utils.mkldnn convert each input and output.
+    laid_out = torch.ops.mkldnn._reorder_linear_weight(weights, _TOKENS)
+    compute = torch.ops.mkldnn._linear_pointwise.default
+    return lambda inputs: compute(inputs, laid_out, bias, "none", [], "")
+
+
+def _by_mkl(weights: torch.Tensor, bias: torch.Tensor | None) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The same by MKL, float32 only."""
+    laid_out = torch.ops.mkl._mkl_reorder_linear_weight(weights, _TOKENS)
+    compute = torch.ops.mkl._mkl_linear.default
+    # The stored weights would serve other numbers of tokens than the one laid out for. The layout does not depend on
+    # it, so the number told is always the one at hand, and of the stored weights only the shape is read.
+    shape = weights.new_empty(()).expand(weights.shape)
+    return lambda inputs: compute(inputs, laid_out, shape, bias, inputs.numel() // inputs.shape[-1])
 
 
 class Product:
-    """(…, i) → (…, o₁ + o₂ + …), what linear layers of one input compute, from a copy of their weights for oneDNN."""
+    """(…, i) → (…, o₁ + o₂ + …), what linear layers of one input compute, from a copy of their weights.
 
-    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+    Args:
+        layers: with one input.
+        kernel: what lays the weights out and computes.
+    """
+
+    def __init__(self, layers: Sequence[nn.Linear], kernel: Kernel) -> None:
         self._shared = len(layers) > 1
         weights = torch.cat([layer.weight for layer in layers])
-        self._bias = None
+        bias = None
         if any(layer.bias is not None for layer in layers):
             none = weights.new_zeros
-            self._bias = torch.cat([none(x.out_features) if x.bias is None else x.bias for x in layers])
-        # torch's own operators for frozen models; those of torch.utils.mkldnn convert each input and output.
-        self._weights = torch.ops.mkldnn._reorder_linear_weight(weights, _TOKENS)
-        self._compute = torch.ops.mkldnn._linear_pointwise.default
+            bias = torch.cat([none(x.out_features) if x.bias is None else x.bias for x in layers])
+        self._compute = kernel(weights, bias)
 
     def of(self, inputs: torch.Tensor) -> torch.Tensor:
         """The product of ``inputs``, computed once for a tensor, which keeps it and must not be changed meanwhile."""
         told = getattr(inputs, _TOLD, None) if self._shared else None
         if told is not None and told[0] is self:
             return told[1]
-        product = self._compute(inputs, self._weights, self._bias, "none", [], "")
+        product = self._compute(inputs)
         if self._shared:
             setattr(inputs, _TOLD, (self, product))
         return product
 
 
 class PackedLinear(nn.Module):
-    """What ``nn.Linear`` computes, (…, i) → (…, o): the columns of a product from ``first`` on."""
+    """What ``nn.Linear`` computes, (…, i) → (…, o): the columns of a product from ``first`` on.
 
-    def __init__(self, linear: nn.Linear, product: Product, first: int) -> None:
+    ``lone_stored``: a lone token is computed from the weights as they are stored, as long as nobody changes them.
+    """
+
+    def __init__(self, linear: nn.Linear, product: Product, first: int, lone_stored: bool = False) -> None:
         super().__init__()
         self.weight, self.bias = linear.weight, linear.bias
         self.product, self._first, self._count = product, first, linear.out_features
-        self._version = linear.weight._version
+        self._version = linear.weight._version if lone_stored else None
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        one = inputs.numel() == inputs.shape[-1]
-        # Weights that somebody changed would tell a lone token otherwise than a tree.
-        if one and _STORED_FOR_ONE and self.weight._version == self._version:
+        # Changed weights would tell a lone token otherwise than a tree.
+        if self._version == self.weight._version and inputs.numel() == inputs.shape[-1]:
             return functional.linear(inputs, self.weight, self.bias)
         return self.product.of(inputs).narrow(-1, self._first, self._count)
 
@@ -101,15 +125,20 @@ def packed(model: PreTrainedModel) -> PreTrainedModel:
     """
     layers = {name: layer for name, layer in model.named_modules() if _can_pack(layer)}
     bytes_ = sum(layer.weight.nbytes for layer in layers.values())
-    if not layers or bytes_ > LIMIT_BYTES or not _served(next(iter(layers.values()))):
+    if not layers or bytes_ > LIMIT_BYTES:
+        return model
+    kernels = {dtype: _kernel(layers, dtype) for dtype in {layer.weight.dtype for layer in layers.values()}}
+    if None in kernels.values():
         return model
     shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
     twin = deepcopy(model, shared)
     with torch.inference_mode():
         for names in _groups(layers):
-            product, first = Product([layers[name] for name in names]), 0
+            kernel = kernels[layers[names[0]].weight.dtype]
+            product, first = Product([layers[name] for name in names], kernel), 0
             for name in names:
-                twin.set_submodule(name, PackedLinear(layers[name], product, first))
+                lone_stored = _ON_INTEL and kernel is _by_onednn
+                twin.set_submodule(name, PackedLinear(layers[name], product, first, lone_stored))
                 first += layers[name].out_features
     if model.config._attn_implementation == "sdpa" and model._supports_attention_backend:
         AttentionInterface.register(_SHARED_KEYS, _attention)
@@ -154,14 +183,23 @@ def _can_pack(layer: nn.Module) -> bool:
     return layer.weight.device.type == "cpu" and layer.weight.dtype in _DTYPES and not hooked
 
 
+def _kernel(layers: Mapping[str, nn.Linear], dtype: torch.dtype) -> Kernel | None:
+    """The first for ``dtype`` that this torch and this CPU can run: tried, since neither tells."""
+    if not torch.backends.mkldnn.is_available():  # whose tensors hold both layouts
+        return None
+    ours = [_by_mkl] if _ON_INTEL and dtype == torch.float32 and torch.backends.mkl.is_available() else []
+    ours.append(_by_onednn)
+    layer = next(layer for layer in layers.values() if layer.weight.dtype == dtype)
+    return next((kernel for kernel in ours if _served(layer, kernel)), None)
+
+
 @torch.inference_mode()
-def _served(layer: nn.Linear) -> bool:
-    """Whether this torch and this CPU can run a packed layer: tried, since neither tells."""
-    if not torch.backends.mkldnn.is_available():
-        return False
-    inputs = torch.ones(2, layer.in_features, dtype=layer.weight.dtype)
+def _served(layer: nn.Linear, kernel: Kernel) -> bool:
+    """Whether ``kernel`` tells what ``layer`` tells, for the numbers of tokens of plain steps, trees and prompts."""
+    rows = torch.rand(max(_TRIED), layer.in_features, generator=torch.Generator().manual_seed(0)) - 0.5
+    rows = rows.to(layer.weight.dtype)
     try:
-        told = Product([layer]).of(inputs)
+        product = Product([layer], kernel)
+        return all(torch.allclose(product.of(rows[:n]), layer(rows[:n]), rtol=1e-2, atol=1e-2) for n in _TRIED)
     except (RuntimeError, AttributeError):
         return False
-    return torch.allclose(told, layer(inputs), rtol=1e-2, atol=1e-2)
