@@ -27,10 +27,11 @@ _LEVEL = 0.3
 _LEVEL_STEP = 0.03
 # How far one step strays from the rest, and the share of the first doubt about the shape that each step brings back.
 _NOISE = 0.12
-_FORGETTING = 0.004
+_FORGETTING = 0.001
 # A step further off than this many standard deviations counts as that far: the machine was busy with something else.
 _CLIP = 2.0
-# Two in a row, off to the same side, bring back this share of the first doubt: it is the curve that is wrong.
+# Two in a row, off to the same side, bring back this share of the first doubt of the shape, and all of that of the level:
+# a machine changes its pace more often than what a size costs beside another.
 _SHAKEN = 0.25
 # Steps that wait to be learned from at most; more than any budget lets pass before it asks.
 _WAITING = 256
@@ -116,9 +117,9 @@ class LiveCurve:
         believed[1:, 1:] = _PER_DOUBLING**2 * np.minimum.outer(doublings, doublings)
         believed[1:, 1:] += _PER_SIZE**2 * np.eye(len(doublings))
         believed[0, 0] = _LEVEL**2
-        self._at_first, self._doubt = believed, believed.copy()
-        self._forget = _FORGETTING * believed
-        self._forget[0, 0] = _LEVEL_STEP**2
+        self._doubt = believed.copy()
+        self._forget, self._shaken = _FORGETTING * believed, _SHAKEN * believed
+        self._forget[0, 0], self._shaken[0, 0] = _LEVEL_STEP**2, _LEVEL**2
         self._state = np.zeros(len(KNOTS))
         self._strange = 0  # to which side the last step was too far off
         self._curve = measured
@@ -172,7 +173,7 @@ class LiveCurve:
         self._doubt -= np.outer(along, along / spread)
         strange = int(surprise > far) - int(surprise < -far)
         if strange and strange == self._strange:
-            self._doubt += _SHAKEN * self._at_first
+            self._doubt += self._shaken
         self._strange = strange
         self._curve = None
 

@@ -62,7 +62,7 @@ _SPEED_BELIEF = 16.0
 _DOUBT = 0.25
 _PROBE_EVERY = 32
 # The same for a plain step: on a restless machine costs drift apart without any (docs/decisions.md).
-_PLAIN_DOUBT = 0.2
+_PLAIN_DOUBT = 0.12
 
 _ABOVE = dict(pairwise(KNOTS)) | {MOST: MOST}
 _GROUP = [bisect_left(GROUPS, place) for place in range(MOST + 1)]
