@@ -30,8 +30,8 @@ _NOISE = 0.12
 _FORGETTING = 0.001
 # A step further off than this many standard deviations counts as that far: the machine was busy with something else.
 _CLIP = 2.0
-# Two in a row, off to the same side, bring back this share of the first doubt of the shape, and all of that of the level:
-# a machine changes its pace more often than what a size costs beside another.
+# Two in a row, off to the same side, bring back this share of the first doubt of the shape and all of the level's: a
+# machine changes its pace more often than what a size costs beside another.
 _SHAKEN = 0.25
 # Steps that wait to be learned from at most; more than any budget lets pass before it asks.
 _WAITING = 256
