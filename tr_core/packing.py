@@ -61,6 +61,7 @@ def _by_onednn(weights: torch.Tensor, bias: torch.Tensor | None) -> Callable[[to
 
 def _by_mkl(weights: torch.Tensor, bias: torch.Tensor | None) -> Callable[[torch.Tensor], torch.Tensor]:
     """The same by MKL, float32 only."""
+    # The operator that torch.compile's freezing uses, here without compiling.
     laid_out = torch.ops.mkl._mkl_reorder_linear_weight(weights, _TOKENS)
     compute = torch.ops.mkl._mkl_linear.default
     # The stored weights would serve other numbers of tokens than the one laid out for. The layout does not depend on
@@ -110,8 +111,8 @@ class PackedLinear(nn.Module):
         self._version = linear.weight._version if lone_stored else None
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        # Changed weights would tell a lone token otherwise than a tree.
-        if self._version == self.weight._version and inputs.numel() == inputs.shape[-1]:
+        lone = self._version is not None and inputs.numel() == inputs.shape[-1]
+        if lone and self._version == self.weight._version:  # changed weights would tell it otherwise than a tree
             return functional.linear(inputs, self.weight, self.bias)
         return self.product.of(inputs).narrow(-1, self._first, self._count)
 
