@@ -8,7 +8,7 @@ run: $(VENV)/compiled  ## the page on http://127.0.0.1:7860
 	$(VENV)/bin/python app.py
 
 test: $(VENV)/compiled lint  ## everything, the browser included
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/dev
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

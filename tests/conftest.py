@@ -23,6 +23,12 @@ ROOT = Path(__file__).resolve().parent.parent
 READY_S = 120  # generous: a busy machine imports torch slowly
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that drive a browser first: they take longest, and would else keep one worker busy alone at the end."""
+    slow = {item.path for item in items if "browser" in item.fixturenames}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def app_url(tmp_path_factory):
     """URL of ``python app.py`` with the bundled model, offline as on a plane."""
