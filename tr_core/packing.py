@@ -64,8 +64,8 @@ def _by_mkl(weights: torch.Tensor, bias: torch.Tensor | None) -> Callable[[torch
     # The operator that torch.compile's freezing uses, here without compiling.
     laid_out = torch.ops.mkl._mkl_reorder_linear_weight(weights, _TOKENS)
     compute = torch.ops.mkl._mkl_linear.default
-    # The stored weights would serve other numbers of tokens than the one laid out for. The layout does not depend on
-    # it, so the number told is always the one at hand, and of the stored weights only the shape is read.
+    # The stored weights would serve other numbers of tokens than the one laid out for. What is laid out for several
+    # serves any number, so the one told is always the one at hand, and of the stored weights only the shape is read.
     shape = weights.new_empty(()).expand(weights.shape)
     return lambda inputs: compute(inputs, laid_out, shape, bias, inputs.numel() // inputs.shape[-1])
 
