@@ -21,8 +21,8 @@ from tr_core import Session, Settings, catalog, load_target
 from tr_core.cost_curve import KNOTS, CostCurve
 from tr_core.drafters.registry import DRAFTERS
 
-# Milliseconds at 0, 2, 4, 8, 16, 32 and 80 nodes: the bundled model on two cores of an EPYC, and of a Xeon; nodes that
-# are dear; a GPU whose passes hardly grow; a larger model on a CPU.
+# Milliseconds at 0, 2, 4, 8, 16, 32 and 80 nodes: the bundled model on two cores of an EPYC, and of a Xeon before MKL
+# laid out its weights; nodes that are dear; a GPU whose passes hardly grow; a larger model on a CPU.
 COSTS = {
     "cpu": (2.35, 2.6, 2.8, 3.0, 3.5, 4.4, 7.5),
     "xeon": (4.0, 4.7, 5.4, 6.5, 7.2, 8.9, 16.0),

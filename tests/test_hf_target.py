@@ -446,9 +446,25 @@ def test_mkl_computes_in_float32_on_the_processors_it_is_made_for(intel, dtype, 
     monkeypatch.setattr(packing, "_ON_INTEL", intel)
     layers = {"head": torch.nn.Linear(8, 5, dtype=dtype)}
     assert packing._kernel(layers, dtype) is expected
-    # A torch that cannot, or a kernel that tells something else, is found out before it is used.
-    monkeypatch.setattr(packing, "_by_mkl", lambda weights, bias: torch.rand_like)
-    assert packing._kernel(layers, dtype) is packing._by_onednn
+
+
+def _refusing(weights: torch.Tensor, bias: torch.Tensor | None):
+    raise RuntimeError("this torch has no such operator")
+
+
+def _wrong_for_many(weights: torch.Tensor, bias: torch.Tensor | None):
+    return lambda rows: torch.nn.functional.linear(rows, weights, bias) * (len(rows) < 17)
+
+
+@NEEDS_MKL
+@pytest.mark.parametrize("kernel", [_refusing, _wrong_for_many])
+def test_a_kernel_that_fails_or_tells_some_numbers_of_tokens_something_else_is_not_taken(kernel, monkeypatch) -> None:
+    monkeypatch.setattr(packing, "_ON_INTEL", True)
+    monkeypatch.setattr(packing, "_by_mkl", kernel)
+    layers = {"head": torch.nn.Linear(8, 5)}
+    assert packing._kernel(layers, torch.float32) is packing._by_onednn
+    monkeypatch.setattr(packing, "_by_onednn", kernel)
+    assert packing._kernel(layers, torch.float32) is None
 
 
 def test_what_is_no_plain_linear_layer_on_the_cpu_is_not_packed(monkeypatch):

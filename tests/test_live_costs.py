@@ -72,6 +72,15 @@ def test_a_machine_that_slows_down_keeps_its_shape():
     assert ratio(curve, 8) == pytest.approx(ratio(CPU, 8), rel=0.12)
 
 
+def test_a_change_of_pace_is_no_change_of_shape_though_no_plain_step_tells():
+    """A run that always drafts sees a faster machine in its drafts alone: they are no cheaper beside a plain step."""
+    curve = seen(LiveCurve(CPU), CPU, (0, 8, 16), 200)
+    quick = CostCurve(CPU.nodes, tuple(ms / 1.7 for ms in CPU.ms))
+    seen(curve, quick, (8, 16), 30)
+    assert curve.at(16) == pytest.approx(quick.at(16), rel=0.15)
+    assert ratio(curve, 16) == pytest.approx(ratio(CPU, 16), rel=0.15)
+
+
 def test_a_machine_on_which_drafts_become_dear_is_followed():
     curve = seen(LiveCurve(CPU), CPU, (0, 8), 200)
     dear = CostCurve((0, 8, 80), (3.1, 9.6, 90.0))
