@@ -19,13 +19,16 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 import viz
-from tr_core.drafters.plus import first_use
+from tr_core.drafters.recycling_plus.kernels import warm_up as first_use
 from tr_core.errors import TokenRecyclingError
-from ui import health, log, page, zero
-from ui.headers import Guard
-from ui.limits import Limits
-from ui.shelf import Shelf
-from ui.theme import theme
+from ui.page import build as page
+from ui.page import health
+from ui.page.theme import theme
+from ui.runs import zerogpu as zero
+from ui.runs.loaded_models import Shelf
+from ui.server import log
+from ui.server.limits import Limits
+from ui.server.security_headers import Guard
 
 HEAD = "".join(f'<link rel="stylesheet" href="tr/{name}">' for name in viz.STYLES)
 

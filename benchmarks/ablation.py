@@ -34,15 +34,17 @@ import numpy as np
 import report
 import torch
 
-from tr_core import Session, Settings, catalog, load_target, templates
+from tr_core import Session, Settings, load_target
 from tr_core.drafters import registry
 from tr_core.drafters.base import Lesson
-from tr_core.drafters.plus import marks
 from tr_core.drafters.recycling_plus import RecyclingPlus
-from tr_core.hf_target import HFTarget
+from tr_core.drafters.recycling_plus.kernels import features as marks
+from tr_core.models import catalog
+from tr_core.models.hf_target import HFTarget
 from tr_core.target import Draft
-from tr_core.tree import DraftTree, TreeTemplate
-from tr_core.verify import walk
+from tr_core.trees import templates
+from tr_core.trees.tree import DraftTree, TreeTemplate
+from tr_core.trees.verify import walk
 
 K = 8
 BUDGETS = (4, 8, 16, 32, 80, 128)

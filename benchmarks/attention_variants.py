@@ -1,7 +1,8 @@
 """Ways to attend with a tree over a static cache, alone, at the size of one layer: what ``gpu_checks.py`` compares.
 
 All compute the same: n nodes, each seeing a prefix of ``length`` rows and its ancestors, H query heads on h heads of
-keys and values. Those of the engine are in ``tr_core/static_attention.py``; the others lost, or have not been tried.
+keys and values. Those of the engine are in ``tr_core/attention/grouped_attention.py``; the others lost, or have not
+been tried.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
-from tr_core.static_attention import attend, merge, with_sums
+from tr_core.attention.grouped_attention import attend, merge, with_sums
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ import numpy as np
 import report
 from sizing import COSTS
 
-from tr_core.cost_curve import KNOTS, CostCurve, LiveCurve
+from tr_core.budget.cost_curve import KNOTS, CostCurve, LiveCurve
 
 STEPS, SETTLED, ASKED, APART = 2400, 300, 12, 32
 SIZES, SHARES = (2, 4, 8, 16, 32), (0.03, 0.07, 0.55, 0.33, 0.02)

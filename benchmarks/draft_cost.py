@@ -21,8 +21,9 @@ import report
 import torch
 from drafters import read_prompts
 
-from tr_core import Session, Settings, catalog, load_target
+from tr_core import Session, Settings, load_target
 from tr_core.drafters.registry import DRAFTERS
+from tr_core.models import catalog
 
 
 def timed(function: Callable, spent: list[float]) -> Callable:

@@ -27,9 +27,10 @@ import report
 import torch
 from prompt_sets import read as read_prompts
 
-from tr_core import Settings, catalog, load_target
-from tr_core.capture import can_capture
-from tr_core.hf_target import HFTarget
+from tr_core import Settings, load_target
+from tr_core.decoding.static.graphs import can_capture
+from tr_core.models import catalog
+from tr_core.models.hf_target import HFTarget
 
 # Ways that speed-ups are told over.
 COMPARED = ("none", "generate")

@@ -21,10 +21,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import report
 from drafters import read_prompts
 
-from tr_core import Session, Settings, catalog, load_target
+from tr_core import Session, Settings, load_target
 from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter
-from tr_core.hf_target import HFTarget
+from tr_core.models import catalog
+from tr_core.models.hf_target import HFTarget
 
 
 class Clock:

@@ -19,10 +19,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import ablation
 import torch
 
-from tr_core import catalog, load_target
+from tr_core import load_target
 from tr_core.drafters.base import Learned, Lesson
-from tr_core.drafters.plus import marks as m
 from tr_core.drafters.recycling_plus import RecyclingPlus
+from tr_core.drafters.recycling_plus.kernels import features as m
+from tr_core.models import catalog
 
 GROUPS = {
     "_KINDS": (0, m.RANK),

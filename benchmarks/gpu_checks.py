@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 
 import attention_variants as variants
 import gpu_lossless
@@ -32,10 +32,10 @@ import gpu_models
 import report
 import torch
 
-from tr_core import templates
-from tr_core.static_cache import bucket_for
-from tr_core.static_run import StaticRun
-from tr_core.tree import TreeTemplate
+from tr_core.attention.static_cache import bucket_for
+from tr_core.decoding.static.run import StaticRun
+from tr_core.trees import templates
+from tr_core.trees.tree import TreeTemplate
 
 CACHED = 512
 # Seconds that a part may go on beyond its share, which it looks at between measurements only.

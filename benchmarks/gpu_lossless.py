@@ -9,11 +9,13 @@ from typing import Any
 import tiny_models
 import torch
 
-from tr_core import Session, Settings, numerics, templates
+from tr_core import Session, Settings
+from tr_core.attention.families import FAMILIES
+from tr_core.decoding import rounding as numerics
 from tr_core.drafters.registry import DRAFTERS
-from tr_core.families import FAMILIES
-from tr_core.hf_target import HFTarget
-from tr_core.loading import wrap
+from tr_core.models.hf_target import HFTarget
+from tr_core.models.loading import wrap
+from tr_core.trees import templates
 
 PROMPT = [5, 9, 33, 41, 5, 9, 33, 41, 17, 5, 9]
 TOKENS = 40

@@ -11,17 +11,18 @@ import tiny_models
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
-from tr_core import Session, Settings, templates
-from tr_core.cache import GrowingCache
-from tr_core.capture import Captured, can_capture, graph_pool
+from tr_core import Session, Settings
+from tr_core.attention.families import family_of, max_length_of, window_of
+from tr_core.attention.grouped_attention import attention_of
+from tr_core.attention.kv_cache import GrowingCache
+from tr_core.attention.masks import MaskMaker
+from tr_core.decoding.static.graphs import Captured, can_capture, graph_pool
+from tr_core.decoding.static.run import StaticRun
+from tr_core.drafters.candidate_matrix import CandidateMatrix
 from tr_core.drafters.token_recycling import TokenRecycling
-from tr_core.families import family_of, max_length_of, window_of
-from tr_core.loading import wrap
-from tr_core.masks import MaskMaker
-from tr_core.matrix import CandidateMatrix
-from tr_core.static_attention import attention_of
-from tr_core.static_run import StaticRun
-from tr_core.tree import TreeTemplate
+from tr_core.models.loading import wrap
+from tr_core.trees import templates
+from tr_core.trees.tree import TreeTemplate
 
 # hidden, intermediate, layers, heads, heads of keys and values, vocabulary, tied: as in the cards of Qwen2.5.
 SHAPES = {

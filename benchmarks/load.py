@@ -25,8 +25,9 @@ import report
 from served import Served
 from tab import Refused, Tab, in_threads
 
-from tr_core import Settings, load_target, reference
-from tr_core.catalog import source
+from tr_core import Settings, load_target
+from tr_core.models import plain_generate as reference
+from tr_core.models.catalog import source
 
 # Sentences that are no errors: the limits that the page states.
 STATED = ("runs are under way here", "A run is going on in this tab")

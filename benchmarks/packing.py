@@ -19,12 +19,13 @@ import report
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
-from tr_core import catalog, templates
-from tr_core.hf_target import HFTarget
-from tr_core.loading import behind, examine
-from tr_core.packing import PackedLinear, packed
-from tr_core.quiet import quiet
+from tr_core.models import catalog
+from tr_core.models.hf_target import HFTarget
+from tr_core.models.loading import behind, examine
+from tr_core.models.packed_weights import PackedLinear, packed
+from tr_core.models.quiet import quiet
 from tr_core.target import Draft
+from tr_core.trees import templates
 
 NODES = (0, 1, 2, 4, 8, 16, 32, 80)
 CACHED = 200

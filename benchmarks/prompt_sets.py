@@ -20,11 +20,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 from transformers import CompileConfig
 
-from tr_core import Session, Settings, prompts
-from tr_core.capture import can_capture
+from tr_core import Session, Settings
+from tr_core.cli import prompts
+from tr_core.decoding.static.graphs import can_capture
 from tr_core.drafters.base import Drafter
 from tr_core.drafters.registry import DRAFTERS
-from tr_core.hf_target import HFTarget
+from tr_core.models.hf_target import HFTarget
 
 PRESETS = Path(__file__).resolve().parent.parent / "assets" / "presets.json"
 # As transformers' documentation and Saxena's own figures have it.

@@ -16,8 +16,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import report
 from prompt_sets import read as read_prompts
 
-from tr_core import Session, Settings, acceptance, catalog, load_target
-from tr_core.recording import record
+from tr_core import Session, Settings, load_target
+from tr_core.analysis import acceptance
+from tr_core.decoding.recording import record
+from tr_core.models import catalog
 
 
 def main() -> None:

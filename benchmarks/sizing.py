@@ -17,9 +17,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import ablation
 import report
 
-from tr_core import Session, Settings, catalog, load_target
-from tr_core.cost_curve import KNOTS, CostCurve
+from tr_core import Session, Settings, load_target
+from tr_core.budget.cost_curve import KNOTS, CostCurve
 from tr_core.drafters.registry import DRAFTERS
+from tr_core.models import catalog
 
 # Milliseconds at 0, 2, 4, 8, 16, 32 and 80 nodes: the bundled model on two cores of an EPYC, and of a Xeon before MKL
 # laid out its weights; nodes that are dear; a GPU whose passes hardly grow; a larger model on a CPU.

@@ -23,14 +23,16 @@ import report
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
-from tr_core import Session, Settings, catalog, load_target, templates
-from tr_core.best import top
+from tr_core import Session, Settings, load_target
+from tr_core.decoding.top_k import top
+from tr_core.drafters.candidate_matrix import CandidateMatrix
 from tr_core.drafters.token_recycling import TokenRecycling
-from tr_core.hf_target import HFTarget
-from tr_core.loading import quiet, wrap
-from tr_core.matrix import CandidateMatrix
+from tr_core.models import catalog
+from tr_core.models.hf_target import HFTarget
+from tr_core.models.loading import quiet, wrap
 from tr_core.target import Draft
-from tr_core.tree import TreeTemplate
+from tr_core.trees import templates
+from tr_core.trees.tree import TreeTemplate
 
 SIZES = (0, 2, 4, 8, 16, 32, 48, 64, 80)
 PROMPT = 256

@@ -21,9 +21,10 @@ import report
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, PreTrainedTokenizerBase
 
-from tr_core import Session, Settings, catalog, load_target
-from tr_core.hf_target import HFTarget
-from tr_core.loading import quiet, wrap
+from tr_core import Session, Settings, load_target
+from tr_core.models import catalog
+from tr_core.models.hf_target import HFTarget
+from tr_core.models.loading import quiet, wrap
 
 TREES = ("small-8", "small-16", "paper")
 PROMPT = "once upon a time, there was a little girl named lily. one day, lily took her red kite to the park."

@@ -16,9 +16,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tr_core import Session, Settings, catalog, load_target, reference  # noqa: E402
-from tr_core.recording import Recording  # noqa: E402
-from ui import examples  # noqa: E402
+from tr_core import Session, Settings, load_target  # noqa: E402
+from tr_core.decoding.recording import Recording  # noqa: E402
+from tr_core.models import catalog  # noqa: E402
+from tr_core.models import plain_generate as reference  # noqa: E402
+from ui.tab import examples  # noqa: E402
 
 LARGEST = 1_000_000
 

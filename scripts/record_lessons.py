@@ -18,12 +18,13 @@ sys.path.insert(0, str(ROOT))
 
 from scripts.toy_story import STORY, StoryTarget, ids  # noqa: E402
 from scripts.worksheet import worksheet  # noqa: E402
-from tr_core import Session, Settings, templates  # noqa: E402
+from tr_core import Session, Settings  # noqa: E402
+from tr_core.decoding.recording import record  # noqa: E402
 from tr_core.drafters.base import Drafter  # noqa: E402
-from tr_core.recording import record  # noqa: E402
 from tr_core.trace import RunTrace, Timing  # noqa: E402
-from tr_core.tree import TreeTemplate  # noqa: E402
-from viz.lessons import LESSONS  # noqa: E402
+from tr_core.trees import templates  # noqa: E402
+from tr_core.trees.tree import TreeTemplate  # noqa: E402
+from viz.lessons.record import LESSONS  # noqa: E402
 
 # Two words below the root, two below the first of them and one below the other: five guesses, drawn in a minute.
 TREE = TreeTemplate.from_child_counts("toy", [[2], [2, 1]])

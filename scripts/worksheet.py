@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from scripts.toy_story import HABITS, STORY, WORDS
 from tr_core.trace import RunTrace, StepTrace
 from viz.layout import tidy
-from viz.lesson_facts import word, words
+from viz.lessons.facts import word, words
 
 # From the first step that has a tree, to the first whose path goes through the whole of it.
 STEPS = (4, 5, 6, 7)

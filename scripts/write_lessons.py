@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT))
 
 import viz  # noqa: E402
 from tr_core.errors import TokenRecyclingError  # noqa: E402
-from viz.lessons import LESSONS  # noqa: E402
+from viz.lessons.record import LESSONS  # noqa: E402
 
 
 def main(arguments: list[str] | None = None) -> int:

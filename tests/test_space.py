@@ -7,11 +7,12 @@ import pytest
 import tiny_models
 import torch
 
-from tr_core import Session, Settings, catalog
-from tr_core.families import FAMILIES
-from ui.limits import Limits
-from ui.shelf import Shelf
-from ui.zero import GpuCalls
+from tr_core import Session, Settings
+from tr_core.attention.families import FAMILIES
+from tr_core.models import catalog
+from ui.runs.loaded_models import Shelf
+from ui.runs.zerogpu import GpuCalls
+from ui.server.limits import Limits
 
 ROOT = Path(__file__).resolve().parent.parent
 FRONT = dict(

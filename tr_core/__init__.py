@@ -13,30 +13,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tr_core.decoding.recording import Recording
+    from tr_core.decoding.session import Session
+    from tr_core.drafters.candidate_matrix import CandidateMatrix
     from tr_core.errors import TokenRecyclingError
     from tr_core.generate import token_recycling
-    from tr_core.loading import load_target
-    from tr_core.matrix import CandidateMatrix
-    from tr_core.recording import Recording
-    from tr_core.session import Session
+    from tr_core.models.loading import load_target
     from tr_core.settings import Settings
     from tr_core.trace import RunTrace, StepTrace
-    from tr_core.tree import DraftTree, TreeTemplate
+    from tr_core.trees.tree import DraftTree, TreeTemplate
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "CandidateMatrix": "matrix",
-    "DraftTree": "tree",
-    "Recording": "recording",
-    "RunTrace": "trace",
-    "Session": "session",
+    "CandidateMatrix": "drafters.candidate_matrix",
+    "DraftTree": "trees.tree",
+    "Recording": "decoding.recording",
+    "RunTrace": "trace.records",
+    "Session": "decoding.session",
     "Settings": "settings",
-    "StepTrace": "trace",
+    "StepTrace": "trace.records",
     "TokenRecyclingError": "errors",
-    "TreeTemplate": "tree",
-    "load_target": "loading",
-    "token_recycling": "generate",
+    "TreeTemplate": "trees.tree",
+    "load_target": "models.loading",
+    "token_recycling": "generate.method",
 }
 __all__ = [
     "CandidateMatrix",

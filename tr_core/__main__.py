@@ -6,7 +6,7 @@ one function it needs of them. So the engine stays without pictures, and can be 
 
 import sys
 
-from tr_core.cli import ToHtml, main
+from tr_core.cli.main import ToHtml, main
 from tr_core.errors import SettingsError
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from tr_core.errors import SettingsError
-from tr_core.tree import MAX_K, TreeTemplate
+from tr_core.trees.tree import MAX_K, TreeTemplate
 
 MAX_NEW_TOKENS = 100_000
 MAX_STOP_STRINGS = 16

@@ -11,10 +11,10 @@ from typing import Protocol
 
 import torch
 
-from tr_core.cost_curve import CostCurve, LiveCurve
+from tr_core.budget.cost_curve import CostCurve, LiveCurve
 from tr_core.settings import Settings
 from tr_core.trace import Source
-from tr_core.tree import TreeTemplate
+from tr_core.trees.tree import TreeTemplate
 
 # Gets n places within a prompt and the float32 logits (n, V) after them.
 Observe = Callable[[Sequence[int], torch.Tensor], None]

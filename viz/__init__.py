@@ -1,9 +1,30 @@
 """Pictures of traces. Reads ``tr_core``'s records and nothing else; importing it costs no torch."""
 
-from viz.analysis import analysis_record
 from viz.assets import PLOTLY, STATIC, STYLES
-from viz.comparefigures import passes_by_position, steps_by_position
-from viz.explorer import (
+from viz.export import lessons_to_html, to_html
+from viz.figures.comparison import passes_by_position, steps_by_position
+from viz.figures.plotly_figures import (
+    acceptance_by_depth_and_rank,
+    accepted_histogram,
+    accepted_per_step,
+    bytes_per_token,
+    emitted_by_class,
+    mat_by_position,
+    matrix_over_time,
+    most_rewritten_rows,
+    reliability,
+    sliding_mat,
+    time_per_phase,
+    tokens_against_passes,
+    why_paths_ended,
+)
+from viz.figures.tree import draft_tree
+from viz.labels import full_label, label
+from viz.lessons.chapter_text import LessonError
+from viz.lessons.record import lessons_record
+from viz.records.analysis_record import analysis_record
+from viz.records.read_back import read_run
+from viz.records.run_records import (
     PHASES,
     batch,
     compare_record,
@@ -19,27 +40,6 @@ from viz.explorer import (
     token_ids,
     view_record,
 )
-from viz.export import lessons_to_html, to_html
-from viz.figures import (
-    acceptance_by_depth_and_rank,
-    accepted_histogram,
-    accepted_per_step,
-    bytes_per_token,
-    emitted_by_class,
-    mat_by_position,
-    matrix_over_time,
-    most_rewritten_rows,
-    reliability,
-    sliding_mat,
-    time_per_phase,
-    tokens_against_passes,
-    why_paths_ended,
-)
-from viz.handed import read_run
-from viz.labels import full_label, label
-from viz.lesson_text import LessonError
-from viz.lessons import lessons_record
-from viz.treefigure import draft_tree
 
 __all__ = [
     "PHASES",

@@ -18,6 +18,7 @@ import base64
 import gzip
 import hashlib
 import html
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
@@ -25,19 +26,19 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
 
-from tr_core.alignment import align
+from tr_core.analysis.alignment import align
 from tr_core.trace import RunTrace
-from viz.analysis import analysis_record
 from viz.assets import PLOTLY, STATIC, STYLES
-from viz.explorer import batch, compare_record, run_name, run_record, view_record
-from viz.lessons import LESSONS, lessons_record
+from viz.lessons.record import LESSONS, lessons_record
+from viz.records.analysis_record import analysis_record
+from viz.records.run_records import batch, compare_record, run_name, run_record, view_record
 
 ENTRY = "saved.js"
 EXCERPT = 160
 LESSONS_TITLE = "A tour of Token Recycling"
 LESSONS_SUMMARY = "A tour of Token Recycling in twelve short chapters. Everything is in this file; nothing is sent."
 
-_IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([\w-]+\.js)";\n', re.MULTILINE)
+_IMPORT = re.compile(r'^import \{([^}]*)\} from "(\.\.?/[\w./-]+\.js)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let) (\w+))", re.MULTILINE)
 
 _MAP_STYLE = re.compile(r"""(createElement\("style"\);\w+\.id="\w{64}",\w+\.textContent=)'(?:[^'\\]|\\.)*'""")
@@ -93,7 +94,7 @@ def lessons_to_html(folder: Path = LESSONS) -> str:
 def _page(records: str, title: str, summary: str, plotly: _Plotly | None = None) -> str:
     """The page around some records; ``plotly`` where its charts can be opened."""
     script = bundle()
-    style = "".join((STATIC / name).read_text(encoding="utf-8") for name in (*STYLES, "saved.css"))
+    style = "".join((STATIC / name).read_text(encoding="utf-8") for name in (*STYLES, "styles/saved.css"))
     scripts = [_hash(script), *([plotly.hash] if plotly else [])]
     return _PAGE.format(
         # plotly makes itself an empty style element, and fills that by script.
@@ -131,7 +132,7 @@ def bundle(entry: str = ENTRY, folder: Path = STATIC) -> str:
     """A module and all that it imports, as one script.
 
     Imports must be of the form ``import { a, b } from "./x.js";``, exports stand before a declaration, and no module
-    may import itself in a circle: see ``tests/test_export.py``.
+    may import itself in a circle: see ``tests/viz/test_export.py``.
     """
     sources: dict[str, str] = {}
     needs: dict[str, list[str]] = {}
@@ -140,7 +141,7 @@ def bundle(entry: str = ENTRY, folder: Path = STATIC) -> str:
         name = waiting.pop()
         if name not in sources:
             sources[name] = (folder / name).read_text(encoding="utf-8")
-            needs[name] = [found[2] for found in _IMPORT.finditer(sources[name])]
+            needs[name] = [_beside(name, found[2]) for found in _IMPORT.finditer(sources[name])]
             waiting.extend(needs[name])
     modules = (_module(name, sources[name]) for name in TopologicalSorter(needs).static_order())
     return "\n" + "\n".join(modules)
@@ -149,9 +150,14 @@ def bundle(entry: str = ENTRY, folder: Path = STATIC) -> str:
 def _module(name: str, source: str) -> str:
     """A module as a function, called once, whose result is the module's exports."""
     exports = ", ".join(found[1] for found in _EXPORT.finditer(source))
-    body = _IMPORT.sub(lambda found: f"const {{{found[1]}}} = {_variable(found[2])};\n", source)
+    body = _IMPORT.sub(lambda found: f"const {{{found[1]}}} = {_variable(_beside(name, found[2]))};\n", source)
     body = _EXPORT.sub("", body).removeprefix("// @ts-check\n")
     return f"const {_variable(name)} = (() => {{\n{body}return {{ {exports} }};\n}})();\n"
+
+
+def _beside(name: str, path: str) -> str:
+    """The name of a module that another one imports by a relative path."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(name), path))
 
 
 def _variable(name: str) -> str:

@@ -15,11 +15,11 @@ import msgspec
 import numpy as np
 import torch
 
+from tr_core.budget.grown_tree_budget import Growth
 from tr_core.errors import CheckpointError
-from tr_core.growth import Growth
 from tr_core.target import Draft
 from tr_core.trace import Held, RowChange
-from tr_core.tree import TreeTemplate
+from tr_core.trees.tree import TreeTemplate
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import torch
 
-from tr_core.drafters.copies_and_rows import COPY_CHANCES, CopiesAndRows, Cursor
-from tr_core.drafters.corrections import Corrections
-from tr_core.drafters.growing import Child
+from tr_core.drafters.shared.best_first import Child
+from tr_core.drafters.shared.calibration import Corrections
+from tr_core.drafters.shared.copies_and_rows import COPY_CHANCES, CopiesAndRows, Cursor
 from tr_core.drafters.token_recycling_dynamic import TokenRecyclingDynamic
 from tr_core.trace import Source
 

@@ -25,11 +25,11 @@ import msgspec
 import numpy as np
 import torch
 
-from tr_core.drafters import states
 from tr_core.drafters.base import convert
-from tr_core.drafters.corrections import Corrections, CorrectionsState
-from tr_core.drafters.growing import Child
-from tr_core.drafters.guessing import Guesser
+from tr_core.drafters.shared import state_files as states
+from tr_core.drafters.shared.best_first import Child
+from tr_core.drafters.shared.calibration import Corrections, CorrectionsState
+from tr_core.drafters.shared.text_cursor import Guesser
 from tr_core.trace import Source
 
 FORMAT = "lookahead-trie-1"

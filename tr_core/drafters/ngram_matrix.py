@@ -25,11 +25,11 @@ import msgspec
 import numpy as np
 import torch
 
-from tr_core.drafters import states
 from tr_core.drafters.base import Lesson, convert
-from tr_core.drafters.corrections import CLASS_ENDS, CLASSES, Corrections, CorrectionsState
-from tr_core.drafters.growing import Child
-from tr_core.drafters.guessing import Guesser, sorted_chances
+from tr_core.drafters.shared import state_files as states
+from tr_core.drafters.shared.best_first import Child
+from tr_core.drafters.shared.calibration import CLASS_ENDS, CLASSES, Corrections, CorrectionsState
+from tr_core.drafters.shared.text_cursor import Guesser, sorted_chances
 from tr_core.errors import CheckpointError
 from tr_core.trace import RowChange, Source
 

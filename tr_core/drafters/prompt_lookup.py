@@ -13,9 +13,9 @@ import torch
 
 from tr_core.drafters.base import RowUpdates, TextAlone, convert
 from tr_core.target import Draft
-from tr_core.templates import chain
 from tr_core.trace import ROOT, Source
-from tr_core.tree import TreeTemplate
+from tr_core.trees.templates import chain
+from tr_core.trees.tree import TreeTemplate
 
 LONGEST = 3
 

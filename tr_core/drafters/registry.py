@@ -9,18 +9,18 @@ from pathlib import Path
 import torch
 
 from tr_core.drafters.base import Drafter
+from tr_core.drafters.candidate_matrix import CandidateMatrix
 from tr_core.drafters.fused import Fused
 from tr_core.drafters.lookahead_trie import LookaheadTrie
 from tr_core.drafters.ngram_matrix import NgramMatrix
 from tr_core.drafters.plain import Plain
-from tr_core.drafters.plus import first_use
 from tr_core.drafters.prompt_lookup import PromptLookup
 from tr_core.drafters.recycling_plus import RecyclingPlus
+from tr_core.drafters.recycling_plus.kernels import warm_up as first_use
 from tr_core.drafters.suffix_automaton import SuffixAutomaton
 from tr_core.drafters.token_recycling import TokenRecycling
 from tr_core.drafters.token_recycling_dynamic import TokenRecyclingDynamic
 from tr_core.errors import SettingsError
-from tr_core.matrix import CandidateMatrix
 
 
 @dataclass(frozen=True)

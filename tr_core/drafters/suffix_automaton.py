@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tr_core.drafters.copies_and_rows import CopiesAndRows, Cursor
-from tr_core.drafters.growing import Child
+from tr_core.drafters.shared.best_first import Child
+from tr_core.drafters.shared.copies_and_rows import CopiesAndRows, Cursor
 
 LEAST_MATCH = 5
 LONGEST = 40

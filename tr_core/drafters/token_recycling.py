@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from tr_core.drafters.base import RowsState, RowUpdates, convert
-from tr_core.matrix import CandidateMatrix
+from tr_core.drafters.candidate_matrix import CandidateMatrix
 from tr_core.target import Draft
-from tr_core.tree import TreeTemplate
+from tr_core.trees.tree import TreeTemplate
 
 FILLER = 0
 _PLANS = 256

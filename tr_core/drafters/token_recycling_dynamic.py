@@ -16,14 +16,14 @@ import msgspec
 import numpy as np
 import torch
 
-from tr_core.drafters import states
+from tr_core.budget.grown_tree_budget import Growth
 from tr_core.drafters.base import HostDrafter, Learned, Lesson, convert
-from tr_core.drafters.growing import Branches, Child, grow
+from tr_core.drafters.shared import state_files as states
+from tr_core.drafters.shared.best_first import Branches, Child, grow
 from tr_core.errors import MatrixError
-from tr_core.growth import Growth
 from tr_core.target import Draft
 from tr_core.trace import Held, RowChange, Source
-from tr_core.tree import MAX_K, TreeTemplate
+from tr_core.trees.tree import MAX_K, TreeTemplate
 
 UNSEEN = -1
 FORMAT = "token-recycling-dynamic-1"

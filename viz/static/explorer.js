@@ -1,29 +1,29 @@
 // @ts-check
 /**
  * The explorer: `mount(element)` builds it inside an element; `receive(string)` feeds it the records of
- * viz/explorer.py. All drawing happens here in the browser; the panels read one state and draw what has changed.
+ * viz/records/run_records.py. All drawing happens here in the browser; the panels read one state and draw what has changed.
  */
 
-import { make } from "./dom.js";
-import { listenToDrops, refusalOfFiles } from "./drop.js";
-import { createBanner, createHeader } from "./header.js";
-import { createEmpty, createHelp } from "./help.js";
-import { createInspector } from "./inspector.js";
-import { listenToKeys } from "./keys.js";
-import { createTour } from "./lesson.js";
-import { createMatrixPanel } from "./matrix.js";
-import { createPanels } from "./panels.js";
-import { PHASE_MS, createPlayer, initialState } from "./player.js";
-import { createProjector } from "./projector.js";
-import { addStep, draftedIn, endRun, learnAnalysis, openRun, tokenOf } from "./records.js";
-import { createResume } from "./resume.js";
-import { createRings } from "./rings.js";
-import { createStepsPanel } from "./steps.js";
-import { WORDS } from "./strings.js";
+import { make } from "./kit/dom.js";
+import { listenToDrops, refusalOfFiles } from "./frame/drop.js";
+import { createBanner, createHeader } from "./frame/header.js";
+import { createEmpty, createHelp } from "./frame/help.js";
+import { createInspector } from "./frame/inspector.js";
+import { listenToKeys } from "./kit/keys.js";
+import { createTour } from "./tour/tour.js";
+import { createMatrixPanel } from "./frame/matrix.js";
+import { createPanels } from "./panels/panels.js";
+import { PHASE_MS, createPlayer, initialState } from "./state/player.js";
+import { createProjector } from "./kit/projector.js";
+import { addStep, draftedIn, endRun, learnAnalysis, openRun, tokenOf } from "./state/records.js";
+import { createResume } from "./state/resume.js";
+import { createRings } from "./kit/rings.js";
+import { createStepsPanel } from "./frame/steps.js";
+import { WORDS } from "./words/words.js";
 import { addStyles } from "./styles.js";
-import { createTextPanel } from "./text.js";
-import { createTreePanel } from "./tree.js";
-import { createWaiting } from "./waiting.js";
+import { createTextPanel } from "./frame/text.js";
+import { createTreePanel } from "./frame/tree.js";
+import { createWaiting } from "./frame/waiting.js";
 
 const ROOT_ID = "tr-explorer";
 
@@ -234,11 +234,11 @@ export function mount(element, { onRequest } = {}) {
     return ["start", "run", "compare", "reset"].includes(record.type);
   }
 
-  /** Go where a view record says. @param {any} record @param {import("./player.js").State} own @param {import("./player.js").Player} reader */
+  /** Go where a view record says. @param {any} record @param {import("./state/player.js").State} own @param {import("./state/player.js").Player} reader */
   function look(record, own, reader) {
     reader.goTo(record.step, record.phase ?? undefined);
     if (record.panel !== undefined) reader.openPanel(cards.names.includes(record.panel) ? record.panel : null);
-    const row = own.run?.steps[own.step - 1]?.rows.find((/** @type {import("./records.js").Row} */ { t }) => t === record.row);
+    const row = own.run?.steps[own.step - 1]?.rows.find((/** @type {import("./state/records.js").Row} */ { t }) => t === record.row);
     if (record.node !== undefined || row) reader.select(record.node ?? row?.n ?? null);
     if (record.highlight !== undefined) reader.ring(record.highlight);
   }

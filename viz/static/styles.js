@@ -1,11 +1,11 @@
 // @ts-check
 /** The explorer's style sheets, in the order in which they apply; viz/assets.py reads the names from here too. */
 
-import { make } from "./dom.js";
+import { make } from "./kit/dom.js";
 
 const STYLE_ID = "tr-explorer-style";
 
-export const STYLES = ["explorer.css", "panels.css", "compare.css", "lesson.css", "projector.css"];
+export const STYLES = ["styles/explorer.css", "styles/panels.css", "styles/compare.css", "styles/lesson.css", "styles/projector.css"];
 
 /** Bring in the style sheets once; an exported page has them inline already. */
 export function addStyles() {

@@ -1,0 +1,52 @@
+"""Sampled choices: the noise belongs to the position, and is the noise that plain sampling would have drawn."""
+
+import torch
+from toy import ToyTarget
+
+from tr_core import Session, Settings
+from tr_core.decoding.recording import record
+from tr_core.decoding.sampling import Greedy, Sampled
+from tr_core.trees import templates
+from tr_core.trees.templates import chain
+
+CPU = torch.device("cpu")
+
+
+def test_noise_is_what_multinomial_draws_position_by_position():
+    logits = torch.randn(20, 50, generator=torch.Generator().manual_seed(1))
+    choose = Sampled(0.8, 1.0, 0, seed=5, device=CPU)
+    ours = [int(choose(logits[i : i + 1], chain(0), i)) for i in range(20)]
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        plain = [int(torch.multinomial((logits[i : i + 1] / 0.8).softmax(-1), 1)) for i in range(20)]
+    assert ours == plain
+
+
+def test_a_chain_scored_at_once_gives_the_choices_of_single_passes():
+    logits = torch.randn(6, 50, generator=torch.Generator().manual_seed(2))
+    at_once = Sampled(1.0, 0.9, 30, seed=3, device=CPU)(logits, chain(5), 0)
+    one_by_one = Sampled(1.0, 0.9, 30, seed=3, device=CPU)
+    assert at_once.tolist() == [int(one_by_one(logits[i : i + 1], chain(0), i)) for i in range(6)]
+
+
+def test_siblings_share_one_draw():
+    template = templates.grown(3)  # all three below the root
+    logits = torch.zeros(4, 50)
+    choices = Sampled(1.0, 1.0, 0, seed=0, device=CPU)(logits, template, 0).tolist()
+    assert template.depths == (0, 1, 1, 2)
+    assert choices[1] == choices[2]
+
+
+def test_greedy_takes_the_lowest_id_of_equal_logits():
+    assert Greedy()(torch.tensor([[1.0, 3.0, 3.0]]), chain(0), 0).tolist() == [1]
+
+
+def test_another_seed_gives_another_text_and_the_same_seed_the_same():
+    table = {t: [(t + 1) % 10] for t in range(10)}
+
+    def text(seed):
+        settings = Settings(temperature=3.0, seed=seed, max_new_tokens=30)
+        return record(Session(ToyTarget(table), settings).start([0])).text
+
+    assert text(1) == text(1)
+    assert len({text(s) for s in range(5)}) == 5

@@ -1,0 +1,96 @@
+"""The examples of docs/api.md and the README, run as they are printed; and the doors for whoever runs the server."""
+
+import json
+import re
+import subprocess
+from inspect import signature
+from pathlib import Path
+
+import httpx
+import pytest
+import tiny_models
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+from test_serving import request
+
+from ui.page import health
+from ui.page.build import _endpoint
+from ui.runs.loaded_models import Shelf
+from ui.server.limits import Limits
+from ui.tab.workspace import Workspace
+
+ROOT = Path(__file__).resolve().parents[2]
+API = (ROOT / "docs" / "api.md").read_text()
+PRINTED = "http://127.0.0.1:7860"
+
+
+def examples(language, text):
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def here(app_url, monkeypatch, tmp_path):
+    """Turns a printed example into one for the page of the tests."""
+    monkeypatch.chdir(tmp_path)
+    return lambda example: example.replace(PRINTED, app_url.rstrip("/"))
+
+
+PYTHON = [e for text in (API, (ROOT / "README.md").read_text()) for e in examples("python", text) if "Client(" in e]
+
+
+@pytest.mark.parametrize("example", PYTHON, ids=range(len(PYTHON)))
+def test_the_examples_in_python_run_as_printed(here, example, capsys):
+    names = {}
+    exec(compile(here(example), "example", "exec"), names)
+    told = capsys.readouterr().out
+    assert names["client" if "client" in names else "job"]
+    assert told.strip() or names["last"]["type"] == "end"
+    for name in ("client", "job"):
+        if hasattr(names.get(name), "close"):
+            names[name].close()
+
+
+def test_the_example_with_curl_runs_as_printed(here):
+    (example,) = examples("sh", API)
+    done = subprocess.run(["bash", "-c", here(example)], capture_output=True, text=True, timeout=120)
+    lines = [line.removeprefix("data: ") for line in done.stdout.splitlines() if line.startswith("data: ")]
+    records = [json.loads(json.loads(line)[0]) for line in lines if line.startswith('["')]
+    assert [records[0]["type"], records[-1]["type"]] == ["start", "end"]
+    assert records[0]["info"]["tree"] == "small-16"
+    assert len(records[-1]["output_ids"]) == 16
+
+
+def test_each_argument_is_described_in_its_order_with_its_default():
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \| (\S.*?) \|", API, re.MULTILINE)
+    arguments = signature(_endpoint(Shelf(Limits()), Limits())).parameters.values()
+    assert [name for _, name, _ in rows] == [argument.name for argument in arguments]
+    assert [int(number) for number, _, _ in rows] == list(range(1, len(rows) + 1))
+    written = {"": "empty", "False": "false", "True": "true", "0.0": "0", "1.0": "1"}
+    for (_, name, told), argument in zip(rows, arguments, strict=True):
+        if name not in ("prompt", "model"):
+            assert told.strip("`") == written.get(str(argument.default), str(argument.default)), name
+
+
+def test_health_is_told_at_once_and_metrics_only_when_switched_on(app_url):
+    with httpx.Client(base_url=app_url, trust_env=False) as client:
+        told = client.get("/healthz").json()
+        assert told["status"] == "ok"
+        assert client.get("/metrics").status_code == 404
+
+
+def test_what_is_counted_is_told_in_prometheus_format():
+    limits = Limits(metrics=True)
+    shelf = Shelf(limits, load=lambda source, progress: tiny_models.target("llama"))
+    workspace = Workspace(shelf, limits)
+    list(workspace.run(request()))
+    list(workspace.step(request(prompt="")))
+    text = TestClient(Starlette(routes=health.routes(shelf, metrics=True))).get("/metrics").text
+    told = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    steps = len(workspace.trace.steps)
+    assert float(told["tr_steps_total"]) == steps
+    assert float(told["tr_tokens_total"]) == 40
+    assert float(told["tr_mean_accepted_tokens"]) == pytest.approx(40 / steps)
+    assert float(told['tr_runs_total{door="page",drafter="token_recycling"}']) == 1
+    assert float(told['tr_errors_total{kind="PromptError"}']) == 1
+    assert (float(told["tr_queue_waiting"]), float(told["tr_runs_under_way"])) == (0, 0)
+    assert float(told["tr_models_loaded"]) == 1

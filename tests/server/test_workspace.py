@@ -1,0 +1,166 @@
+"""One visitor's run without a browser: what each button yields."""
+
+import dataclasses
+import json
+import threading
+from pathlib import Path
+
+import pytest
+import tiny_models
+
+from tr_core import Settings
+from tr_core.drafters import registry
+from tr_core.errors import MatrixError, TraceError
+from ui.runs.loaded_models import Shelf
+from ui.runs.run import Request
+from ui.server.limits import Limits
+from ui.tab import examples
+from ui.tab.browser_state import Save
+from ui.tab.workspace import Workspace
+
+
+def shelf(limits):
+    """A shelf with a tiny model on it."""
+    return Shelf(limits, load=lambda source, progress: tiny_models.target("llama"))
+
+
+@pytest.fixture
+def workspace():
+    limits = Limits(max_new_tokens=50, max_prompt_chars=100)
+    return Workspace(shelf(limits), limits)
+
+
+def request(prompt="the then", **changes):
+    settings = {"tree": "small-8", "max_new_tokens": 12, "ignore_eos": True}
+    more = {k: changes.pop(k) for k in ("hot", "matrix", "chat") if k in changes}
+    return Request("tiny", prompt, Settings(**{**settings, **changes}), **more)
+
+
+def told(records):
+    """Records but for checkpoints, which the browser only keeps, and for waiting, which a busy machine tells of."""
+    read = [json.loads(text) for text in records]
+    flat = [r for content in read for r in (content if isinstance(content, list) else [content])]
+    return [r for r in flat if r["type"] not in ("checkpoint", "loading")]
+
+
+def types(records):
+    return [r["type"] for r in told(records)]
+
+
+def test_each_step_is_one_engine_step_and_the_last_is_checked(workspace):
+    assert types(workspace.step(request())) == ["start", "step"]
+    assert types(workspace.step(request())) == ["step"]
+    *_, end, checked = told(workspace.run(request()))
+    assert (end["identical"], checked["identical"]) == (None, True)
+    assert len(workspace.trace.output_ids) == 12
+    assert workspace.trace.reference_identical is True
+
+
+def test_after_the_end_step_says_so_and_run_starts_again(workspace):
+    list(workspace.run(request()))
+    assert "has ended" in json.loads(next(workspace.step(request())))["sentence"]
+    assert types(workspace.run(request()))[:2] == ["start", "step"]
+
+
+def test_stop_ends_a_run_after_its_step_and_run_goes_on(workspace):
+    records = workspace.run(request())
+    assert types([next(records), next(records)]) == ["start", "step"]
+    workspace.stop()
+    assert types(records) == ["end"]
+    made = len(workspace.trace.steps)
+    assert types(workspace.run(request()))[0] == "step"
+    assert workspace.trace.steps[made].index == made + 1
+
+
+def test_a_second_run_in_one_tab_is_refused_while_the_first_goes_on(workspace):
+    records = workspace.run(request())
+    next(records)
+    assert "press Stop first" in json.loads(next(workspace.step(request())))["sentence"]
+    records.close()  # a closed tab
+    assert types(workspace.step(request())) == ["step"]
+
+
+def test_bad_input_leaves_the_run_in_place(workspace):
+    list(workspace.step(request()))
+    for bad, words in [
+        (request(prompt=""), "empty"),
+        (request(prompt="x" * 101), "101 characters"),
+        (request(max_new_tokens=51), "at most 50"),
+        (request(chat=True), "chat template"),
+        (request(hot=True, drafter="none", matrix=Path("m")), "saved matrix"),
+        (request(matrix=Path("/nowhere/m")), "not a readable matrix"),
+    ]:
+        (record,) = workspace.step(bad)
+        assert words in json.loads(record)["sentence"]
+        assert len(workspace.trace.steps) == 1
+    assert types(workspace.step(request())) == ["step"]
+
+
+def test_hot_keeps_what_was_learned_and_reset_forgets_it(workspace):
+    list(workspace.run(request()))
+    cold = len(workspace.trace.steps)
+    list(workspace.run(request(hot=True)))
+    assert len(workspace.trace.steps) < cold
+    list(workspace.reset())
+    assert workspace.trace is None
+    list(workspace.run(request(hot=True)))
+    assert len(workspace.trace.steps) == cold
+
+
+def test_an_example_needs_no_model_and_step_begins_a_run_of_its_own(workspace):
+    story = examples.named("Story: a lost kite")
+    for there in (None, shelf(Limits())):
+        shown = Workspace(there, Limits())
+        run, view = json.loads(next(shown.open_example(story)))
+        assert (run["type"], run["name"]) == ("run", "Story: a lost kite")
+        assert (view["type"], view["phase"]) == ("view", "accept")
+        assert shown.trace == story.read()
+    list(workspace.step(request()))
+    next(workspace.open_example(story))
+    assert types(workspace.step(request())) == ["start", "step"]
+    assert len(workspace.trace.steps) == 1
+
+
+def test_a_run_under_way_ends_when_another_is_opened(workspace):
+    records = workspace.run(request())
+    assert types([next(records), next(records)]) == ["start", "step"]
+    next(workspace.open_example(examples.named("Story: a lost kite")))
+    assert types(records) == ["end"]
+    assert types(workspace.step(request())) == ["start", "step"]
+
+
+def test_runs_and_matrices_are_saved_and_opened(workspace, tmp_path):
+    with pytest.raises(TraceError, match="no run to save"):
+        workspace.saving.save(Save("json"), tmp_path)
+    with pytest.raises(MatrixError, match="no matrix to save"):
+        workspace.saving.save(Save("matrix"), tmp_path)
+    list(workspace.run(request()))
+    cold = len(workspace.trace.steps)
+    saved = Path(workspace.saving.save(Save("json"), tmp_path))
+    assert types(workspace.open(saved)) == ["run"]
+    matrix = Path(workspace.saving.save(Save("matrix"), tmp_path))
+    list(workspace.run(request(matrix=matrix)))
+    assert len(workspace.trace.steps) < cold
+    saved.write_text(saved.read_text()[:1000])
+    assert "not a complete trace" in json.loads(next(workspace.open(saved)))["sentence"]
+
+
+def test_a_drafter_that_is_compiled_first_is_told_of_and_can_be_stopped(workspace, monkeypatch):
+    """A visitor of the first quarter of a minute reads what he waits for, and may stop."""
+    ready = threading.Event()
+    entry = dataclasses.replace(registry.DRAFTERS["recycling_plus"], prepare=lambda: ready.wait(20))
+    monkeypatch.setitem(registry.DRAFTERS, "recycling_plus", entry)
+    monkeypatch.setattr("ui.tab.workspace.TELL_SECONDS", 0.01)
+    wanted = request(drafter="recycling_plus", tree="8")
+
+    def until_compiling(records):
+        return next(r for r in map(json.loads, records) if r["type"] == "loading" and "compiling" in r["doing"])
+
+    stopped = workspace.step(wanted)
+    assert until_compiling(stopped)["model"] == "recycling_plus"
+    workspace.stop()
+    assert list(stopped) == []
+    records = workspace.step(wanted)
+    until_compiling(records)
+    ready.set()
+    assert told(records)[0]["type"] == "start"

@@ -1,0 +1,1 @@
+"""What recorded runs tell: metrics, diagnosis, replays, comparisons, and their words. Reads traces alone, no torch."""

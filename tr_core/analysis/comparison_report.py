@@ -1,0 +1,157 @@
+"""Runs side by side as the command line shows them: a table, one JSON object, CSV, and their words. No torch."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from tr_core.analysis.alignment import Alignment, Chosen, Jump
+from tr_core.analysis.wording import Name, namer
+from tr_core.trace import RunTrace
+
+COLUMNS = ("position", "run", "name", "token", "token_text", "step", "source", "passes", "same")
+HALF = ("bfloat16", "float16")
+_FACT_WORDS = {
+    "model": "another model",
+    "dtype": "another dtype",
+    "device": "another device",
+    "sampling": "other sampling",
+}
+_LOSSLESS = {True: "yes", False: "no", None: "not checked"}
+
+
+def as_json(traces: Sequence[RunTrace], found: Alignment) -> dict[str, Any]:
+    """All that is known of a comparison, ready for ``json.dumps``; ``runs`` has a line a run."""
+    name = _namer(traces)
+    plain = msgspec.to_builtins(found)
+    runs = [
+        summary | {"steps": lane["steps"]} for summary, lane in zip(plain["summaries"], plain["lanes"], strict=True)
+    ]
+    return {
+        "runs": runs,
+        "verdict": found.verdict,
+        "shared": found.shared,
+        "difference": plain["difference"],
+        "alike": plain["alike"],
+        "may_differ": plain["may_differ"],
+        "jumps": plain["jumps"],
+        "leads": plain["leads"],
+        "sentences": [
+            texts_sentence(traces, found, name),
+            *alike_sentences(found),
+            *(jump_sentence(found, j, traces, name) for j in found.jumps),
+        ],
+    }
+
+
+def as_text(traces: Sequence[RunTrace], found: Alignment) -> str:
+    """Tables for a terminal."""
+    name = _namer(traces)
+    width = max(len(s.name) for s in found.summaries) + 2
+    table = [
+        f"{'':<{width}}{'tokens':>7}{'passes':>8}{'MAT':>7}{'tokens/s':>10}{'ms/step':>9}{'nodes':>7}{'drafted':>9}"
+        f"{'accepted':>10}  lossless"
+    ]
+    for s in found.summaries:
+        table.append(
+            f"{s.name:<{width}}{s.tokens:>7}{s.passes:>8}{s.mean_accepted_tokens:>7.2f}{s.tokens_per_second:>10.1f}"
+            f"{s.ms_per_step:>9.1f}{s.nodes:>7.1f}{s.drafted:>9}{s.accepted:>10}  {_LOSSLESS[s.lossless]}"
+        )
+    parts = [table, [texts_sentence(traces, found, name), *alike_sentences(found)]]
+    for lead in found.leads:
+        parts[1].append(
+            f"{found.lanes[lead.run].name} was ahead of all others most after {_count(lead.position, 'token')}: by "
+            f"{_count(lead.passes, 'pass', 'passes')}."
+        )
+    if found.jumps:
+        parts.append(["where one jumped ahead", *(jump_sentence(found, j, traces, name) for j in found.jumps)])
+    return "\n\n".join("\n".join(part) for part in parts)
+
+
+def positions_csv(traces: Sequence[RunTrace], found: Alignment) -> str:
+    """One line a position and run; ``same`` tells whether all runs have written the same up to there."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    writer.writerow(COLUMNS)
+    longest = max(len(lane.emitter) for lane in found.lanes)
+    accepted = [_accepted(trace) for trace in traces]
+    for place in range(longest):
+        for run, (trace, lane) in enumerate(zip(traces, found.lanes, strict=True)):
+            if place >= len(lane.emitter):
+                continue
+            token = trace.output_ids[place]
+            # As JSON: exact, on one line, and never a formula to a spreadsheet.
+            text = json.dumps(trace.pieces.get(token, f"<id {token}>"), ensure_ascii=False)
+            source = "accepted" if accepted[run][place] else "bonus"
+            line = (place + 1, run + 1, json.dumps(lane.name, ensure_ascii=False), token, text, lane.emitter[place])
+            writer.writerow((*line, source, lane.passes[place], place < found.shared))
+    return out.getvalue()
+
+
+def texts_sentence(traces: Sequence[RunTrace], found: Alignment, name: Name) -> str:
+    """Whether the texts are equal; if not, where they part first, and how sure the model was there."""
+    count = _count(found.shared, "token")
+    if found.verdict == "equal":
+        return f"{'Both' if len(found.lanes) == 2 else f'All {len(found.lanes)}'} texts are equal: {count}."
+    listed = zip(found.lanes, found.difference.runs, strict=True)
+    if found.verdict == "beginning":
+        ended = ", ".join(lane.name for lane, chosen in listed if chosen.token is None)
+        return f"The texts are equal as far as the shortest goes, {count}; there ended: {ended}."
+    told = "; ".join(f"{lane.name} {_chosen(chosen, name)}" for lane, chosen in listed)
+    return f"The texts are equal for {count}, then they part: {told}. {_why(traces, found)}"
+
+
+def alike_sentences(found: Alignment) -> list[str]:
+    """Which runs wrote the same text, where not all did."""
+    names = [[found.lanes[run].name for run in group] for group in found.alike]
+    return [f"{', '.join(group[:-1])} and {group[-1]} wrote the same from beginning to end." for group in names]
+
+
+def jump_sentence(found: Alignment, jump: Jump, traces: Sequence[RunTrace], name: Name) -> str:
+    """One jump: which run, which step, over which tokens, and what the others took."""
+    tokens = traces[jump.run].output_ids[jump.first - 1 : jump.last]
+    others = ", ".join(
+        f"{lane.name} {spent}" for place, (lane, spent) in enumerate(zip(found.lanes, jump.spent, strict=True))
+        if place != jump.run
+    )  # fmt: skip
+    where = f"tokens {jump.first} – {jump.last}" if jump.last > jump.first else f"token {jump.first}"
+    return (
+        f"{found.lanes[jump.run].name}, step {jump.step}: {where} ({' '.join(name(t) for t in tokens)}) in "
+        f"{_count(jump.spent[jump.run], 'pass', 'passes')}; {others}."
+    )
+
+
+def _namer(traces: Sequence[RunTrace]) -> Name:
+    """Names of the tokens of all runs: where texts part, each knows only its own."""
+    pieces = {t: piece for trace in traces for t, piece in trace.pieces.items()}
+    partial_bytes = {t: b for trace in traces for t, b in trace.partial_bytes.items()}
+    return namer(msgspec.structs.replace(traces[0], pieces=pieces, partial_bytes=partial_bytes))
+
+
+def _why(traces: Sequence[RunTrace], found: Alignment) -> str:
+    if found.may_differ:
+        return f"That is no fault: {' and '.join(_FACT_WORDS[key] for key in found.may_differ)} may write another text."
+    if traces[0].info.dtype in HALF:
+        return f"In {traces[0].info.dtype} rounding can turn a choice where the two best are this near, or it is a bug."
+    return "With these settings they should be equal: this is a bug."
+
+
+def _chosen(chosen: Chosen, name: Name) -> str:
+    if chosen.token is None:
+        return "had ended"
+    margin = "" if chosen.margin is None else f", {chosen.margin:.3f} between the two best"
+    chance = "" if chosen.probability is None else f" (probability {chosen.probability:.3f}{margin})"
+    return f"wrote {name(chosen.token)}{chance}"
+
+
+def _accepted(trace: RunTrace) -> list[bool]:
+    return [place < len(step.path) for step in trace.steps for place in range(len(step.emitted))]
+
+
+def _count(number: int, noun: str, many: str = "") -> str:
+    return f"{number} {noun if number == 1 else many or noun + 's'}"

@@ -1,0 +1,1 @@
+"""How a tree is attended to: families, masks, key-value caches, and their twins of fixed shape."""

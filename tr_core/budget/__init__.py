@@ -1,0 +1,1 @@
+"""How many nodes a draft may have: costs, promises, and where a tree is cut. No torch."""

@@ -1,0 +1,1 @@
+"""One prompt decoded step by step, and what a run needs to be recorded, taken up elsewhere, or captured."""

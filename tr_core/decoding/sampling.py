@@ -1,0 +1,110 @@
+"""The model's own pick after a node: the argmax, or a sample that plain sampling would have drawn too.
+
+Sampling. Plain sampling in transformers draws a token as ``argmax(p / q)`` with fresh exponential noise q of the
+vocabulary's width for every position (what ``torch.multinomial`` does for one sample). Here the noise of the i-th
+new token is the i-th draw of a generator with the run's seed, and all nodes that could become that token share it.
+So the choice at a node depends on its text and the seed alone, and the output equals ``torch.manual_seed(seed)``
+followed by ``model.generate(do_sample=True, …)``, token for token.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+from tr_core.target import Draft
+from tr_core.trees.tree import TreeTemplate
+
+
+class Chooser(Protocol):
+    """Picks one token after each node."""
+
+    def __call__(self, logits: torch.Tensor, template: TreeTemplate, emitted: int) -> torch.Tensor:
+        """(N + 1,) int64 choices from float32 logits (N + 1, V) of the nodes of ``template``.
+
+        ``emitted`` is the number of new tokens before this step; it never falls from call to call.
+        """
+        ...
+
+
+class Rules(Protocol):
+    """What decides in place of a session's settings: which token follows a node, and where the output ends."""
+
+    def choose(self, logits: torch.Tensor, draft: Draft) -> torch.Tensor:
+        """(N + 1,) int64 choices from float32 logits (N + 1, V); −1 at nodes that were not asked, as none can lie
+        on the path."""
+        ...
+
+    def stop(self, token: int) -> str | None:
+        """Told each new token in order, once: why the output ends with it, or None."""
+        ...
+
+
+class Greedy:
+    """The most probable token; the lowest id where two are equal, as ``argmax`` has it."""
+
+    def __call__(self, logits: torch.Tensor, template: TreeTemplate, emitted: int) -> torch.Tensor:
+        return logits.argmax(dim=-1)
+
+    def of_best(self, logits: torch.Tensor, values: torch.Tensor, best: torch.Tensor) -> torch.Tensor:
+        """The same from the (n, k) ``best`` tokens and their logits, on a CPU: wide rows need not be read again.
+
+        Only among equal logits ``topk`` is free in its order.
+        """
+        if values.shape[1] > 1:
+            found = values.numpy()
+            if (found[:, 0] > found[:, 1]).all():
+                return best[:, 0]
+        return logits.argmax(dim=-1)
+
+
+class Sampled:
+    """A sample at a temperature, from the best ``top_k`` tokens or the smallest set of probability ``top_p``.
+
+    Args:
+        temperature: above 0.
+        top_p: in (0, 1]; 1 keeps all.
+        top_k: 0 keeps all.
+        seed: of the run's noise.
+    """
+
+    def __init__(self, temperature: float, top_p: float, top_k: int, seed: int, device: torch.device) -> None:
+        # transformers' own warpers in its own order, so that the probabilities are its own to the last bit.
+        self._warpers = []
+        if temperature != 1.0:
+            self._warpers.append(TemperatureLogitsWarper(temperature))
+        if top_k:
+            self._warpers.append(TopKLogitsWarper(top_k=top_k))
+        if top_p < 1.0:
+            self._warpers.append(TopPLogitsWarper(top_p=top_p))
+        self._generator = torch.Generator(device).manual_seed(seed)
+        self._noise: list[torch.Tensor] = []
+        self._first = 0
+
+    def __call__(self, logits: torch.Tensor, template: TreeTemplate, emitted: int) -> torch.Tensor:
+        noise = self.noise(emitted, template.depth + 1, logits)
+        return self.pick(logits, noise[torch.tensor(template.depths, device=logits.device)])
+
+    def noise(self, emitted: int, count: int, like: torch.Tensor) -> torch.Tensor:
+        """(count, V) float32 noise of the new tokens from number ``emitted`` on, shaped for logits ``like`` these."""
+        self._draw_until(emitted, count, like)
+        return torch.cat(self._noise[:count])
+
+    def pick(self, logits: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """(n,) int64 samples from float32 logits (n, V), each by its own row of noise (n, V)."""
+        for warper in self._warpers:
+            logits = warper(None, logits)
+        return (logits.softmax(dim=-1) / noise).argmax(dim=-1)
+
+    def _draw_until(self, emitted: int, count: int, like: torch.Tensor) -> None:
+        """Hold the noise of new tokens ``emitted`` … ``emitted + count − 1``, each drawn once and in order."""
+        while self._first + len(self._noise) < emitted + count:
+            row = torch.empty(1, like.shape[-1], dtype=torch.float32, device=like.device)
+            self._noise.append(row.exponential_(generator=self._generator))
+            if self._first < emitted:  # a run that goes on from a checkpoint skips many rows, and holds none of them
+                del self._noise[0]
+                self._first += 1
+        del self._noise[: emitted - self._first]
+        self._first = emitted

@@ -1,0 +1,1 @@
+"""Steps of fixed shape that can be captured as one graph."""

@@ -1,0 +1,1 @@
+"""What several drafters are made of."""

@@ -1,0 +1,127 @@
+"""Growing a tree best-first: what all drafters share that know a chance for each candidate.
+
+    tree = grow(root, children, nodes, growth)
+    return tree.draft(device)
+
+The node taken in next is always the one with the greatest chance of being on the path, as far as anybody knows, so a
+tree of 16 nodes is the first 16 of a tree of 80 grown from the same knowledge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
+
+import numpy as np
+import torch
+
+from tr_core.budget.grown_tree_budget import Growth
+from tr_core.target import Draft
+from tr_core.trace import ROOT, Source
+from tr_core.trees.templates import chain
+from tr_core.trees.tree import MAX_K, TreeTemplate
+
+# A child's token, its chance to be accepted if its parent is, where it came from, and what its drafter wants to keep.
+Child = tuple[int, float, Source] | tuple[int, float, Source, object]
+
+
+class Branches:
+    """A tree under growth: nodes in the order in which they were taken in, node 0 the root.
+
+    Attributes:
+        tokens, parents, expected, sources: of each node; the root's parent is −1 and its chance 1.
+        order: (N + 1,) the nodes as the last ``draft`` numbered them.
+    """
+
+    __slots__ = ("expected", "order", "parents", "sources", "tokens")
+
+    def __init__(self, root: int) -> None:
+        self.tokens = [root]
+        self.parents = [-1]
+        self.expected = [1.0]
+        self.sources = [ROOT]
+        self.order = [0]
+
+    def add(self, parent: int, token: int, expected: float, source: Source) -> int:
+        """Take a node in; returns its number."""
+        self.tokens.append(token)
+        self.parents.append(parent)
+        self.expected.append(expected)
+        self.sources.append(source)
+        return len(self.tokens) - 1
+
+    def cut(self, nodes: int) -> None:
+        """Keep the root and the first ``nodes`` nodes."""
+        for part in (self.tokens, self.parents, self.expected, self.sources):
+            del part[nodes + 1 :]
+
+    def ending(self, node: int) -> list[int]:
+        """Tokens from below the root down to ``node``; empty for the root."""
+        branch = []
+        while node > 0:
+            branch.append(self.tokens[node])
+            node = self.parents[node]
+        return branch[::-1]
+
+    def draft(self, device: torch.device | str) -> Draft:
+        """The tree, numbered breadth-first; ranks are places among siblings."""
+        count = len(self.tokens)
+        below: list[list[int]] = [[] for _ in range(count)]
+        for node in range(1, count):
+            below[self.parents[node]].append(node)
+        order, parents, ranks = [0], [-1], [-1]
+        for place, node in enumerate(order):  # grows while it is read
+            for rank, child in enumerate(below[node]):
+                order.append(child)
+                parents.append(place)
+                ranks.append(rank)
+        self.order = order
+        shape = TreeTemplate(f"grown-{count - 1}", tuple(parents), tuple(ranks)) if count > 1 else chain(0)
+        return Draft(
+            shape,
+            torch.from_numpy(np.array([self.tokens[n] for n in order], dtype=np.int64)).to(device),
+            torch.ones(count, dtype=torch.bool, device=device),
+            tuple([self.sources[n] for n in order]),
+            tuple([self.expected[n] for n in order]),
+        )
+
+
+def grow(
+    root: int, children: Callable[[Branches, int], Sequence[Child]], nodes: int, growth: Growth | None = None
+) -> Branches:
+    """A tree of up to ``nodes`` nodes, or of as many as pay if there is a ``growth``.
+
+    Args:
+        root: its token.
+        children: ``children(tree, node)``: what may stand below a node, the most likely first, no token twice. Asked
+            at most once for a node, after its parent. A node gets 32 at most, since no tree may have more.
+    """
+    tree = Branches(root)
+    # (−chance, a number that no other has, parent, its children, which of them); without children the parent's own are
+    # yet to be asked for, which waits until none that is known is likelier than the parent itself.
+    heap: list[tuple[float, int, int, Sequence[Child] | None, int]] = [(-1.0, 0, 0, None, 0)]
+    pushed = taken = 0
+    expected, add = tree.expected, tree.add
+    while heap and taken < nodes:
+        negative, _, parent, listed, place = heap[0]
+        if listed is None:
+            heappop(heap)
+            listed, place = children(tree, parent), 0
+        elif growth is not None and not growth.admits(-negative):
+            break
+        else:
+            heappop(heap)
+            child = listed[place]
+            taken = add(parent, child[0], -negative, child[2])
+            pushed += 1
+            if taken < nodes:
+                heappush(heap, (negative, pushed, taken, None, 0))
+            place += 1
+        # A sibling waits until the one before it is in.
+        if place < len(listed) and place < MAX_K:
+            pushed += 1
+            chance = listed[place][1]
+            heappush(heap, (-expected[parent] * (chance if chance < 1.0 else 1.0), pushed, parent, listed, place))
+    if growth is not None:
+        tree.cut(growth.decide())
+    return tree

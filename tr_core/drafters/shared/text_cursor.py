@@ -1,0 +1,117 @@
+"""Drafters that go along a text and know at each place what may come next: what all of them share.
+
+A **cursor** is all that such a drafter needs to know of a place: behind the text, or behind a branch of the draft that
+goes on from there. The tree is grown best-first (``growing.py``) from what is known at its nodes' cursors; when the
+pass has told, the cursors along the path are asked again, before anything is learned: how right was each guess
+(``judge``), and what was held at the path's end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from tr_core.budget.grown_tree_budget import Growth
+from tr_core.drafters.base import HostDrafter, Learned, Lesson
+from tr_core.drafters.shared.best_first import Branches, Child, grow
+from tr_core.target import Draft
+from tr_core.trace import Held, RowChange
+from tr_core.trees.tree import TreeTemplate
+
+Cursor = Any  # each way of guessing has its own
+
+
+class Guesses(Protocol):
+    """One way of guessing what comes next."""
+
+    def begin(self) -> None:
+        """A new prompt starts: drop what belongs to one text."""
+        ...
+
+    def start(self, context: Sequence[int]) -> Cursor:
+        """Take in what the text has gained since the last call; the cursor behind it."""
+        ...
+
+    def follow(self, cursor: Cursor, token: int) -> Cursor:
+        """The cursor one token further."""
+        ...
+
+    def below(self, cursor: Cursor) -> list[Child]:
+        """What may come next and how likely, the most likely first, no token twice; chances sum to 1 at most."""
+        ...
+
+    def judge(self, cursor: Cursor, choice: int) -> None:
+        """What came next was ``choice``: correct the chances of guesses like those ``below`` gave here."""
+        ...
+
+    def learn_prompt(
+        self, prompt: Sequence[int], offset: int, candidates: np.ndarray, probabilities: np.ndarray
+    ) -> None:
+        """See ``HostDrafter``."""
+        ...
+
+    def absorb(self, lesson: Lesson) -> tuple[RowChange, ...]:
+        """Learn from all nodes of a scored draft; the rows overwritten, if there is one for each token."""
+        ...
+
+
+class Guesser(HostDrafter):
+    """A drafter made of ``Guesses``: subclasses are both."""
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self._device = device
+        self._root: Cursor = None
+
+    def start(self, context: Sequence[int]) -> Cursor:
+        """See ``Guesses``."""
+        raise NotImplementedError
+
+    def follow(self, cursor: Cursor, token: int) -> Cursor:
+        """See ``Guesses``."""
+        raise NotImplementedError
+
+    def below(self, cursor: Cursor) -> list[Child]:
+        """See ``Guesses``."""
+        raise NotImplementedError
+
+    def judge(self, cursor: Cursor, choice: int) -> None:
+        """See ``Guesses``."""
+        raise NotImplementedError
+
+    def absorb(self, lesson: Lesson) -> tuple[RowChange, ...]:
+        """See ``Guesses``; by default it learns from the text alone."""
+        return ()
+
+    def propose(self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None) -> Draft:
+        self._root = self.start(context)
+        cursors: dict[int, Cursor] = {}
+
+        def children(tree: Branches, node: int) -> list[Child]:
+            # Asked for a node after its parent, but not for every node.
+            cursor = self.follow(cursors[tree.parents[node]], tree.tokens[node]) if node else self._root
+            cursors[node] = cursor
+            return self.below(cursor)
+
+        return grow(context[-1], children, template.nodes, growth).draft(self._device)
+
+    def learn(self, lesson: Lesson) -> Learned:
+        cursors = [self._root]
+        for node in lesson.path:
+            cursors.append(self.follow(cursors[-1], lesson.tokens[node]))
+        nodes = (0, *lesson.path)
+        known = [token for token, _, _ in self.below(cursors[-1])]
+        choice = lesson.choices[nodes[-1]]
+        held = Held(len(known), known.index(choice) if choice in known else None)
+        for node, cursor in zip(nodes, cursors, strict=True):
+            self.judge(cursor, lesson.choices[node])
+        return Learned(self.absorb(lesson), held)
+
+
+def sorted_chances(children: list[Child]) -> list[Child]:
+    """The most likely first; shrunk where, corrected one by one, they come to more than 1: only one can be right."""
+    children.sort(key=lambda child: -child[1])
+    total = sum([chance for _, chance, _ in children])
+    return children if total <= 1 else [(token, chance / total, source) for token, chance, source in children]

@@ -1,0 +1,216 @@
+"""Token recycling inside transformers' own ``generate``, which prepares everything and lets us decode.
+
+    from tr_core import token_recycling
+    model.generate(**inputs, max_new_tokens=64, custom_generate=token_recycling)
+
+Output and settings are those of plain ``generate``, sampled output with the same torch seed too; what could not be
+equal is refused with a sentence (``generate_checks``). The model stays as it is.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from transformers import (
+    GenerationConfig,
+    GenerationMixin,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteriaList,
+    StopStringCriteria,
+)
+from transformers.generation import GenerateDecoderOnlyOutput
+from transformers.generation.streamers import BaseStreamer
+
+from tr_core.decoding.session import Session
+from tr_core.drafters.base import Drafter
+from tr_core.drafters.candidate_matrix import CandidateMatrix
+from tr_core.drafters.token_recycling import TokenRecycling
+from tr_core.errors import MatrixError, SettingsError
+from tr_core.generate.checks import checked
+from tr_core.generate.rules import GenerateRules
+from tr_core.models.hf_target import HFTarget
+from tr_core.models.loading import Examined, behind, examine
+from tr_core.settings import MAX_NEW_TOKENS, Settings
+from tr_core.trace import StepTrace
+from tr_core.trees.tree import TreeTemplate
+
+_DEFAULT_K = 8
+# What was measured on models that are still alive: nothing of any run, and nothing that keeps a model alive.
+_EXAMINED: WeakKeyDictionary[PreTrainedModel, Examined] = WeakKeyDictionary()
+
+
+def token_recycling(
+    model: PreTrainedModel,
+    input_ids: torch.Tensor,
+    logits_processor: LogitsProcessorList,
+    stopping_criteria: StoppingCriteriaList,
+    generation_config: GenerationConfig,
+    *,
+    drafter: str | Drafter = TokenRecycling.name,
+    tree: str | TreeTemplate = "auto",
+    k: int | None = None,
+    matrix: CandidateMatrix | None = None,
+    on_step: Callable[[StepTrace], None] | None = None,
+    streamer: BaseStreamer | None = None,
+    synced_gpus: bool = False,
+    **model_kwargs: Any,
+) -> torch.Tensor | GenerateDecoderOnlyOutput:
+    """A decoding method for ``model.generate(**inputs, custom_generate=token_recycling, …)``.
+
+    Of these arguments the following are ours, to be given to ``generate``; the others come from it.
+
+    Args:
+        drafter: a name of the registry, or a drafter that already knows something.
+        tree: ``auto`` (measured on the first call with a model, about a second), a named template, a number of
+            nodes, a JSON file, or a ``TreeTemplate``.
+        k: candidates a matrix row; 8 by default, or what ``matrix`` or ``drafter`` has.
+        matrix: one to start hot with; it learns, and can be given to the next call.
+        on_step: called with the trace of each step: what was drafted, accepted and emitted.
+
+    Returns:
+        (1, prompt + new) ids on the device of ``input_ids``; with ``return_dict_in_generate`` transformers' own
+        output, in which scores and logits are those of tree passes: equal to plain ones up to float rounding.
+
+    Raises:
+        TokenRecyclingError: something asked for cannot be done exactly, or makes no sense; its text says what.
+    """
+    call = _Call.of_generate(model)
+    asked = checked(
+        model,
+        input_ids,
+        generation_config,
+        model_kwargs,
+        assistant=call.assistant,
+        synced=synced_gpus or call.synced,
+    )
+    streamer = streamer or call.streamer
+    target = _target(model)
+    rules = GenerateRules(
+        input_ids,
+        logits_processor,
+        stopping_criteria,
+        sample=bool(generation_config.do_sample),
+        streamer=streamer,
+        keep_scores=asked.scores,
+        keep_logits=asked.logits,
+        ends=asked.ends,
+        limit=target.max_length + asked.padding,
+        agree=target.agree,
+    )
+    drafter = _drafter(drafter, matrix, target)
+    settings = Settings(
+        drafter=drafter if isinstance(drafter, str) else drafter.name,
+        tree=tree,
+        k=k if k is not None else getattr(drafter, "k", _DEFAULT_K),
+        max_new_tokens=MAX_NEW_TOKENS,  # the criteria end the output
+        trace=False,
+    )
+    session = Session(target, settings, drafter=None if isinstance(drafter, str) else drafter, rules=rules)
+    session.start(input_ids[0, asked.padding :].tolist())
+    for step in session.run():
+        if on_step is not None:
+            on_step(step)
+    if streamer is not None:
+        streamer.end()
+    if asked.fills_cache:
+        target.copy_cache(asked.cache)
+    if not generation_config.return_dict_in_generate:
+        return rules.ids
+    return GenerateDecoderOnlyOutput(
+        sequences=rules.ids,
+        scores=rules.scores,
+        logits=rules.logits,
+        past_key_values=asked.cache if asked.fills_cache else None,
+    )
+
+
+def generate(
+    model: PreTrainedModel,
+    *,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    stop_strings: str | list[str] | None = None,
+    generation_config: GenerationConfig | None = None,
+    stopping_criteria: StoppingCriteriaList | None = None,
+    **arguments: Any,
+) -> torch.Tensor | GenerateDecoderOnlyOutput:
+    """``model.generate`` by token recycling with all of its arguments: what a ``custom_generate`` folder calls.
+
+    One thing more than ``custom_generate=token_recycling`` can do: transformers 5.23 loses the tokenizer on the way to
+    a callable, so that stop strings need a criterion made here.
+
+    Raises:
+        SettingsError: stop strings without a tokenizer.
+        TokenRecyclingError: see ``token_recycling``.
+    """
+    for owner in (generation_config, model.generation_config):
+        stop_strings = stop_strings or getattr(owner, "stop_strings", None)
+    if stop_strings:
+        if tokenizer is None:
+            raise SettingsError("Stop strings need the model's tokenizer: give it as tokenizer=….")
+        criterion = StopStringCriteria(tokenizer=tokenizer, stop_strings=stop_strings)
+        stopping_criteria = StoppingCriteriaList([*(stopping_criteria or ()), criterion])
+        arguments["stop_strings"] = None
+    return model.generate(
+        generation_config=generation_config,
+        stopping_criteria=stopping_criteria,
+        custom_generate=token_recycling,
+        **arguments,
+    )
+
+
+@dataclass(frozen=True)
+class _Call:
+    """Arguments of ``generate`` that transformers 5.23 takes from the caller and hands on to no callable.
+
+    They are read in its frame, since without a streamer's tokens and end whoever reads it would wait for ever.
+    """
+
+    streamer: BaseStreamer | None = None
+    assistant: bool = False
+    synced: bool = False
+
+    @classmethod
+    def of_generate(cls, model: PreTrainedModel) -> _Call:
+        code = inspect.unwrap(GenerationMixin.generate).__code__
+        frame = sys._getframe(1)
+        while frame is not None and frame.f_code is not code:
+            frame = frame.f_back
+        if frame is None or frame.f_locals.get("self") is not model:
+            return cls()
+        given = frame.f_locals
+        return cls(given.get("streamer"), given.get("assistant_model") is not None, bool(given.get("synced_gpus")))
+
+
+def _target(model: PreTrainedModel) -> HFTarget:
+    """The model behind the protocol; what was measured on it before is not measured again."""
+    known = _EXAMINED.get(model)
+    if known is None or not known.fits(model):
+        known = _EXAMINED[model] = examine(model)
+    return behind(model, known)
+
+
+def _drafter(drafter: str | Drafter, matrix: CandidateMatrix | None, target: HFTarget) -> str | Drafter:
+    """The drafter to decode with, or the name of one to be made.
+
+    Raises:
+        SettingsError: there is a matrix for a drafter that has none, or two.
+        MatrixError: the matrix is of another vocabulary or on another device.
+    """
+    if matrix is None:
+        return drafter
+    if drafter != TokenRecycling.name:
+        raise SettingsError(f"A matrix is for the drafter {TokenRecycling.name}: leave drafter or matrix away.")
+    if matrix.vocab_size != target.vocab_size or matrix.device != target.device:
+        raise MatrixError(
+            f"The matrix has {matrix.vocab_size:,} rows on {matrix.device}, the model needs {target.vocab_size:,} on "
+            f"{target.device}: make one with CandidateMatrix({target.vocab_size}, k, “{target.device}”)."
+        )
+    return TokenRecycling(matrix)

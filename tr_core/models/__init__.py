@@ -1,0 +1,1 @@
+"""A transformers model behind the ``Target`` protocol: found, loaded, packed, split, checked."""

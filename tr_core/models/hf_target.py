@@ -1,0 +1,315 @@
+"""A transformers causal language model behind the ``Target`` protocol.
+
+target = load_target("assets/models/pocket")
+target.prefill(ids[:-1])
+logits = target.score(draft)          # one pass over the whole tree
+target.keep((0, 2, 5))                # the root and the accepted path stay in the cache
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, StopStringCriteria
+from transformers.cache_utils import Cache
+
+from tr_core.attention.families import Family
+from tr_core.attention.kv_cache import GrowingCache
+from tr_core.attention.masks import Geometry, MaskMaker
+from tr_core.budget.cost_curve import LiveCurve
+from tr_core.decoding.measure_cost import CostBook
+from tr_core.decoding.sampling import Sampled
+from tr_core.decoding.static.run import NoStaticStep, StaticRun
+from tr_core.drafters.base import Drafter
+from tr_core.errors import SettingsError
+from tr_core.models import footprint
+from tr_core.models.packed_weights import packed
+from tr_core.models.peers import Peers
+from tr_core.models.plain_generate import generate_plain
+from tr_core.models.vocabulary import TokenizerVocabulary
+from tr_core.settings import Settings
+from tr_core.target import Draft, Observe
+from tr_core.trees.tree import TreeTemplate
+
+PREFILL_TOKENS = 512
+PREFILL_BYTES = 256 * 2**20
+# Geometries kept by a target: enough for every named tree, few enough for a drafter that makes a new shape a step.
+_GEOMETRIES = 32
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What all forks of a target share; nothing in it changes but the book of costs, which has a lock.
+
+    ``runner`` makes the passes: ``model`` itself, or what ``packing.packed`` made of it.
+    """
+
+    model: PreTrainedModel
+    runner: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase | None
+    vocabulary: TokenizerVocabulary | None
+    family: Family
+    name: str
+    vocab_size: int
+    max_length: int
+    eos_ids: frozenset[int]
+    masks: MaskMaker
+    device: torch.device
+    slices_logits: bool
+    costs: CostBook
+    peers: Peers
+    places: str
+    whole: bool
+
+
+class HFTarget:
+    """A transformers model with one sequence in its cache; see ``Target`` for the attributes.
+
+    Made by ``loading.load_target`` or ``loading.wrap``. Nothing that forks share is written while they run.
+    """
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        self.name = loaded.name
+        self.family = loaded.family.name
+        self.vocabulary = loaded.vocabulary
+        self.vocab_size = loaded.vocab_size
+        self.max_length = loaded.max_length
+        self.eos_ids = loaded.eos_ids
+        self.device = loaded.device
+        self.places = loaded.places
+        self.dtype = loaded.model.dtype
+        self.attention = loaded.model.config._attn_implementation
+        self._geometries: OrderedDict[TreeTemplate, Geometry] = OrderedDict()
+        self._cache = GrowingCache()
+        self._static: StaticRun | None = None
+        self._length = 0
+        self._scored = 0
+
+    @property
+    def length(self) -> int:
+        """Tokens whose keys and values are in the cache."""
+        return self._length
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of weights that every pass reads."""
+        return footprint.weight_bytes(self._loaded.model)
+
+    @property
+    def cache_bytes_per_token(self) -> int:
+        """Bytes of keys and values of one token, over all layers and processes; 0 before the first token is there."""
+        return footprint.cache_bytes_per_token(self._cache) * self._loaded.peers.size
+
+    def fork(self) -> HFTarget:
+        """The same weights with an empty cache of its own."""
+        return HFTarget(self._loaded)
+
+    def moved(self, device: torch.device | str) -> HFTarget:
+        """The same weights on another device, where they are from now on; forks made before cannot be used any more."""
+        loaded = self._loaded
+        model = loaded.model.to(device)
+        masks = MaskMaker(loaded.family, loaded.masks.window, model.dtype, model.device)
+        return HFTarget(dataclasses.replace(loaded, model=model, runner=packed(model), masks=masks, costs=CostBook()))
+
+    def reset(self) -> None:
+        """Empty the cache; a ``score`` without its ``keep`` is forgotten too."""
+        self._cache.reset()
+        self._length = self._scored = 0
+
+    def prefill(self, ids: Sequence[int], observe: Observe | None = None, places: Sequence[int] | None = None) -> None:
+        """Append ``ids`` to the cache, in chunks small enough for their float32 logits to stay under 256 MiB.
+
+        Args:
+            ids: token ids.
+            observe: gets the places within ``ids`` of a chunk and their float32 logits (n, V).
+            places: rising, those to observe; all by default.
+
+        Raises:
+            RuntimeError: a scored draft waits for ``keep``, or the ids do not fit the model's length.
+        """
+        self._check_no_score("prefill")
+        if self._length + len(ids) > self.max_length:
+            raise RuntimeError(f"{self._length} + {len(ids)} tokens do not fit a model of {self.max_length}")
+        chunk = max(1, min(PREFILL_TOKENS, PREFILL_BYTES // (4 * self.vocab_size)))
+        tokens = torch.tensor(ids, dtype=torch.int64, device=self.device)
+        for offset in range(0, len(ids), chunk):
+            part = tokens[offset : offset + chunk]
+            told: Sequence[int] = range(offset, offset + len(part)) if observe is not None else ()
+            if places is not None:
+                told = places[bisect_left(places, offset) : bisect_left(places, offset + len(part))]
+            wanted = None
+            # On the host: a split model may have its last layer on another device than its first.
+            if len(told) < len(part):
+                wanted = torch.tensor([place - offset for place in told], dtype=torch.int64)
+            logits = self._forward(part, self._loaded.masks.of_chain(len(part)), wanted)
+            self._length += len(part)
+            if told and observe is not None:
+                observe(told, logits)
+
+    def score(self, draft: Draft) -> torch.Tensor:
+        """One forward pass over a draft: float32 logits (N + 1, V), each node after its ancestors and the cache.
+
+        Raises:
+            RuntimeError: the last scored draft waits for ``keep``, or the cache is at the model's maximum length.
+        """
+        self._check_no_score("score")
+        if self._length >= self.max_length:
+            raise RuntimeError(f"the cache holds {self._length} tokens, all that the model can take")
+        logits = self._forward(draft.tokens, self._geometry(draft.template))
+        self._scored = len(draft.tokens)
+        return logits
+
+    def keep(self, nodes: Sequence[int]) -> None:
+        """Append the keys and values of ``nodes`` (the root, then the accepted path, rising) and drop all others.
+
+        Raises:
+            RuntimeError: no draft was scored, or ``nodes`` are not its root and rising nodes of it.
+        """
+        nodes = tuple(nodes)
+        if not self._scored:
+            raise RuntimeError("keep() needs a scored draft")
+        rising = all(a < b for a, b in pairwise(nodes))
+        if not nodes or nodes[0] != 0 or nodes[-1] >= self._scored or not rising:
+            raise RuntimeError(f"keep() needs the root and rising nodes below {self._scored}, got {nodes}")
+        with torch.inference_mode():
+            self._cache.keep(self._length, nodes)
+        self._length += len(nodes)
+        self._scored = 0
+
+    def rewind(self, length: int) -> None:
+        """Forget all cached tokens but the first ``length``; a ``score`` without its ``keep`` is forgotten too.
+
+        Raises:
+            RuntimeError: the cache does not hold as many.
+        """
+        if length > self._length:
+            raise RuntimeError(f"the cache holds {self._length} tokens, so it cannot go back to {length}")
+        with torch.inference_mode():
+            self._cache.keep(length, ())
+        self._length, self._scored = length, 0
+
+    def static(
+        self,
+        root: int,
+        settings: Settings,
+        template: TreeTemplate,
+        drafter: Drafter,
+        sampled: Sampled | None,
+        shifting: bool,
+    ) -> StaticRun:
+        """Hand the prefilled cache over to static steps, the first of them below the token ``root``.
+
+        ``shifting``: whether the template changes from step to step.
+
+        Raises:
+            NoStaticStep: this model cannot be captured; the target goes on as it was.
+        """
+        loaded = self._loaded
+        if not loaded.whole:
+            raise NoStaticStep("the model is split over several devices")
+        if self._static is None:
+            window = loaded.masks.window
+            self._static = StaticRun(loaded.model, loaded.family, window, self.max_length, self.vocab_size)
+        self._static.begin(self._cache, self._length, root, settings, template, drafter, sampled, shifting)
+        self._cache, self._length = GrowingCache(), 0
+        return self._static
+
+    def copy_cache(self, into: Cache) -> None:
+        """Append what is in the cache to an empty one of transformers."""
+        for number, layer in enumerate(self._cache.layers):
+            if layer.is_initialized:
+                into.update(layer.keys.clone(), layer.values.clone(), number)
+
+    def ordinary(self) -> None:
+        """Take the cache back from the static steps that are under way: the next pass is an ordinary one."""
+        self._cache, self._length = self._static.released(), self._static.length
+
+    def agree(self, tensor: torch.Tensor) -> torch.Tensor:
+        """What the first of the processes that run this model has in ``tensor``; itself if there is but one."""
+        return self._loaded.peers.agree(tensor, self.device)
+
+    def clock(self) -> Callable[[], float]:
+        """A clock that tells all processes that run this model the same."""
+        return self._loaded.peers.clock(self.device)
+
+    def cost_curve(self, settings: Settings) -> LiveCurve:
+        """What a step costs under ``settings`` by its draft nodes; measured at the first call for all forks."""
+        return self._loaded.costs.curve(self, settings)
+
+    def stopper(self, strings: Sequence[str]) -> Callable[[Sequence[int]], bool]:
+        """Whether the ids so far, prompt included, end with one of ``strings``, told as ``generate`` tells it.
+
+        Raises:
+            SettingsError: a string is empty, or no tokens of this model can write it.
+        """
+        if not strings or not all(strings):
+            raise SettingsError("A stop string must not be empty.")
+        try:
+            criteria = StopStringCriteria(self._loaded.tokenizer, list(strings))
+        except ValueError as error:
+            raise SettingsError("A stop string has characters that this model's tokens cannot write.") from error
+
+        def stopped(ids: Sequence[int]) -> bool:
+            tail = list(ids[-criteria.maximum_token_len :])
+            return bool(criteria(torch.tensor([tail]), None)[0])
+
+        return stopped
+
+    def generate_plain(
+        self, prompt_ids: Sequence[int], *, max_new_tokens: int, eos_ids: Iterable[int] | None = None, **how: Any
+    ) -> list[int] | None:
+        """New tokens by transformers' own ``generate``, the referee of losslessness; this cache stays as it is.
+
+        Args:
+            prompt_ids: the prompt's token ids.
+            max_new_tokens: tokens to write at most; the model's maximum length ends them too.
+            eos_ids: ids that end the output; None for the model's own, empty to ignore them.
+            how: as ``reference.generate_plain`` takes it.
+        """
+        ends = self.eos_ids if eos_ids is None else eos_ids
+        limit = min(max_new_tokens, self.max_length - len(prompt_ids))
+        model, tokenizer = self._loaded.model, self._loaded.tokenizer
+        return generate_plain(model, tokenizer, prompt_ids, max_new_tokens=limit, eos_ids=ends, **how)
+
+    def _check_no_score(self, verb: str) -> None:
+        if self._scored:
+            raise RuntimeError(f"{verb}() needs the scored draft to be kept first")
+
+    def _geometry(self, template: TreeTemplate) -> Geometry:
+        geometry = self._geometries.get(template)
+        if geometry is None:
+            geometry = self._geometries[template] = self._loaded.masks.of_template(template)
+            if len(self._geometries) > _GEOMETRIES:
+                self._geometries.popitem(last=False)
+        else:
+            self._geometries.move_to_end(template)
+        return geometry
+
+    @torch.inference_mode()
+    def _forward(self, tokens: torch.Tensor, shape: Geometry, wanted: torch.Tensor | None = None) -> torch.Tensor:
+        """Run (n,) tokens of a shape behind the cache: float32 logits (n, V), or (m, V) of those at ``wanted`` (m,).
+
+        Where nothing is wanted, (1, V) of the last, since models take no less.
+        """
+        # Nodes too deep for the model's length can never be emitted, but must not read beyond its positions.
+        positions = (shape.depths + self._length).clamp_(max=self.max_length - 1)
+        slices = wanted is not None and self._loaded.slices_logits
+        fewer = {"logits_to_keep": wanted if len(wanted) else 1} if slices else {}
+        output = self._loaded.runner(
+            input_ids=tokens[None],
+            attention_mask=self._loaded.masks.mask(shape, self._length),
+            position_ids=positions[None],
+            past_key_values=self._cache,
+            use_cache=True,
+            **fewer,
+        )
+        logits = output.logits[0] if wanted is None or slices else output.logits[0, wanted]
+        return logits.to(torch.float32)  # as `generate` does before it takes the argmax

@@ -1,0 +1,1 @@
+"""Gradio's page and the doors of the server."""

@@ -1,0 +1,31 @@
+"""Doors for whoever runs the server: ``/healthz``, and ``/metrics`` if it is switched on. No gradio here."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+import tr_core
+from ui.runs.loaded_models import Shelf
+from ui.server.metrics import CONTENT_TYPE
+
+
+def routes(shelf: Shelf, metrics: bool) -> list[Route]:
+    """The routes; both answer at once, however busy the accelerator is."""
+
+    async def healthz(request: Request) -> Response:
+        loading = [
+            {"model": name, "doing": c.doing, "seconds": round(c.seconds), **(asdict(c.progress) if c.progress else {})}
+            for name, c in shelf.coming
+        ]
+        told = {"status": "ok", "version": tr_core.__version__, "models": shelf.loaded, "loading": loading}
+        return JSONResponse(told, headers={"Cache-Control": "no-store"})
+
+    async def metrics_text(request: Request) -> Response:
+        return Response(shelf.counts.text(), media_type=CONTENT_TYPE)
+
+    found = [Route("/healthz", healthz)]
+    return [*found, Route("/metrics", metrics_text)] if metrics else found

@@ -1,0 +1,1 @@
+"""Runs of visitors, and the models they run on."""

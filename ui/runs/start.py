@@ -1,0 +1,117 @@
+"""How a run comes to be: from a request, or from a checkpoint; within the limits. No gradio here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tr_core.cli.commands import load_drafter
+from tr_core.decoding import resume as continuation
+from tr_core.decoding.checkpoint import SCHEMA, Checkpoint
+from tr_core.decoding.session import Session
+from tr_core.drafters.base import Drafter
+from tr_core.errors import PromptError, SettingsError
+from tr_core.models.hf_target import HFTarget
+from tr_core.settings import Settings
+from tr_core.trace import RunInfo
+from ui.runs.loaded_models import Shelf
+from ui.runs.run import CalledRun, LocalRun, Request, Run
+from ui.server import log
+from ui.server.limits import Limits
+
+
+class Starts:
+    """Makes runs of the kind that this machine can do."""
+
+    def __init__(self, shelf: Shelf, limits: Limits) -> None:
+        self._shelf, self._limits = shelf, limits
+
+    def new(self, request: Request, target: HFTarget, before: Run | None = None) -> Run:
+        """A run that has not begun; ``before`` is the visitor's last one, whose rows a hot start takes over.
+
+        Raises:
+            TokenRecyclingError: the request does not fit the model or the limits.
+        """
+        if len(request.prompt) > self._limits.max_prompt_chars:
+            raise PromptError(
+                f"The prompt has {len(request.prompt):,} characters, {self._limits.max_prompt_chars:,} are allowed: "
+                "shorten it."
+            )
+        ids = target.vocabulary.encode(request.prompt, chat_template=request.chat)
+        self._check_limits(len(ids), request.settings)
+        known = self._known(request, target, before)
+        if self._shelf.calls is not None:
+            first = _first(request, target, ids, known)
+            return CalledRun(request, first, self._shelf.calls)
+        return self._local(request, lambda own: Session(own, request.settings, drafter=known).start(ids))
+
+    def adopted(self, request: Request, target: HFTarget, known: Checkpoint, number: str | None = None) -> Run:
+        """A run that another server has begun, or this one before it was started anew."""
+        self._check_limits(len(known.prompt_ids), known.settings)
+        known.check_model(target.vocabulary.fingerprint, target.vocab_size, target.max_length)
+        if self._shelf.calls is not None:
+            return CalledRun(request, known, self._shelf.calls, number)
+        return self._local(request, lambda own: continuation.resume(own, known), number, known)
+
+    def note(self, door: str, run: Run, info: RunInfo) -> None:
+        """Count and log a run that has begun."""
+        self._shelf.counts.run(door, info.drafter)
+        told = {"prompt": run.request.prompt} if self._limits.log_prompts else {}
+        log.tell(
+            "run", door=door, run=run.number, model=info.model, drafter=info.drafter, tree=info.tree,
+            prompt_tokens=len(info.prompt_ids), prefill_ms=info.prefill_ms, **told,
+        )  # fmt: skip
+
+    def _local(
+        self,
+        request: Request,
+        start: Callable[[HFTarget], Session],
+        number: str | None = None,
+        known: Checkpoint | None = None,
+    ) -> LocalRun:
+        shelf = self._shelf
+        return LocalRun(
+            request, start, turns=shelf.turn, awake=shelf.awake, steps_a_turn=self._limits.turn_steps,
+            engine=shelf.engine, referee=shelf.referee, number=number, known=known,
+        )  # fmt: skip
+
+    def _known(self, request: Request, target: HFTarget, before: Run | None) -> Drafter | None:
+        """A drafter for a hot start, from a file or from the run before, if that was of the same kind."""
+        if request.matrix is not None:
+            return load_drafter(target, request.settings, request.matrix)
+        if not request.hot or before is None or before.info is None:
+            return None
+        kind = [(r.model, r.settings.drafter, r.settings.k) for r in (request, before.request)]
+        if kind[0] != kind[1]:
+            return None
+        with self._shelf.turn:
+            return before.drafter(target)
+
+    def _check_limits(self, prompt_tokens: int, settings: Settings) -> None:
+        limits = self._limits
+        if prompt_tokens > limits.max_prompt_tokens:
+            raise PromptError(
+                f"The prompt has {prompt_tokens:,} tokens, {limits.max_prompt_tokens:,} are allowed here: shorten it."
+            )
+        if settings.max_new_tokens > limits.max_new_tokens:
+            raise SettingsError(
+                f"Max new tokens is {settings.max_new_tokens:,}, at most {limits.max_new_tokens:,} are allowed here: "
+                "choose fewer."
+            )
+
+
+def _first(request: Request, target: HFTarget, ids: list[int], known: Drafter | None) -> Checkpoint:
+    """The checkpoint of a run that has not begun."""
+    settings = request.settings
+    if not ids:
+        raise PromptError("The prompt is empty: type some text first.")
+    if known is not None:
+        known.begin()  # what it knows of its last text alone is none of this one's
+    return Checkpoint(
+        schema=SCHEMA,
+        model=request.model,
+        tokenizer=target.vocabulary.fingerprint,
+        vocab_size=target.vocab_size,
+        settings=settings,
+        prompt_ids=tuple(ids),
+        drafter=known.state() if known is not None else {},
+    ).checked()

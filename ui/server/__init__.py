@@ -1,0 +1,1 @@
+"""Limits, log, counters, queue: what knows neither a run nor a page."""

@@ -1,0 +1,199 @@
+"""Comparisons: a prompt run again with other settings, and the runs that a tab can lay side by side. No gradio."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+import viz
+from tr_core import files as saving
+from tr_core.analysis import alignment
+from tr_core.analysis import comparison_report as side_by_side
+from tr_core.drafters.registry import DRAFTERS
+from tr_core.errors import CompareError, SettingsError, TokenRecyclingError
+from tr_core.trace import RunTrace, read_trace
+from ui.tab.links import PARSERS
+
+if TYPE_CHECKING:
+    from ui.runs.run import Request
+    from ui.tab.workspace import Workspace
+
+MOST = alignment.MOST - 1
+# Runs that a tab can come back to; the oldest is let go.
+KEPT = 8
+SETTINGS = ("drafter", "tree", "k", "temperature", "top_p", "top_k", "seed")
+_EXAMPLE = "“tree small-16”, “drafter none”, “k 16”, “temperature 0.8”, “hot”, or several of them parted by commas"
+
+
+def choices() -> list[tuple[str, str]]:
+    """What the page offers to compare with: a label and what it stands for."""
+    drafters = [("plain decoding" if name == "none" else name, f"drafter {name}") for name in DRAFTERS]
+    return [
+        *drafters, *((tree, f"tree {tree}") for tree in ("paper", "small-16", "small-8", "chain-4", "auto")),
+        ("hot start", "hot"), ("k 16", "k 16"), ("temperature 0.8", "temperature 0.8"),
+    ]  # fmt: skip
+
+
+def variation(text: str, base: Request) -> Request:
+    """A request that is ``base`` but for the settings that a text names, as in ``tree 24, k 4``.
+
+    Raises:
+        SettingsError: the text names no setting or a value out of range, or changes nothing.
+    """
+    if not isinstance(text, str):
+        raise SettingsError(f"What to compare with must be text, got {str(text)[:60]!r}.")
+    settings, more = {}, {}
+    # Whoever types a label of the list means what it stands for.
+    for part in dict(choices()).get(text, text).split(","):
+        key, _, value = " ".join(part.split()).partition(" ")
+        key = key.lower().replace("-", "_")
+        if key in ("hot", "cold") and not value:
+            more["hot"] = key == "hot"
+        elif key == "model":
+            more["model"] = PARSERS["model"](value)
+        elif key in SETTINGS:
+            settings[key] = PARSERS[key](value)
+        else:
+            raise SettingsError(f"“{text[:60]}” is nothing to compare with: write {_EXAMPLE}.")
+    if None in settings.values() or more.get("model", "") is None:
+        raise SettingsError(f"“{text[:60]}” does not fit: write {_EXAMPLE}.")
+    found = dataclasses.replace(base, settings=dataclasses.replace(base.settings, **settings), **more)
+    if found == base:
+        raise SettingsError(f"“{text[:60]}” changes nothing: the run has that already.")
+    return found
+
+
+class Comparing:
+    """What one tab can lay side by side: its own run, those that were kept or opened, and those run out of sight."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._runs: OrderedDict[str, RunTrace] = OrderedDict()
+        self._beside: Workspace | None = None
+        self._stop = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a run goes on out of sight."""
+        return self._beside is not None
+
+    def compare(self, base: Request, texts: Sequence[str]) -> Iterator[str]:
+        """Run ``base`` as the page runs it, then once with each of the settings named, and lay them side by side.
+
+        The others are run out of sight; ``Workspace.stop`` ends them too, and what has been decoded stays.
+        """
+        try:
+            if not 1 <= len(texts) <= MOST:
+                raise SettingsError(f"Choose one to {MOST} settings to compare with.")
+            wanted = [(text, variation(text, base)) for text in texts]
+            if self.is_busy:
+                raise SettingsError("A comparison is going on in this tab: press Stop first.")
+        except TokenRecyclingError as error:
+            yield viz.error_record(str(error))
+            return
+        if not self._workspace.has_run(base):
+            yield from self._workspace.run(base)
+        # Bad input, or a run going on in this tab, has been told; one that was stopped is not gone on with.
+        if not self._workspace.has_run(base):
+            return
+        own, trace = self._workspace.own
+        self.put(own, trace)
+        yield viz.compare_record([], known=[own], anew=True)
+        self._stop = False
+        try:
+            for text, request in wanted:
+                yield from self._run_beside(text, request)
+                if self._stop:
+                    return
+        finally:
+            self._beside = None
+            yield viz.progress_record(None)
+
+    def _run_beside(self, text: str, request: Request) -> Iterator[str]:
+        self._beside = beside = self._workspace.beside()
+        try:
+            done = 0
+            for record in beside.run(request):
+                told = msgspec.json.decode(record)
+                for one in told if isinstance(told, list) else [told]:
+                    if one["type"] == "error":
+                        yield viz.error_record(one["sentence"])
+                    done += len(one.get("emitted", ()))
+                yield viz.progress_record(text, done, request.settings.max_new_tokens)
+            trace = beside.trace
+        finally:
+            beside.leave()
+        if trace is not None and trace.steps:
+            name = viz.run_name(trace)
+            self.put(name, trace)
+            yield viz.compare_record([(trace, name)])
+            yield viz.analysis_record(trace, name)
+
+    def stop(self) -> None:
+        """End the run out of sight after its step, and start no other."""
+        self._stop = True
+        if self._beside is not None:
+            self._beside.stop()
+
+    def open_several(self, paths: Sequence[Path]) -> Iterator[str]:
+        """Lay saved runs of one prompt side by side, the first of them on the screen; or tell why they cannot."""
+        try:
+            traces = [read_trace(path) for path in paths]
+            alignment.align(traces)
+        except TokenRecyclingError as error:
+            yield viz.error_record(str(error))
+            return
+        runs = [(trace, viz.run_name(trace)) for trace in traces]
+        for trace, name in runs:
+            self.put(name, trace)
+        self._workspace.look_at(traces[0])
+        analyses = (viz.analysis_record(*run) for run in runs)
+        yield viz.batch([viz.run_record(traces[0]), viz.compare_record(runs), *analyses])
+
+    def keep(self, name: str, *, shown: bool = False) -> None:
+        """Remember a run of this tab, since it lies side by side with others; ``shown`` puts it on the screen."""
+        trace = self.find(name)
+        if trace is not None:
+            self.put(name, trace)
+        own, _ = self._workspace.own
+        if shown and (trace is not None or name == own):
+            self._workspace.look_at(None if name == own else trace)
+
+    def find(self, name: str) -> RunTrace | None:
+        """A run of this tab, all of it; None if it is not here."""
+        own, trace = self._workspace.own
+        if name == own and trace is not None:
+            return trace
+        opened = self._workspace.trace
+        if opened is not None and viz.run_name(opened) == name:
+            return opened
+        return self._runs.get(name)
+
+    def save(self, folder: Path, format: str, names: Sequence[str]) -> str:
+        """Write runs of this tab side by side below ``folder`` as ``html`` or ``csv`` and return the file.
+
+        Raises:
+            CompareError: a run is no longer kept, or they do not belong together.
+        """
+        for name in names:
+            self.keep(name)
+        if not set(names) <= self._runs.keys():
+            raise CompareError("A run of this comparison is no longer kept here: remove it, or run or open it again.")
+        traces = [self._runs[name] for name in names]
+        found = alignment.align(traces)
+        text = viz.to_html(traces) if format == "html" else side_by_side.positions_csv(traces, found)
+        path = folder / f"comparison.{'html' if format == 'html' else 'csv'}"
+        saving.write_text(path, text)
+        return str(path)
+
+    def put(self, name: str, trace: RunTrace) -> None:
+        """Remember a run by its name."""
+        self._runs[name] = trace
+        self._runs.move_to_end(name)
+        while len(self._runs) > KEPT:
+            self._runs.popitem(last=False)

@@ -1,0 +1,72 @@
+"""Runs of one prompt in one plotly figure, over the positions of their output: for notebooks and papers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from tr_core.analysis.alignment import align
+from tr_core.analysis.wording import namer
+from tr_core.trace import RunTrace
+from viz.figures.charts import ACCEPTED, BONUS, DRAFT, INK, LOST
+from viz.figures.plotly_figures import calm, safe
+
+# Told apart by dash as well as by colour.
+LINES = ((ACCEPTED, "solid"), (BONUS, "dash"), (DRAFT, "dot"), (LOST, "dashdot"))
+
+
+def passes_by_position(traces: Sequence[RunTrace]) -> go.Figure:
+    """Forward passes that each of two to four runs had made when it wrote each token; the lowest line is ahead.
+
+    Raises:
+        CompareError: the runs are not of one prompt.
+    """
+    found = align(traces)
+    figure = go.Figure()
+    for lane, (colour, dash) in zip(found.lanes, LINES, strict=False):
+        figure.add_scatter(
+            name=safe(lane.name), x=list(range(len(lane.passes) + 1)), y=[0, *lane.passes], mode="lines",
+            line={"color": colour, "dash": dash, "width": 2}, hovertemplate="token %{x}: %{y} passes",
+        )  # fmt: skip
+    if found.difference is not None:
+        figure.add_vline(x=found.shared, line={"color": INK, "dash": "dot"}, annotation_text="first difference")
+    figure = calm(figure)
+    figure.update_xaxes(title_text="tokens written")
+    figure.update_yaxes(title_text="forward passes", rangemode="tozero")
+    return figure
+
+
+def steps_by_position(traces: Sequence[RunTrace]) -> go.Figure:
+    """A lane for each of two to four runs: a bar for each step over the tokens that it wrote, the bonus at its end.
+
+    Raises:
+        CompareError: the runs are not of one prompt.
+    """
+    found = align(traces)
+    figure = go.Figure()
+    for kind, colour, pattern in (("accepted", ACCEPTED, ""), ("bonus", BONUS, "/")):
+        names, bases, widths, hovers = [], [], [], []
+        for lane, trace in zip(found.lanes, traces, strict=True):
+            name = namer(trace)
+            for line in lane.steps:
+                first = line.first if kind == "accepted" else line.first + line.accepted
+                last = line.first + line.accepted - 1 if kind == "accepted" else line.last
+                if last >= first:
+                    names.append(safe(lane.name))
+                    bases.append(first - 0.5)
+                    widths.append(last - first + 1)
+                    tokens = trace.output_ids[first - 1 : last]
+                    hovers.append(safe(f"step {line.step}: {' '.join(name(t) for t in tokens)}, {kind}"))
+        figure.add_bar(
+            name=kind, y=names, base=bases, x=widths, hovertext=hovers, hoverinfo="text", orientation="h",
+            marker={"color": colour, "line": {"color": INK, "width": 1}, "pattern": {"shape": pattern}},
+        )  # fmt: skip
+    figure = calm(figure)
+    figure.update_layout(barmode="overlay", height=max(240, 110 + 46 * len(found.lanes)))
+    figure.update_xaxes(title_text="position in the output")
+    figure.update_yaxes(
+        type="category", automargin=True, showgrid=False, autorange="reversed",
+        categoryorder="array", categoryarray=[safe(lane.name) for lane in found.lanes],
+    )  # fmt: skip
+    return figure

@@ -1,0 +1,205 @@
+// @ts-check
+/** The card of the tour: chapters, text, prediction or question, and the way on. What happens is lesson.js's. */
+
+import { make, makeButton, setText } from "../kit/dom.js";
+import { WORDS } from "../words/words.js";
+
+/**
+ * A paragraph, marked up in Python: texts, and texts with their mark.
+ * @typedef {(string | ["b" | "code", string])[]} Paragraph
+ * @typedef {{label: Paragraph, reply: Paragraph, right: boolean, node?: number, row?: number}} Option
+ * @typedef {{kind: "predict" | "question", pick: "node" | "row" | "none", text: Paragraph, options: Option[], reveal?: string}} Ask
+ * @typedef {{run: string, step: number, phase: string, text: Paragraph[], panel?: string, select?: number, highlight?: import("../kit/rings.js").Part, ask?: Ask}} Scene
+ * @typedef {{title: string, minutes: number, scenes: Scene[]}} Chapter
+ * @typedef {{chapters: Chapter[], chapter: number, scene: number, done: Set<number>, picked: number[], settled: boolean}} Place
+ *   `picked` are the answers tried, the last one last; `settled` whether the right one is out
+ * @typedef {{go: (chapter: number, scene: number) => void, next: () => void, back: () => void, pick: (option: number) => void, leave: () => void}} Deeds
+ */
+
+/** Letters that choose an answer. */
+export const ANSWER_KEYS = "abcdefghi";
+
+/** @param {Deeds} deeds */
+export function createLessonCard(deeds) {
+  const card = make("section", "tr-lesson");
+  card.setAttribute("aria-label", WORDS.tour);
+  card.hidden = true;
+
+  const head = make("div", "tr-lesson-head");
+  const contents = makeButton("tr-tool tr-lesson-contents", WORDS.chapters, "M2 4h12M2 8h12M2 12h12");
+  contents.setAttribute("aria-expanded", "false");
+  const number = make("span", "tr-lesson-number");
+  const leave = makeButton("tr-tool tr-lesson-leave", WORDS.leaveTour, "M4 4l8 8M12 4l-8 8");
+  const progress = make("div", "tr-lesson-progress");
+  const passed = make("span", "tr-lesson-passed");
+  progress.setAttribute("role", "progressbar");
+  progress.setAttribute("aria-label", WORDS.tourProgress);
+  progress.append(passed);
+  head.append(contents, number, leave);
+
+  const list = make("ol", "tr-lesson-list");
+  list.hidden = true;
+  const body = make("div", "tr-lesson-body");
+  body.tabIndex = 0;
+  body.setAttribute("role", "group");
+  const title = make("h2", "tr-lesson-title");
+  const text = make("div", "tr-lesson-text");
+  const ask = make("div", "tr-ask");
+  const reply = make("p", "tr-reply");
+  reply.setAttribute("role", "status");
+  body.append(title, text, ask, reply);
+
+  const foot = make("div", "tr-lesson-foot");
+  const back = makeButton("tr-lesson-move", WORDS.lessonBack);
+  const dots = make("span", "tr-lesson-dots");
+  const next = makeButton("tr-lesson-move tr-lesson-next", WORDS.lessonNext);
+  foot.append(back, dots, next);
+  card.append(head, progress, list, body, foot);
+
+  contents.addEventListener("click", () => showList(list.hidden));
+  leave.addEventListener("click", deeds.leave);
+  back.addEventListener("click", deeds.back);
+  next.addEventListener("click", deeds.next);
+
+  /** @param {boolean} shown */
+  function showList(shown) {
+    list.hidden = !shown;
+    body.hidden = shown;
+    contents.setAttribute("aria-expanded", String(shown));
+    const now = list.querySelector("[aria-current]");
+    if (shown && now instanceof HTMLElement) now.focus();
+  }
+
+  /** @param {Place} place */
+  function drawList(place) {
+    list.replaceChildren(
+      ...place.chapters.map((chapter, i) => {
+        const item = make("li", "");
+        const button = makeButton("tr-lesson-entry", chapter.title);
+        if (i === place.chapter) button.setAttribute("aria-current", "true");
+        const done = place.done.has(i);
+        button.append(make("span", "tr-lesson-minutes", `${done ? WORDS.chapterDone : ""} ${WORDS.minutes(chapter.minutes)}`));
+        button.classList.toggle("tr-lesson-done", done);
+        button.addEventListener("click", () => deeds.go(i, 0));
+        item.append(button);
+        return item;
+      }),
+    );
+  }
+
+  /** @param {Place} place */
+  function drawAsk(place) {
+    const asked = sceneOf(place).ask;
+    ask.hidden = !asked;
+    ask.replaceChildren();
+    reply.replaceChildren();
+    delete reply.dataset.right;
+    if (!asked) return;
+    const question = make("p", "tr-question");
+    question.append(make("span", "tr-ask-kind", asked.kind === "predict" ? WORDS.predict : WORDS.question), ...marked(asked.text));
+    ask.append(question);
+    if (asked.pick !== "none" && !place.settled) ask.append(make("p", "tr-pick-hint", WORDS.pickHints[asked.pick]));
+    const options = make("div", asked.pick === "none" ? "tr-options" : "tr-options tr-options-short");
+    options.setAttribute("role", "group");
+    options.setAttribute("aria-label", WORDS.answers);
+    asked.options.forEach((option, i) => {
+      const button = make("button", "tr-option");
+      button.type = "button";
+      button.dataset.option = String(i);
+      const told = (place.settled && option.right) || place.picked.includes(i);
+      if (told) button.dataset.right = String(option.right);
+      const mark = make("span", "tr-option-mark", told ? (option.right ? "✓" : "✗") : (ANSWER_KEYS[i] ?? "").toUpperCase());
+      if (!told) mark.setAttribute("aria-hidden", "true");
+      const label = make("span", "tr-option-label");
+      label.append(...marked(option.label));
+      button.append(mark, label);
+      button.setAttribute("aria-pressed", String(place.picked.at(-1) === i));
+      button.addEventListener("click", () => deeds.pick(i));
+      options.append(button);
+    });
+    ask.append(options);
+  }
+
+  return {
+    element: card,
+
+    /** A scene comes on. @param {Place} place */
+    draw(place) {
+      const chapter = place.chapters[place.chapter];
+      card.hidden = false;
+      card.dataset.chapter = String(place.chapter + 1);
+      card.dataset.scene = String(place.scene + 1);
+      setText(number, WORDS.chapterOf(place.chapter + 1, place.chapters.length));
+      const scenes = place.chapters.map((each) => each.scenes.length);
+      const all = scenes.reduce((a, b) => a + b, 0);
+      const come = scenes.slice(0, place.chapter).reduce((a, b) => a + b, 0) + place.scene + 1;
+      progress.setAttribute("aria-valuemax", String(all));
+      progress.setAttribute("aria-valuenow", String(come));
+      passed.style.width = `${(100 * come) / all}%`;
+      setText(title, chapter.title);
+      text.replaceChildren(...sceneOf(place).text.map(paragraph));
+      body.setAttribute("aria-label", WORDS.sceneName(chapter.title, place.scene + 1, chapter.scenes.length));
+      setText(dots, WORDS.sceneOf(place.scene + 1, chapter.scenes.length));
+      back.disabled = place.chapter === 0 && place.scene === 0;
+      drawList(place);
+      drawAsk(place);
+      this.drawWay(place);
+      showList(false);
+      body.scrollTop = 0;
+      body.focus({ preventScroll: true });
+    },
+
+    /** An answer was tried, or the right one shown. @param {Place} place @param {Option | null} said */
+    answer(place, said) {
+      const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset.option : undefined;
+      drawAsk(place);
+      if (said) {
+        reply.dataset.right = String(said.right);
+        const found = sceneOf(place).ask?.options[place.picked.at(-1) ?? -1] === said;
+        // The colour is for the eye; the words themselves say whether it was right.
+        const verdict = !said.right ? WORDS.notQuite : found ? WORDS.right : WORDS.answerIs(plain(said.label));
+        reply.append(make("strong", "", `${verdict} `), ...marked(said.reply));
+      }
+      const again = focused === undefined ? null : ask.querySelector(`[data-option="${focused}"]`);
+      if (again instanceof HTMLElement) again.focus({ preventScroll: true });
+      reply.scrollIntoView({ block: "nearest" });
+      this.drawWay(place);
+    },
+
+    /** @param {Place} place */
+    drawWay(place) {
+      const last = place.chapter === place.chapters.length - 1 && place.scene === place.chapters[place.chapter].scenes.length - 1;
+      const hidden = Boolean(sceneOf(place).ask) && !place.settled;
+      const over = place.scene === place.chapters[place.chapter].scenes.length - 1;
+      setText(next, hidden ? WORDS.showMe : last ? WORDS.finishTour : over ? WORDS.nextChapter : WORDS.lessonNext);
+    },
+
+    hide() {
+      card.hidden = true;
+    },
+    isListShown: () => !list.hidden,
+    showList,
+  };
+}
+
+/** @param {Place} place */
+export function sceneOf(place) {
+  return place.chapters[place.chapter].scenes[place.scene];
+}
+
+/** @param {Paragraph} parts @returns {Node[]} */
+function marked(parts) {
+  return parts.map((part) => (typeof part === "string" ? document.createTextNode(part) : make(part[0] === "b" ? "strong" : "code", "", part[1])));
+}
+
+/** @param {Paragraph} parts */
+function paragraph(parts) {
+  const made = make("p", "");
+  made.append(...marked(parts));
+  return made;
+}
+
+/** @param {Paragraph} parts */
+function plain(parts) {
+  return parts.map((part) => (typeof part === "string" ? part : part[1])).join("");
+}
