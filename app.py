@@ -9,7 +9,9 @@ import sys
 import threading
 from pathlib import Path
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # offline means offline; read when gradio is imported
+os.environ.setdefault(
+    "GRADIO_ANALYTICS_ENABLED", "False"
+)  # offline means offline; read when gradio is imported
 
 import gradio as gr
 from starlette.middleware import Middleware
@@ -37,8 +39,12 @@ def main() -> int:
     """Serve the page until interrupted; returns the exit status."""
     parser = argparse.ArgumentParser(description="Token Recycling Explorer")
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
-    parser.add_argument("--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
-    parser.add_argument("--model", help="the model to load first (default: the bundled one, or TR_MODEL)")
+    parser.add_argument(
+        "--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860"))
+    )
+    parser.add_argument(
+        "--model", help="the model to load first (default: the bundled one, or TR_MODEL)"
+    )
     args = parser.parse_args()
     try:
         limits = Limits.from_environment()
@@ -88,7 +94,9 @@ def _launch(built: gr.Blocks, shelf: Shelf, limits: Limits, host: str, port: int
 
 
 def _shelf(limits: Limits) -> Shelf:
-    """Where models are. The first is loaded while the page opens; on ZeroGPU before, since workers are forks."""
+    """Where models are. The first is loaded while the page opens; on ZeroGPU before, since workers
+    are forks.
+    """
     if zero.is_here():
         shelf = Shelf(limits, load=zero.load)
         _load_first(shelf, limits.model)
@@ -101,12 +109,18 @@ def _shelf(limits: Limits) -> Shelf:
 
 def _connection(_: Request) -> FileResponse:
     """Speaks to the server, and so is no part of the explorer, which an exported page holds too."""
-    return FileResponse(Path(page.__file__).with_name("connection.js"), media_type="text/javascript")
+    return FileResponse(
+        Path(page.__file__).with_name("connection.js"), media_type="text/javascript"
+    )
 
 
 def _plotly(_: Request) -> FileResponse:
-    """The charts' library, out of the installed package: asked for when the metrics are first opened."""
-    return FileResponse(viz.PLOTLY, media_type="text/javascript", headers={"Cache-Control": "max-age=86400"})
+    """The charts' library, out of the installed package: asked for when the metrics are first
+    opened.
+    """
+    return FileResponse(
+        viz.PLOTLY, media_type="text/javascript", headers={"Cache-Control": "max-age=86400"}
+    )
 
 
 def _load_first(shelf: Shelf, name: str) -> None:

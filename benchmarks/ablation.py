@@ -1,18 +1,21 @@
-"""What each part of recycling_plus gives: tokens per pass of drafters without one part or another, at equal budgets.
+"""What each part of recycling_plus gives: tokens per pass of drafters without one part or another,
+at equal budgets.
 
     python benchmarks/ablation.py --data FOLDER --write docs      # all of docs/ablation.md, in half an hour on one core
     python benchmarks/ablation.py --quick                         # a glance, without any data
 
-Prompts are of seven domains (see ``prompt_sets``). Every second one of a domain is for **tuning**: the priors of
-``drafters/plus/marks.py`` were fitted on these. All figures are of the others; ``--half tune`` shows the former.
+Prompts are of seven domains (see ``prompt_sets``). Every second one of a domain is for **tuning**:
+the priors of ``drafters/plus/marks.py`` were fitted on these. All figures are of the others;
+``--half tune`` shows the former.
 
-Greedy, float32. **Cold**: a new drafter for each prompt. **Hot**: one drafter for all prompts of a run, in an order
-drawn once (seed 3), from nothing; a prompt thus profits from those before it, and the first from none. MAT is tokens
-emitted ÷ passes over all prompts; ± is half the width of the middle 80 % of 200 bootstrap samples of the prompts.
+Greedy, float32. **Cold**: a new drafter for each prompt. **Hot**: one drafter for all prompts of a
+run, in an order drawn once (seed 3), from nothing; a prompt thus profits from those before it, and
+the first from none. MAT is tokens emitted ÷ passes over all prompts; ± is half the width of the
+middle 80 % of 200 bootstrap samples of the prompts.
 
-The greedy output does not depend on the drafter, so what the model says after a text is remembered and asked once: each
-case is the real drafter, fed what real passes gave. ``--check`` runs the first prompts through real sessions too and
-compares the passes.
+The greedy output does not depend on the drafter, so what the model says after a text is remembered
+and asked once: each case is the real drafter, fed what real passes gave. ``--check`` runs the first
+prompts through real sessions too and compares the passes.
 """
 
 from __future__ import annotations
@@ -56,7 +59,9 @@ def plus(**options) -> Callable:
 
 
 def uncalibrated() -> tuple[float, ...]:
-    """Marks that make a chance of what is stored: the probability of a row's candidate, one half for a copy."""
+    """Marks that make a chance of what is stored: the probability of a row's candidate, one half
+    for a copy.
+    """
     worth = [0.0] * len(marks.PRIORS)
     edges = [0.001, *marks.CHANCES.tolist(), 0.998]
     for n, (low, high) in enumerate(itertools.pairwise(edges)):
@@ -69,7 +74,8 @@ def uncalibrated() -> tuple[float, ...]:
     return tuple(worth)
 
 
-# Name → how the drafter is made. “static” drafts with the published tree at 80 nodes, with ``grown`` shapes elsewhere.
+# Name → how the drafter is made. “static” drafts with the published tree at 80 nodes, with
+# ``grown`` shapes elsewhere.
 CASES: dict[str, Callable] = {
     "static": registry.DRAFTERS["token_recycling"].create,
     "best-first, stored probabilities": registry.DRAFTERS["token_recycling_dynamic"].create,
@@ -88,7 +94,9 @@ PAPER = ("static", 80)
 
 
 def prompt_sets(data: Path | None) -> list[tuple[str, str]]:
-    """(domain, prompt) of the presets and code of the standard library, and, with a folder of texts, five more."""
+    """(domain, prompt) of the presets and code of the standard library, and, with a folder of
+    texts, five more.
+    """
     draw, listed = random.Random(7), []
     if data is not None:
         stories = (data / "tinystories_lowercase.txt").read_text()
@@ -119,7 +127,9 @@ def prompt_sets(data: Path | None) -> list[tuple[str, str]]:
 
 @dataclass
 class Prompt:
-    """One prompt, and all that the model was asked about it: text after the prompt → best tokens, their chances."""
+    """One prompt, and all that the model was asked about it: text after the prompt → best tokens,
+    their chances.
+    """
 
     domain: str
     ids: list[int]
@@ -130,7 +140,9 @@ class Prompt:
 class Bench:
     """Runs drafters on prompts with a model that is asked everything once."""
 
-    def __init__(self, target, listed: list[tuple[str, str]], half: str, every: int, limit: int) -> None:
+    def __init__(
+        self, target, listed: list[tuple[str, str]], half: str, every: int, limit: int
+    ) -> None:
         self.target, self.limit = target, limit
         self.prompts = []
         for name in dict.fromkeys(domain for domain, _ in listed):
@@ -159,7 +171,9 @@ class Bench:
             unseen = frozenset(torch.nonzero(~draft.seen).flatten().tolist())
             verdict = walk(DraftTree(draft.template, tokens, unseen), choices)
             if entry.learns:
-                drafter.learn(Lesson(text, parents, tokens, choices, best, chances, verdict.path, False))
+                drafter.learn(
+                    Lesson(text, parents, tokens, choices, best, chances, verdict.path, False)
+                )
             else:
                 drafter.observe(draft, torch.from_numpy(best).long())
             passes += 1
@@ -168,7 +182,9 @@ class Bench:
                 if token in target.eos_ids or len(text) - start >= self.limit:
                     return len(text) - start, passes
 
-    def mat(self, create: Callable, nodes: int, *, hot: bool, static: bool) -> list[tuple[str, int, int]]:
+    def mat(
+        self, create: Callable, nodes: int, *, hot: bool, static: bool
+    ) -> list[tuple[str, int, int]]:
         """(domain, tokens, passes) of each prompt."""
         template = templates.chain(nodes)
         if static:
@@ -191,8 +207,12 @@ class Bench:
             return np.zeros((0, K), np.int32), np.zeros((0, K), np.float32)
         return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
-    def _score(self, target, prompt: Prompt, text: list[int], draft: Draft, tokens: tuple[int, ...]):
-        """Best tokens and chances (N + 1, k) after each node: remembered, or by a pass over what is not."""
+    def _score(
+        self, target, prompt: Prompt, text: list[int], draft: Draft, tokens: tuple[int, ...]
+    ):
+        """Best tokens and chances (N + 1, k) after each node: remembered, or by a pass over what is
+        not.
+        """
         parents, said = draft.template.parents, prompt.said
         after = [tuple(text[len(prompt.ids) :])]
         for node in range(1, len(tokens)):
@@ -212,7 +232,9 @@ class Bench:
             if target.length < len(text) - 1:
                 target.prefill(text[target.length : -1])
             ids = torch.tensor([tokens[n] for n in asked])
-            best, chances = _best(target.score(Draft(part, ids, torch.ones(len(asked), dtype=torch.bool))))
+            best, chances = _best(
+                target.score(Draft(part, ids, torch.ones(len(asked), dtype=torch.bool)))
+            )
             target.keep((0,))
             for place, node in enumerate(asked):
                 said.setdefault(after[node], (best[place], chances[place]))
@@ -254,7 +276,9 @@ def cases(budgets: set[int]) -> Iterator[tuple[str, int]]:
 
 
 def perturbed(target: HFTarget, share: float, seed: int) -> HFTarget:
-    """Another model out of the same one: each weight moved by noise of this share of its tensor's deviation."""
+    """Another model out of the same one: each weight moved by noise of this share of its tensor's
+    deviation.
+    """
     noise = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for weight in target._loaded.model.parameters():
@@ -274,23 +298,39 @@ def check(bench: Bench) -> None:
             template = templates.grown(16) if name == "token_recycling" else templates.chain(16)
             counted = bench.passes(prompt, drafter, template)
             if counted != (len(session.output_ids), steps):
-                raise SystemExit(f"{name}: counted {counted}, a session took {len(session.output_ids), steps}")
+                raise SystemExit(
+                    f"{name}: counted {counted}, a session took {len(session.output_ids), steps}"
+                )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", default="pocket")
-    parser.add_argument("--noise", type=float, default=0.0, help="perturb the weights: another model")
+    parser.add_argument(
+        "--noise", type=float, default=0.0, help="perturb the weights: another model"
+    )
     parser.add_argument("--noise-seed", type=int, default=5)
     parser.add_argument("--data", type=Path, help="folder of texts")
     parser.add_argument("--half", default="report", choices=("report", "tune"))
     parser.add_argument("--max-new-tokens", type=int, default=96)
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="of these prompts only each Nth")
-    parser.add_argument("--budgets", default=",".join(map(str, BUDGETS)), help="nodes; 16 and 80 are always measured")
+    parser.add_argument(
+        "--every", type=int, default=1, metavar="N", help="of these prompts only each Nth"
+    )
+    parser.add_argument(
+        "--budgets",
+        default=",".join(map(str, BUDGETS)),
+        help="nodes; 16 and 80 are always measured",
+    )
     parser.add_argument("--starts", default="cold,hot", help="cold, hot or both")
-    parser.add_argument("--quick", action="store_true", help="48 tokens, budgets 16 and 80, every second prompt")
+    parser.add_argument(
+        "--quick", action="store_true", help="48 tokens, budgets 16 and 80, every second prompt"
+    )
     parser.add_argument("--check", action="store_true", help="compare with real sessions first")
-    parser.add_argument("--write", type=Path, help="write ablation.md and ablation.svg into this folder")
+    parser.add_argument(
+        "--write", type=Path, help="write ablation.md and ablation.svg into this folder"
+    )
     args = parser.parse_args()
     target = load_target(catalog.source(args.model), dtype="float32", device="cpu")
     if args.noise:
@@ -305,16 +345,32 @@ def main() -> None:
     for hot in (start == "hot" for start in args.starts.split(",")):
         for name, nodes in cases(budgets):
             lines = bench.mat(CASES[name], nodes, hot=hot, static=name == "static")
-            row = {"start": "hot" if hot else "cold", "draft": name, "nodes": nodes, "MAT": round(ratio(lines), 3)}
+            row = {
+                "start": "hot" if hot else "cold",
+                "draft": name,
+                "nodes": nodes,
+                "MAT": round(ratio(lines), 3),
+            }
             row["±"] = round(spread(lines), 3)
             row |= {d: round(ratio([line for line in lines if line[0] == d]), 3) for d in domains}
             rows.append(row)
-            print(f"{row['start']} {nodes:>4} {name}: {row['MAT']:.2f}", file=sys.stderr, flush=True)
+            print(
+                f"{row['start']} {nodes:>4} {name}: {row['MAT']:.2f}", file=sys.stderr, flush=True
+            )
     for row in rows:
-        paper = next(r for r in rows if (r["draft"], r["nodes"]) == PAPER and r["start"] == row["start"])
+        paper = next(
+            r for r in rows if (r["draft"], r["nodes"]) == PAPER and r["start"] == row["start"]
+        )
         row["÷ paper"] = round(row["MAT"] / paper["MAT"], 3)
-    model = f"{args.model}, weights perturbed by {args.noise:g} (seed {args.noise_seed})" if args.noise else args.model
-    title = f"{model}, {len(bench.prompts)} prompts ({args.half} half) of {limit} tokens, greedy, float32"
+    model = (
+        f"{args.model}, weights perturbed by {args.noise:g} (seed {args.noise_seed})"
+        if args.noise
+        else args.model
+    )
+    title = (
+        f"{model}, {len(bench.prompts)} prompts ({args.half} half) of {limit} tokens, greedy,"
+        " float32"
+    )
     if args.write:
         ablation_text.write(args.write, title, rows, domains, SWEPT)
     report.show(title, rows)

@@ -4,8 +4,9 @@
     python benchmarks/all.py --prompts prompts.jsonl             # Spec-Bench's files are read as they are
     python benchmarks/all.py --quick                             # seconds: tries the scripts, tells nothing
 
-Prints a markdown table for each part, with the machine, the versions and the commit above them, and everything as one
-JSON object on the last line. The parts are scripts of their own; GPU shapes are ``gpu_checks.py``.
+Prints a markdown table for each part, with the machine, the versions and the commit above them, and
+everything as one JSON object on the last line. The parts are scripts of their own; GPU shapes are
+``gpu_checks.py``.
 """
 
 from __future__ import annotations
@@ -26,13 +27,17 @@ PARTS = {"speed": drafters.tables, "steps": steps.tables, "trace": trace_tax.tab
 def main() -> None:
     parser = report.options(__doc__)
     parser.set_defaults(dtypes="float32,bfloat16")
-    parser.add_argument("--parts", default=",".join(PARTS), help="some of them, with commas between")
+    parser.add_argument(
+        "--parts", default=",".join(PARTS), help="some of them, with commas between"
+    )
     args = report.parsed(parser)
     if args.quick:
         args.dtypes = args.dtypes.split(",")[0]
     wanted = args.parts.split(",")
     if unknown := set(wanted) - PARTS.keys():
-        parser.error(f"there is no part {', '.join(sorted(unknown))}: choose from {', '.join(PARTS)}")
+        parser.error(
+            f"there is no part {', '.join(sorted(unknown))}: choose from {', '.join(PARTS)}"
+        )
     found = []
     for name in wanted:
         report.say(name)

@@ -1,8 +1,9 @@
-"""Ways to attend with a tree over a static cache, alone, at the size of one layer: what ``gpu_checks.py`` compares.
+"""Ways to attend with a tree over a static cache, alone, at the size of one layer: what
+``gpu_checks.py`` compares.
 
-All compute the same: n nodes, each seeing a prefix of ``length`` rows and its ancestors, H query heads on h heads of
-keys and values. Those of the engine are in ``tr_core/attention/grouped_attention.py``; the others lost, or have not
-been tried.
+All compute the same: n nodes, each seeing a prefix of ``length`` rows and its ancestors, H query
+heads on h heads of keys and values. Those of the engine are in
+``tr_core/attention/grouped_attention.py``; the others lost, or have not been tried.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from tr_core.attention.grouped_attention import attend, merge, with_sums
 
 @dataclass(frozen=True)
 class Problem:
-    """One layer's attention: query (1, H, n, d), key and value (1, h, bucket, d), the tree in the rows behind length.
+    """One layer's attention: query (1, H, n, d), key and value (1, h, bucket, d), the tree in the
+    rows behind length.
 
     ``seen`` is (n, bucket) bool, ``mask`` the same as numbers to add.
     """
@@ -36,7 +38,12 @@ class Problem:
 
 
 def problem(
-    visible: torch.Tensor, length: int, bucket: int, heads: tuple[int, int], width: int, dtype: torch.dtype
+    visible: torch.Tensor,
+    length: int,
+    bucket: int,
+    heads: tuple[int, int],
+    width: int,
+    dtype: torch.dtype,
 ) -> Problem:
     """A random one with ``visible`` (n, n) as its tree, on the device of it."""
     device, n = visible.device, len(visible)
@@ -48,7 +55,9 @@ def problem(
     seen = torch.zeros(n, bucket, dtype=torch.bool, device=device)
     seen[:, :length] = True
     seen[:, length : length + n] = visible
-    mask = torch.zeros(n, bucket, dtype=dtype, device=device).masked_fill_(~seen, torch.finfo(dtype).min)
+    mask = torch.zeros(n, bucket, dtype=dtype, device=device).masked_fill_(
+        ~seen, torch.finfo(dtype).min
+    )
     return Problem(query, key, value, seen, mask, torch.tensor(length, device=device))
 
 
@@ -64,7 +73,9 @@ def repeated(p: Problem) -> Callable[[], torch.Tensor]:
 
     def call() -> torch.Tensor:
         key, value = (x.repeat_interleave(p.group, dim=1) for x in (p.key, p.value))
-        return torch.nn.functional.scaled_dot_product_attention(p.query, key, value, attn_mask=p.mask[None, None])
+        return torch.nn.functional.scaled_dot_product_attention(
+            p.query, key, value, attn_mask=p.mask[None, None]
+        )
 
     return call
 
@@ -101,8 +112,9 @@ def products(p: Problem) -> Callable[[], torch.Tensor]:
 
 
 def prefix_and_tail(p: Problem) -> Callable[[], torch.Tensor]:
-    """An unmasked pass over the prefix by flash attention, whose length is on the device, and a masked one over the
-    tree, merged by log-sum-exp. Needs the tree's rows in a row behind the prefix, which the static cache gives up."""
+    """An unmasked pass over the prefix by flash attention, whose length is on the device, and a
+    masked one over the tree, merged by log-sum-exp. Needs the tree's rows in a row behind the
+    prefix, which the static cache gives up."""
     n, bucket = p.query.shape[2], p.key.shape[2]
     device = p.query.device
     ends = torch.arange(n, device=device)
@@ -112,7 +124,9 @@ def prefix_and_tail(p: Problem) -> Callable[[], torch.Tensor]:
     def call() -> torch.Tensor:
         places = ends + p.length
         folded = p.query.reshape(1, p.key.shape[1], -1, p.query.shape[-1])
-        tail, tail_sums = with_sums(folded, p.key.index_select(2, places), p.value.index_select(2, places), mask, None)
+        tail, tail_sums = with_sums(
+            folded, p.key.index_select(2, places), p.value.index_select(2, places), mask, None
+        )
         keys = torch.stack((torch.zeros_like(p.length), p.length)).to(torch.int32)
         flat = (x[0].transpose(0, 1) for x in (p.query, p.key, p.value))
         before, sums, *_ = torch.ops.aten._flash_attention_forward(
@@ -130,12 +144,16 @@ def flex(p: Problem) -> Callable[[], torch.Tensor]:
     rows, columns = -(-n // block), bucket // block
     device = p.query.device
 
-    def looked_up(b: torch.Tensor, h: torch.Tensor, q: torch.Tensor, kv: torch.Tensor) -> torch.Tensor:
+    def looked_up(
+        b: torch.Tensor, h: torch.Tensor, q: torch.Tensor, kv: torch.Tensor
+    ) -> torch.Tensor:
         return p.seen[q, kv]
 
     blocks = BlockMask.from_kv_blocks(
         torch.full((1, 1, rows), columns, dtype=torch.int32, device=device),
-        torch.arange(columns, dtype=torch.int32, device=device).expand(1, 1, rows, columns).contiguous(),
+        torch.arange(columns, dtype=torch.int32, device=device)
+        .expand(1, 1, rows, columns)
+        .contiguous(),
         None,
         None,
         BLOCK_SIZE=block,

@@ -1,13 +1,16 @@
-"""How well a live cost curve knows a restless machine, made up: what 8 nodes cost beside a plain step.
+"""How well a live cost curve knows a restless machine, made up: what 8 nodes cost beside a plain
+step.
 
     python benchmarks/cost_drift.py [--seeds 12] [--doubt 0.12]
 
-Steps take what ``COSTS["xeon"]`` of ``sizing.py`` tells, times the machine's pace, times noise; some are hit by
-something else and take up to three times as long. The first curve is wrong by 15 % at each size. Drafts have the sizes
-of a run that always drafts; a step is plain where the ratio is in doubt by more than ``--doubt``, at most one in 32, as
-``Growth`` has it. ``off`` is how far t(8) / t(0), as believed, lies from the truth (root of the mean square of its
-logarithm), ``at worst`` the furthest in a run, ``plain`` the share of plain steps, and ``heals`` the steps until nodes
-that become half as dear again are believed to within a fifth. No clock is read: the same figures everywhere.
+Steps take what ``COSTS["xeon"]`` of ``sizing.py`` tells, times the machine's pace, times noise;
+some are hit by something else and take up to three times as long. The first curve is wrong by 15 %
+at each size. Drafts have the sizes of a run that always drafts; a step is plain where the ratio is
+in doubt by more than ``--doubt``, at most one in 32, as ``Growth`` has it. ``off`` is how far t(8)
+/ t(0), as believed, lies from the truth (root of the mean square of its logarithm), ``at worst``
+the furthest in a run, ``plain`` the share of plain steps, and ``heals`` the steps until nodes that
+become half as dear again are believed to within a fifth. No clock is read: the same figures
+everywhere.
 """
 
 from __future__ import annotations
@@ -30,12 +33,16 @@ from tr_core.budget.cost_curve import KNOTS, CostCurve, LiveCurve
 STEPS, SETTLED, ASKED, APART = 2400, 300, 12, 32
 SIZES, SHARES = (2, 4, 8, 16, 32), (0.03, 0.07, 0.55, 0.33, 0.02)
 TRUE = CostCurve(KNOTS, COSTS["xeon"])
-DEARER = CostCurve(KNOTS, tuple(ms * (1.5 if n else 1) for n, ms in zip(KNOTS, COSTS["xeon"], strict=True)))
+DEARER = CostCurve(
+    KNOTS, tuple(ms * (1.5 if n else 1) for n, ms in zip(KNOTS, COSTS["xeon"], strict=True))
+)
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Its pace changes by ``jump`` every ``dwell`` steps on average, its steps stray, and some are ``late``."""
+    """Its pace changes by ``jump`` every ``dwell`` steps on average, its steps stray, and some are
+    ``late``.
+    """
 
     jump: float = 1.0
     dwell: int = 150
@@ -52,17 +59,29 @@ MACHINES = {
 }
 
 
-def run(machine: Machine, seed: int, doubt: float, *, changed: bool = False) -> tuple[list[float], float, int]:
-    """Errors of log t(8) / t(0) by and by, the share of plain steps, and the steps to believe a change of costs."""
+def run(
+    machine: Machine, seed: int, doubt: float, *, changed: bool = False
+) -> tuple[list[float], float, int]:
+    """Errors of log t(8) / t(0) by and by, the share of plain steps, and the steps to believe a
+    change of costs.
+    """
     chance = np.random.default_rng(seed)
-    live = LiveCurve(CostCurve.fit({n: [TRUE.at(n) * math.exp(chance.normal(0, 0.15))] for n in KNOTS}))
+    live = LiveCurve(
+        CostCurve.fit({n: [TRUE.at(n) * math.exp(chance.normal(0, 0.15))] for n in KNOTS})
+    )
     slow, plain, since, errors, right, healed = False, 0, 0, [], 0, None
     for step in range(STEPS):
         truth = DEARER if changed and step >= STEPS // 2 else TRUE
-        size = 0 if since >= APART and live.doubt(8) > doubt else int(chance.choice(SIZES, p=SHARES))
+        size = (
+            0 if since >= APART and live.doubt(8) > doubt else int(chance.choice(SIZES, p=SHARES))
+        )
         since, plain = (0, plain + 1) if size == 0 else (since + 1, plain)
         slow ^= chance.random() < 1 / machine.dwell
-        ms = truth.at(size) * (machine.jump if slow else 1) * math.exp(chance.normal(0, machine.noise))
+        ms = (
+            truth.at(size)
+            * (machine.jump if slow else 1)
+            * math.exp(chance.normal(0, machine.noise))
+        )
         live.observe(size, ms * (chance.uniform(1.5, 3) if chance.random() < machine.late else 1))
         if step % ASKED == 0 and step >= SETTLED:
             errors.append(math.log(live.at(8) / live.at(0) / (truth.at(8) / truth.at(0))))
@@ -73,7 +92,9 @@ def run(machine: Machine, seed: int, doubt: float, *, changed: bool = False) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=12)
     parser.add_argument("--doubt", type=float, default=0.12)
     args = parser.parse_args()

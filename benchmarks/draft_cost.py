@@ -1,9 +1,11 @@
-"""What drafters that think on the host cost beside the model's pass: CPU milliseconds a step, one thread.
+"""What drafters that think on the host cost beside the model's pass: CPU milliseconds a step, one
+thread.
 
     python benchmarks/draft_cost.py --model pocket
 
-Real sessions on the presets, cold, without a trace. Every call of ``propose``, ``learn`` and ``score`` is timed by the
-process's own CPU time, so that other programs on the machine disturb little; ``share`` is (propose + learn) ÷ score.
+Real sessions on the presets, cold, without a trace. Every call of ``propose``, ``learn`` and
+``score`` is timed by the process's own CPU time, so that other programs on the machine disturb
+little; ``share`` is (propose + learn) ÷ score.
 """
 
 from __future__ import annotations
@@ -37,10 +39,14 @@ def timed(function: Callable, spent: list[float]) -> Callable:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", default="pocket")
     parser.add_argument("--prompts", type=Path, default=report.ROOT / "assets" / "presets.json")
-    parser.add_argument("--drafters", default=",".join(name for name, e in DRAFTERS.items() if e.learns))
+    parser.add_argument(
+        "--drafters", default=",".join(name for name, e in DRAFTERS.items() if e.learns)
+    )
     parser.add_argument("--nodes", default="16,80")
     parser.add_argument("--max-new-tokens", type=int, default=96)
     args = parser.parse_args()
@@ -51,7 +57,9 @@ def main() -> None:
     for name in args.drafters.split(","):
         for nodes in args.nodes.split(","):
             spent: dict[str, list[float]] = {"propose": [], "learn": [], "score": []}
-            settings = Settings(drafter=name, tree=nodes, max_new_tokens=args.max_new_tokens, trace=False)
+            settings = Settings(
+                drafter=name, tree=nodes, max_new_tokens=args.max_new_tokens, trace=False
+            )
             for ids in listed:
                 session = Session(target.fork(), settings).start(ids)
                 session.drafter.propose = timed(session.drafter.propose, spent["propose"])
@@ -61,7 +69,10 @@ def main() -> None:
                     pass
             mean = {part: sum(times) / len(times) for part, times in spent.items()}
             share = (mean["propose"] + mean["learn"]) / mean["score"]
-            rows.append({"drafter": name, "nodes": nodes} | {f"{p} ms": round(t, 3) for p, t in mean.items()})
+            rows.append(
+                {"drafter": name, "nodes": nodes}
+                | {f"{p} ms": round(t, 3) for p, t in mean.items()}
+            )
             rows[-1]["share"] = round(share, 4)
     report.show(f"{args.model}, float32, one thread, {len(listed)} prompts, cold", rows)
 

@@ -1,10 +1,12 @@
-"""The explorer by itself in a real browser: opening a long run, changing steps with each panel open, memory of the tab.
+"""The explorer by itself in a real browser: opening a long run, changing steps with each panel
+open, memory of the tab.
 
     python benchmarks/explorer.py [--steps 300] [--prompt 4000]
 
-Needs no model and no server: the run is generated (81 nodes a step), served from a folder, and also written as a web
-page and opened from ``file://``. The medians count, on a quiet machine; on a busy one look at the least value of each
-line and at the CPU time of the tab's process, which other work disturbs least.
+Needs no model and no server: the run is generated (81 nodes a step), served from a folder, and also
+written as a web page and opened from ``file://``. The medians count, on a quiet machine; on a busy
+one look at the least value of each line and at the CPU time of the tab's process, which other work
+disturbs least.
 """
 
 from __future__ import annotations
@@ -42,8 +44,9 @@ OPEN = """async (records) => {
   return {drawn, frame: performance.now() - began};
 }"""
 
-# Milliseconds of script and layout of a step change, and until its frame. The explorer draws in the frame that follows
-# the click, so the first frame is where the work is, and the second one tells that it is done.
+# Milliseconds of script and layout of a step change, and until its frame. The explorer draws in the
+# frame that follows the click, so the first frame is where the work is, and the second one tells
+# that it is done.
 REPAINT = """async (count) => {
   const root = document.querySelector("#tr-explorer"), took = [];
   const frame = () => new Promise(requestAnimationFrame);
@@ -65,10 +68,14 @@ REPAINT = """async (count) => {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--prompt", type=int, default=4000, help="tokens of the prompt")
-    parser.add_argument("--changes", type=int, default=60, help="step changes measured with each panel")
+    parser.add_argument(
+        "--changes", type=int, default=60, help="step changes measured with each panel"
+    )
     args = parser.parse_args()
     trace = viz_runs.toy_run(args.steps, prompt_length=args.prompt, stop_reason="eos")
     records = [viz.run_record(trace), viz.analysis_record(trace)]
@@ -81,13 +88,19 @@ def main() -> None:
             lines.append(_line("opening: script and layout, ms", [opened["drawn"]]))
             lines.append(_line("opening → frame, ms", [opened["frame"]]))
             for panel in PANELS:
-                lines += _changes(browser, page, panel, args.changes, f"step change, {panel or 'no panel'}")
+                lines += _changes(
+                    browser, page, panel, args.changes, f"step change, {panel or 'no panel'}"
+                )
             unfold = page.locator(".tr-fold")
             began = time.perf_counter()
             unfold.click()
-            page.wait_for_function(f"document.querySelectorAll('.tr-prompt .tr-token').length === {args.prompt}")
+            page.wait_for_function(
+                f"document.querySelectorAll('.tr-prompt .tr-token').length === {args.prompt}"
+            )
             lines.append(_line("unfolding the prompt, ms", [(time.perf_counter() - began) * 1e3]))
-            lines += _changes(browser, page, None, args.changes, "step change, the whole prompt unfolded")
+            lines += _changes(
+                browser, page, None, args.changes, "step change, the whole prompt unfolded"
+            )
             heap, resident = _memory(browser, page)
             lines.append(_line("memory of the tab after all of it: script's heap, MiB", [heap]))
             lines.append(_line("memory of the tab after all of it: the process, MiB", [resident]))
@@ -99,7 +112,9 @@ def main() -> None:
             page.wait_for_selector("#tr-explorer[data-steps]:not([data-steps='0'])")
             lines.append(_line("opening the saved page, ms", [(time.perf_counter() - began) * 1e3]))
             lines.append(_line("size of the saved page, MB", [saved.stat().st_size / 1e6]))
-    report.show(f"The explorer, {args.steps} steps of 81 nodes, a prompt of {args.prompt:,} tokens", lines)
+    report.show(
+        f"The explorer, {args.steps} steps of 81 nodes, a prompt of {args.prompt:,} tokens", lines
+    )
 
 
 @contextmanager
@@ -141,7 +156,11 @@ def _memory(browser: Browser, page: Page) -> tuple[float, float]:
     session = page.context.new_cdp_session(page)
     session.send("HeapProfiler.collectGarbage")
     session.send("Performance.enable")
-    heap = next(m["value"] for m in session.send("Performance.getMetrics")["metrics"] if m["name"] == "JSHeapUsedSize")
+    heap = next(
+        m["value"]
+        for m in session.send("Performance.getMetrics")["metrics"]
+        if m["name"] == "JSHeapUsedSize"
+    )
     return heap / 2**20, max(p.memory_info().rss for p in _renderers(browser)) / 2**20
 
 
@@ -157,7 +176,13 @@ def _renderers(browser: Browser) -> list[psutil.Process]:
 
 def _line(what: str, values: list[float]) -> dict[str, object]:
     worst = statistics.quantiles(values, n=20)[-1] if len(values) > 1 else values[0]
-    return {"what": what, "least": min(values), "median": statistics.median(values), "p95": worst, "n": len(values)}
+    return {
+        "what": what,
+        "least": min(values),
+        "median": statistics.median(values),
+        "p95": worst,
+        "n": len(values),
+    }
 
 
 if __name__ == "__main__":

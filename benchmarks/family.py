@@ -1,11 +1,13 @@
-"""All drafters at equal budgets: tokens per pass, how honest their expectations are, what they cost on the host.
+"""All drafters at equal budgets: tokens per pass, how honest their expectations are, what they cost
+on the host.
 
     python benchmarks/family.py --prompts prompts.jsonl --trees 16,80
 
-Greedy; ``cold`` starts each prompt with a drafter that knows nothing, ``hot`` takes one through all prompts in their
-order. ``expected`` is the sum of the chances told before the passes ÷ the nodes accepted, 1 if they were honest.
-``ms`` is the processor time of proposing and learning in a step; counts need no quiet machine, this gains from one.
-Prompt files as for ``drafters.py``; ``budget.py --make`` writes the one of the project's figures.
+Greedy; ``cold`` starts each prompt with a drafter that knows nothing, ``hot`` takes one through all
+prompts in their order. ``expected`` is the sum of the chances told before the passes ÷ the nodes
+accepted, 1 if they were honest. ``ms`` is the processor time of proposing and learning in a step;
+counts need no quiet machine, this gains from one. Prompt files as for ``drafters.py``; ``budget.py
+--make`` writes the one of the project's figures.
 """
 
 from __future__ import annotations
@@ -49,7 +51,9 @@ class Clock:
         return timed
 
 
-def measured(target: HFTarget, prompts: Sequence[list[int]], settings: Settings, hot: bool) -> dict[str, float]:
+def measured(
+    target: HFTarget, prompts: Sequence[list[int]], settings: Settings, hot: bool
+) -> dict[str, float]:
     """Tokens per pass over all prompts, and what else the module tells of."""
     clock, drafter = Clock(), None
     tokens = passes = accepted = 0
@@ -66,15 +70,23 @@ def measured(target: HFTarget, prompts: Sequence[list[int]], settings: Settings,
             if step.expected:
                 expected += sum(step.expected[1:])
                 accepted += len(step.path)
-    return {"mat": tokens / passes, "expected": expected / max(accepted, 1), "ms": clock.seconds * 1e3 / passes}
+    return {
+        "mat": tokens / passes,
+        "expected": expected / max(accepted, 1),
+        "ms": clock.seconds * 1e3 / passes,
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", default="pocket")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--prompts", type=Path, default=report.ROOT / "assets" / "presets.json")
-    parser.add_argument("--drafters", default=",".join(name for name, e in registry.DRAFTERS.items() if e.drafts))
+    parser.add_argument(
+        "--drafters", default=",".join(name for name, e in registry.DRAFTERS.items() if e.drafts)
+    )
     parser.add_argument("--trees", default="16,80")
     parser.add_argument("--max-new-tokens", type=int, default=96)
     args = parser.parse_args()

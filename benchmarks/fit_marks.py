@@ -1,11 +1,13 @@
-"""Fit what each mark of a candidate of recycling_plus is worth at first: the priors of ``drafters/plus/marks.py``.
+"""Fit what each mark of a candidate of recycling_plus is worth at first: the priors of
+``drafters/plus/marks.py``.
 
     python benchmarks/fit_marks.py --data FOLDER
 
-Runs on the tuning half of the prompts of ``ablation.py``, cold and hot, at 16 nodes, with the bundled model and with
-others made of it by noise on the weights. Every candidate that was known at a node of an accepted path is a sample: its
-marks, and whether it was the model's choice. Logistic regression, drawn a little towards the priors in use, rounded to
-0.05. Candidates come from drafts made by these priors, so a second run begins where the first ended and moves them on.
+Runs on the tuning half of the prompts of ``ablation.py``, cold and hot, at 16 nodes, with the
+bundled model and with others made of it by noise on the weights. Every candidate that was known at
+a node of an accepted path is a sample: its marks, and whether it was the model's choice. Logistic
+regression, drawn a little towards the priors in use, rounded to 0.05. Candidates come from drafts
+made by these priors, so a second run begins where the first ended and moves them on.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ GROUPS = {
 }
 
 
-def samples(bench: ablation.Bench, nodes: int, *, hot: bool) -> tuple[list[tuple[int, ...]], list[bool]]:
+def samples(
+    bench: ablation.Bench, nodes: int, *, hot: bool
+) -> tuple[list[tuple[int, ...]], list[bool]]:
     """Marks of the candidates known on accepted paths, and whether each was the model's choice."""
     listed, right = [], []
 
@@ -73,12 +77,16 @@ def fit(listed: list[tuple[int, ...]], right: list[bool], pull: float = 2.0) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", default="pocket")
     parser.add_argument("--data", type=Path, help="folder of texts")
     parser.add_argument("--noise", type=float, default=0.1)
     parser.add_argument("--seeds", default="5,6", help="of the noise: a model each")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="of the prompts only each Nth")
+    parser.add_argument(
+        "--every", type=int, default=1, metavar="N", help="of the prompts only each Nth"
+    )
     parser.add_argument("--max-new-tokens", type=int, default=96)
     args = parser.parse_args()
     listed, right = [], []
@@ -86,7 +94,9 @@ def main() -> None:
         target = load_target(catalog.source(args.model), dtype="float32", device="cpu")
         if seed is not None:
             target = ablation.perturbed(target, args.noise, int(seed))
-        bench = ablation.Bench(target, ablation.prompt_sets(args.data), "tune", args.every, args.max_new_tokens)
+        bench = ablation.Bench(
+            target, ablation.prompt_sets(args.data), "tune", args.every, args.max_new_tokens
+        )
         for hot in (False, True):
             more, truth = samples(bench, 16, hot=hot)
             listed += more

@@ -2,10 +2,11 @@
 
     python benchmarks/gpu_checks.py [--budget 500] [--parts bandwidth,lossless,…] [--results FOLDER]
 
-No network and no files but this repository's. Models of real shapes have **random weights**: times are those of the
-real ones, texts are not. Each part has its own share of the time, and one that fails leaves the others alone. Progress
-goes to stderr; stdout gets markdown tables and, as its last line, one JSON object. Without a GPU the same parts run
-at toy size on the CPU, so that the script itself is tested; those figures mean nothing, and it says so.
+No network and no files but this repository's. Models of real shapes have **random weights**: times
+are those of the real ones, texts are not. Each part has its own share of the time, and one that
+fails leaves the others alone. Progress goes to stderr; stdout gets markdown tables and, as its last
+line, one JSON object. Without a GPU the same parts run at toy size on the CPU, so that the script
+itself is tested; those figures mean nothing, and it says so.
 """
 
 from __future__ import annotations
@@ -60,11 +61,18 @@ class Bench:
 
     def add(self, table: str, **row: Any) -> None:
         self.tables.setdefault(table, []).append(row)
-        say(f"  {table}: " + ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
+        say(
+            f"  {table}: "
+            + ", ".join(
+                f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()
+            )
+        )
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Keep what fails inside to itself, and say so; what outstays its time by far is interrupted."""
+        """Keep what fails inside to itself, and say so; what outstays its time by far is
+        interrupted.
+        """
         began = time.monotonic()
         signal.alarm(max(1, int(self.left()) + GRACE))
         try:
@@ -94,7 +102,9 @@ def milliseconds(
     calls: int = 10,
     before: Callable[[], None] | None = None,
 ) -> float:
-    """Median over ``rounds`` of one call's time, ``calls`` in a row; ``before`` runs, untimed, before each round."""
+    """Median over ``rounds`` of one call's time, ``calls`` in a row; ``before`` runs, untimed,
+    before each round.
+    """
     if not bench.real:
         rounds, calls = 2, 1
     times = []
@@ -121,7 +131,9 @@ def milliseconds(
 
 
 def bandwidth(bench: Bench) -> None:
-    """Bytes a second that the memory gives: a copy, counting reads and writes, and a sum, which only reads."""
+    """Bytes a second that the memory gives: a copy, counting reads and writes, and a sum, which
+    only reads.
+    """
     size = 2**31 if bench.real else 2**20
     source = torch.randint(0, 100, (size // 4,), dtype=torch.int32, device=bench.device)
     target = torch.empty_like(source)
@@ -132,14 +144,18 @@ def bandwidth(bench: Bench) -> None:
 
 
 def attention(bench: Bench) -> None:
-    """Variants of attention at the shape of one layer of a 7B, with 512 to 8,192 rows cached, in captured graphs."""
+    """Variants of attention at the shape of one layer of a 7B, with 512 to 8,192 rows cached, in
+    captured graphs.
+    """
     visible = torch.tensor(templates.paper().ancestor_mask, device=bench.device)
     dtype = torch.bfloat16 if bench.real else torch.float32
     lengths = (512, 2048, 8192) if bench.real else (200,)
     for nodes, tree in ((81, visible), (1, visible[:1, :1])):
         for length in lengths:
             bucket = bucket_for(length + nodes)
-            p = variants.problem(tree, length, bucket, (28, 4) if bench.real else (4, 2), 128, dtype)
+            p = variants.problem(
+                tree, length, bucket, (28, 4) if bench.real else (4, 2), 128, dtype
+            )
             right = variants.exact(p)
             for name, make in variants.VARIANTS.items():
                 if bench.left() < 0:
@@ -150,16 +166,29 @@ def attention(bench: Bench) -> None:
                         call = make(p)
                         wrong = float((call().float() - right).norm() / right.norm())
                         played = gpu_models.captured(call, bench.device)
-                        bench.add("attention", **row, us=milliseconds(bench, played) * 1e3, error=f"{wrong:.1e}")
+                        bench.add(
+                            "attention",
+                            **row,
+                            us=milliseconds(bench, played) * 1e3,
+                            error=f"{wrong:.1e}",
+                        )
                 except Exception as error:  # a variant that a device cannot do is a finding
-                    bench.add("attention", **row, us="-", error=f"{type(error).__name__}: {str(error)[:60]}")
+                    bench.add(
+                        "attention",
+                        **row,
+                        us="-",
+                        error=f"{type(error).__name__}: {str(error)[:60]}",
+                    )
 
 
 def steps(bench: Bench, shape: str) -> None:
     """t(N), eager and captured, for one shape; where the time goes; memory."""
     began = time.monotonic()
     sized = gpu_models.Sized(shape if bench.real else "toy", bench.device)
-    say(f"  {sized.title}: {sized.parameters / 1e9:.2f} G parameters after {time.monotonic() - began:.0f} s")
+    say(
+        f"  {sized.title}: {sized.parameters / 1e9:.2f} G parameters after"
+        f" {time.monotonic() - began:.0f} s"
+    )
     paper, alone = templates.paper(), templates.chain(0)
     table = f"steps, {sized.title}"
     ratio = {"shape": sized.title}
@@ -168,11 +197,18 @@ def steps(bench: Bench, shape: str) -> None:
     for template in (alone, paper):
         size = template.nodes + 1
         bench.add(
-            table, how="eager transformers, sdpa, mask given", tokens=size, ms=milliseconds(bench, eager(template))
+            table,
+            how="eager transformers, sdpa, mask given",
+            tokens=size,
+            ms=milliseconds(bench, eager(template)),
         )
     ratio["eager 81"] = bench.tables[table][-1]["ms"]
 
-    kinds = ["grouped", "own", "split-2", "split-4", "split-8"] if bench.real else ["grouped", "split-2"]
+    kinds = (
+        ["grouped", "own", "split-2", "split-4", "split-8"]
+        if bench.real
+        else ["grouped", "split-2"]
+    )
     times: dict[str, tuple[float, float]] = {}
     for kind in kinds:
         if bench.left() < 0 and times:
@@ -205,24 +241,38 @@ def steps(bench: Bench, shape: str) -> None:
         compiled(bench, sized, kind, table)
 
 
-def static_ms(bench: Bench, sized: gpu_models.Sized, run: StaticRun, template: TreeTemplate) -> float:
+def static_ms(
+    bench: Bench, sized: gpu_models.Sized, run: StaticRun, template: TreeTemplate
+) -> float:
     """Milliseconds of a recorded step on the device."""
     return milliseconds(bench, run.recorded(template), before=lambda: sized.back(run, CACHED))
 
 
 def where_time_goes(bench: Bench, sized: gpu_models.Sized) -> None:
-    """The forward pass alone, recorded too, against the whole step, and against a session's step with its host part."""
+    """The forward pass alone, recorded too, against the whole step, and against a session's step
+    with its host part.
+    """
     run = sized.static(CACHED, "grouped")
     for template in (templates.chain(0), templates.paper()):
         sized.back(run, CACHED)
-        forward = milliseconds(bench, sized.forward_only(run, template), before=lambda: sized.back(run, CACHED))
+        forward = milliseconds(
+            bench, sized.forward_only(run, template), before=lambda: sized.back(run, CACHED)
+        )
         whole = static_ms(bench, sized, run, template)
         off, on = (sized.session(template, CACHED, trace, bench.real) for trace in (False, True))
         bench.add(
             f"where a step's time goes, {sized.title}, grouped attention",
             tokens=template.nodes + 1,
-            **{"forward ms": forward, "step ms": whole, "session ms": off, "session ms, traced": on},
-            **{"outside, device": f"{(whole - forward) / whole:.1%}", "outside, all": f"{1 - forward / off:.1%}"},
+            **{
+                "forward ms": forward,
+                "step ms": whole,
+                "session ms": off,
+                "session ms, traced": on,
+            },
+            **{
+                "outside, device": f"{(whole - forward) / whole:.1%}",
+                "outside, all": f"{1 - forward / off:.1%}",
+            },
         )
 
 
@@ -233,14 +283,22 @@ def compiled(bench: Bench, sized: gpu_models.Sized, kind: str, table: str) -> No
         began = time.monotonic()
         run = sized.static(CACHED, kind, template, capture="compile")
         seconds = time.monotonic() - began
-        ms = milliseconds(bench, run.recorded(template), before=lambda run=run: sized.back(run, CACHED))
+        ms = milliseconds(
+            bench, run.recorded(template), before=lambda run=run: sized.back(run, CACHED)
+        )
         found[template.nodes] = ms
         bench.add(table, how=run.how, tokens=template.nodes + 1, ms=ms, preparing_s=seconds)
         if bench.left() < seconds:
             return
     one, tree = found.values()
     floor = bench.tables["targets"][-1]["floor ms"]
-    row = {"shape": sized.title, "attention": f"{kind}, compiled", "t(1)": one, "t(81)": tree, "t(81)/t(1)": tree / one}
+    row = {
+        "shape": sized.title,
+        "attention": f"{kind}, compiled",
+        "t(1)": one,
+        "t(81)": tree,
+        "t(81)/t(1)": tree / one,
+    }
     bench.add("targets", **row, **{"floor ms": floor, "floor/t(1)": floor / one})
 
 
@@ -256,10 +314,16 @@ PARTS: list[tuple[str, float, Callable[[Bench], None]]] = [
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--budget", type=float, default=500, help="seconds for everything")
     parser.add_argument("--parts", default=",".join(name for name, _, _ in PARTS))
-    parser.add_argument("--results", type=Path, help="folder for the tables and the JSON, as gpu_checks.md and .json")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        help="folder for the tables and the JSON, as gpu_checks.md and .json",
+    )
     args = parser.parse_args()
     signal.signal(signal.SIGALRM, interrupt)
     real = torch.cuda.is_available()
@@ -281,7 +345,11 @@ def main() -> None:
         spare = max(0.0, bench.left())  # what a part leaves goes to the next one
         if real:
             torch.cuda.empty_cache()
-    heading = "GPU checks (random weights)" if real else "No GPU here: toy sizes on the CPU, figures without meaning"
+    heading = (
+        "GPU checks (random weights)"
+        if real
+        else "No GPU here: toy sizes on the CPU, figures without meaning"
+    )
     print(f"\n## {heading}\n")
     print(" · ".join(f"{k} {v}" for k, v in report.machine().items() if v))
     for title, rows in bench.tables.items():

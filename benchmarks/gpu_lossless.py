@@ -1,4 +1,6 @@
-"""Losslessness on a GPU: every family through ``generate``, ordinary and captured steps, in float32 and bfloat16."""
+"""Losslessness on a GPU: every family through ``generate``, ordinary and captured steps, in float32
+and bfloat16.
+"""
 
 from __future__ import annotations
 
@@ -40,14 +42,19 @@ def _line(family: str, dtype: torch.dtype, device: torch.device) -> dict[str, An
     made = tiny_models.model(family, FAMILIES[family].attention[0]).to(device=device, dtype=dtype)
     target = wrap(made, tiny_models.byte_tokenizer(), family)
     expected = target.generate_plain(PROMPT, max_new_tokens=TOKENS, eos_ids=())
-    settings = Settings(tree="paper", max_new_tokens=TOKENS, ignore_eos=True, capture="off", trace=False)
+    settings = Settings(
+        tree="paper", max_new_tokens=TOKENS, ignore_eos=True, capture="off", trace=False
+    )
     row: dict[str, Any] = {"family": family, "attention": FAMILIES[family].attention[0]}
-    # Plain decoding of our own first: what the drafters are compared with where generate's numbers differ.
+    # Plain decoding of our own first: what the drafters are compared with where generate's numbers
+    # differ.
     plain = _output(target, dataclasses.replace(settings, drafter="none", capture="on"))[0]
     worst: list[str] = []
     for drafter in DRAFTERS:
         for capture in ("off", "on"):
-            ids, how = _output(target, dataclasses.replace(settings, drafter=drafter, capture=capture))
+            ids, how = _output(
+                target, dataclasses.replace(settings, drafter=drafter, capture=capture)
+            )
             if capture == "on":
                 row["how"] = how
             if ids != (expected if dtype == torch.float32 else plain):
@@ -71,6 +78,8 @@ def _divergence(target: HFTarget, ids: Sequence[int], plain: Sequence[int]) -> s
     if place is None:
         return "generate alone differs"
     margin = numerics.plain_margin(target, PROMPT, plain, place)
-    allowed = numerics.tolerance(numerics.logit_difference(target, [*PROMPT, *plain], templates.paper(), cuts=4))
+    allowed = numerics.tolerance(
+        numerics.logit_difference(target, [*PROMPT, *plain], templates.paper(), cuts=4)
+    )
     kind = "near-tie" if margin <= allowed else "BUG"
     return f"token {place + 1}, margin {margin:.3g}, tolerance {allowed:.3g}: {kind}"

@@ -24,7 +24,8 @@ from tr_core.models.loading import wrap
 from tr_core.trees import templates
 from tr_core.trees.tree import TreeTemplate
 
-# hidden, intermediate, layers, heads, heads of keys and values, vocabulary, tied: as in the cards of Qwen2.5.
+# hidden, intermediate, layers, heads, heads of keys and values, vocabulary, tied: as in the cards
+# of Qwen2.5.
 SHAPES = {
     "0.5B": (896, 4864, 24, 14, 2, 151_936, True),
     "1.5B": (1536, 8960, 28, 12, 2, 151_936, True),
@@ -58,7 +59,9 @@ class Sized:
         )
         dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
         with device:
-            model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")
+            model = AutoModelForCausalLM.from_config(
+                config, dtype=dtype, attn_implementation="sdpa"
+            )
         self.model = model.eval().requires_grad_(False)
         self.tied = tied
         self.target = wrap(self.model, tiny_models.byte_tokenizer(), shape)
@@ -67,7 +70,9 @@ class Sized:
         self.prompt = torch.randint(2, min(vocabulary, 90_000), (4096,), generator=noise).tolist()
 
     def bytes_read(self, cached: int) -> int:
-        """The fewest bytes that a one-token step reads: all weights but a looked-up table, keys and values."""
+        """The fewest bytes that a one-token step reads: all weights but a looked-up table, keys and
+        values.
+        """
         weights = sum(p.nbytes for p in self.model.parameters())
         if not self.tied:
             weights -= self.model.get_input_embeddings().weight.nbytes
@@ -76,7 +81,9 @@ class Sized:
         return weights + 2 * config.num_hidden_layers * cached * width * self.model.dtype.itemsize
 
     def eager(self, cached: int) -> Callable[[TreeTemplate], Callable[[], Any]]:
-        """A forward pass over a tree as transformers does it, one kernel after the other, and the crop after it."""
+        """A forward pass over a tree as transformers does it, one kernel after the other, and the
+        crop after it.
+        """
         ids = torch.tensor([self.prompt[:cached]], device=self.device)
         cache = DynamicCache()
         with torch.inference_mode():
@@ -92,7 +99,11 @@ class Sized:
             @torch.inference_mode()
             def call() -> None:
                 logits = self.model(
-                    input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+                    input_ids=tokens,
+                    attention_mask=mask,
+                    position_ids=positions,
+                    past_key_values=cache,
+                    use_cache=True,
                 ).logits
                 logits.argmax(dim=-1)
                 cache.crop(-size)
@@ -108,7 +119,12 @@ class Sized:
         config = self.model.config
         family = family_of(config)
         run = StaticRun(
-            self.model, family, window_of(config, family), max_length_of(config), config.vocab_size, attention=attention
+            self.model,
+            family,
+            window_of(config, family),
+            max_length_of(config),
+            config.vocab_size,
+            attention=attention,
         )
         source = GrowingCache()
         with torch.inference_mode():
@@ -116,7 +132,16 @@ class Sized:
             self.model(input_ids=ids, past_key_values=source, use_cache=True, logits_to_keep=1)
         settings = Settings(tree="paper", capture=capture, trace=False)
         drafter = TokenRecycling(CandidateMatrix(config.vocab_size, settings.k, self.device))
-        run.begin(source, cached, self.prompt[cached], settings, template or templates.paper(), drafter, None, False)
+        run.begin(
+            source,
+            cached,
+            self.prompt[cached],
+            settings,
+            template or templates.paper(),
+            drafter,
+            None,
+            False,
+        )
         return run
 
     @staticmethod
@@ -126,14 +151,18 @@ class Sized:
             run.cache.forget_from(cached)
 
     def forward_only(self, run: StaticRun, template: TreeTemplate) -> Callable[[], Any]:
-        """The model's pass as the step does it, captured: the same cache, attention, and mask; nothing around it."""
+        """The model's pass as the step does it, captured: the same cache, attention, and mask;
+        nothing around it.
+        """
         run.recorded(template)  # makes the shape
         step = run.step_of(template)
         state, plan, shape = step.state, step.plan, step.shape
         with torch.inference_mode():
             positions = state.cache.length + shape.depths
             state.cache.claim(plan.width, plan.bucket)
-            mask = state.masks(step.tails, state.cache.positions[: plan.bucket], state.cache.slots, positions)
+            mask = state.masks(
+                step.tails, state.cache.positions[: plan.bucket], state.cache.slots, positions
+            )
             tokens = torch.tensor([self.prompt[: plan.width]], device=self.device)
 
             def call() -> Any:
@@ -171,7 +200,9 @@ class Sized:
 
     def memory(self, run: StaticRun) -> dict[str, Any]:
         """Megabytes of weights, static cache and matrix, and the greatest allocated so far."""
-        peak = torch.cuda.max_memory_allocated() / 2**20 if self.device.type != "cpu" else float("nan")
+        peak = (
+            torch.cuda.max_memory_allocated() / 2**20 if self.device.type != "cpu" else float("nan")
+        )
         return {
             "weights MiB": sum(p.nbytes for p in self.model.parameters()) / 2**20,
             "cache MiB": run.cache.nbytes / 2**20,

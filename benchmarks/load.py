@@ -1,10 +1,12 @@
-"""Many visitors at once: each runs, steps, stops and reloads, and checks that the ids are its own prompt's.
+"""Many visitors at once: each runs, steps, stops and reloads, and checks that the ids are its own
+prompt's.
 
     python benchmarks/load.py --visitors 50 --seconds 180
 
-Starts ``app.py`` on a free port of this machine and speaks to it alone. Reported: clicks by kind, refusals with their
-sentences, runs that were mixed up (there must be none), what a step takes under load, and the server's memory after a
-first round and after the last, everybody gone. The exit status is 1 if anything was wrong. The last line is JSON.
+Starts ``app.py`` on a free port of this machine and speaks to it alone. Reported: clicks by kind,
+refusals with their sentences, runs that were mixed up (there must be none), what a step takes under
+load, and the server's memory after a first round and after the last, everybody gone. The exit
+status is 1 if anything was wrong. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -52,15 +54,24 @@ def expected_ids(visitors: int, new_tokens: int) -> list[list[int]]:
 class Visitors:
     """What all visitors do, and what came of it."""
 
-    def __init__(self, url: str, config: dict[str, Any], expected: list[list[int]], new_tokens: int) -> None:
-        self._url, self._config, self._expected, self._new_tokens = url, config, expected, new_tokens
+    def __init__(
+        self, url: str, config: dict[str, Any], expected: list[list[int]], new_tokens: int
+    ) -> None:
+        self._url, self._config, self._expected, self._new_tokens = (
+            url,
+            config,
+            expected,
+            new_tokens,
+        )
         self._change = threading.Lock()
         self.clicks: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.wrong: list[str] = []
         self.step_ms: list[float] = []
 
-    def visit(self, visitor: int, until: float, rng: random.Random, most: int | None = None) -> None:
+    def visit(
+        self, visitor: int, until: float, rng: random.Random, most: int | None = None
+    ) -> None:
         """Click until the clock says ``until``, or ``most`` times, then leave."""
         tab = Tab(self._url, self._config)
         clicks = 0
@@ -118,11 +129,16 @@ class Visitors:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--visitors", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=180)
     parser.add_argument(
-        "--warm-up", type=float, default=30, help="seconds of the first round, after which memory counts"
+        "--warm-up",
+        type=float,
+        default=30,
+        help="seconds of the first round, after which memory counts",
     )
     parser.add_argument("--new-tokens", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
@@ -145,8 +161,14 @@ def main() -> int:
         {"what": "clicks", "value": sum(visitors.clicks.values()), **visitors.clicks},
         {"what": "stated refusals", "value": sum(visitors.refused.values())},
         {"what": "wrong", "value": len(wrong)},
-        {"what": "step under load, median ms", "value": statistics.median(steps) if steps else None},
-        {"what": "step under load, p95 ms", "value": steps[int(len(steps) * 0.95)] if steps else None},
+        {
+            "what": "step under load, median ms",
+            "value": statistics.median(steps) if steps else None,
+        },
+        {
+            "what": "step under load, p95 ms",
+            "value": steps[int(len(steps) * 0.95)] if steps else None,
+        },
         {"what": "memory after the first round, MiB", "value": first},
         {"what": "memory after the last, MiB", "value": last},
         {"what": "grown by, %", "value": 100 * (last - first) / first},
@@ -163,7 +185,9 @@ def main() -> int:
 def _round(visitors: Visitors, count: int, seconds: float, seed: int, page: Served) -> float:
     """Everybody comes, clicks for some seconds, and goes; the server's MiB afterwards."""
     until = time.monotonic() + seconds
-    threads = in_threads(count, lambda number: visitors.visit(number, until, random.Random(seed * 1000 + number)))
+    threads = in_threads(
+        count, lambda number: visitors.visit(number, until, random.Random(seed * 1000 + number))
+    )
     for thread in threads:
         thread.join(seconds + 240)
         if thread.is_alive():

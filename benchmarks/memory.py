@@ -2,8 +2,8 @@
 
     python benchmarks/memory.py --visitors 12 --rounds 8 --clicks 6
 
-Counts clicks and not seconds, so that a busy machine tells the same. What grows with every round is a leak; what stops
-growing was a cache or the allocator. The last line is JSON.
+Counts clicks and not seconds, so that a busy machine tells the same. What grows with every round is
+a leak; what stops growing was a cache or the allocator. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -22,10 +22,14 @@ from tab import in_threads
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--visitors", type=int, default=12, help="at once")
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--clicks", type=int, default=6, help="of each visitor in each round; a step is three")
+    parser.add_argument(
+        "--clicks", type=int, default=6, help="of each visitor in each round; a step is three"
+    )
     parser.add_argument("--new-tokens", type=int, default=32)
     args = parser.parse_args()
     expected = expected_ids(args.visitors, args.new_tokens)
@@ -35,12 +39,16 @@ def main() -> int:
         for round in range(1, args.rounds + 1):
 
             def visit(number: int, round: int = round) -> None:
-                visitors.visit(number, float("inf"), random.Random(round * 1000 + number), args.clicks)
+                visitors.visit(
+                    number, float("inf"), random.Random(round * 1000 + number), args.clicks
+                )
 
             for thread in in_threads(args.visitors, visit):
                 thread.join(600)
             page.settle()
-            rows.append({"round": round, "clicks": sum(visitors.clicks.values()), "MiB": page.memory})
+            rows.append(
+                {"round": round, "clicks": sum(visitors.clicks.values()), "MiB": page.memory}
+            )
     wrong = [*visitors.wrong, *page.faults]
     for line in wrong[:20]:
         print(line)

@@ -1,9 +1,11 @@
-"""What packed weights save on a CPU: passes over some tokens with the weights as they are stored, and packed.
+"""What packed weights save on a CPU: passes over some tokens with the weights as they are stored,
+and packed.
 
     python benchmarks/packing.py [--dtypes float32,bfloat16]
 
-The bundled model, and the shape of SmolLM2-135M with random weights, whose passes cost what the real ones do. The two
-ways take turns, and the least time of each counts: what else the machine does only ever adds.
+The bundled model, and the shape of SmolLM2-135M with random weights, whose passes cost what the
+real ones do. The two ways take turns, and the least time of each counts: what else the machine does
+only ever adds.
 """
 
 from __future__ import annotations
@@ -73,13 +75,19 @@ def measured(name: str, model: PreTrainedModel, rounds: int) -> report.Table:
             {"nodes": nodes} | {f"{way}, ms": round(value, 2) for way, value in ms.items()}
             | {"times as fast": round(ms["as stored"] / ms["packed"], 2)}
         )  # fmt: skip
-    copies = 0 if runner is model else sum(x.weight.nbytes for x in runner.modules() if isinstance(x, PackedLinear))
+    copies = (
+        0
+        if runner is model
+        else sum(x.weight.nbytes for x in runner.modules() if isinstance(x, PackedLinear))
+    )
     title = f"{name}, {str(model.dtype).removeprefix('torch.')}"
     return report.Table(title, rows, f"packed in {took:.2f} s, {copies / 2**20:.0f} MiB of copies")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--dtypes", default="float32,bfloat16")
     parser.add_argument("--rounds", type=int, default=60)
     args = parser.parse_args()
@@ -89,7 +97,11 @@ def main() -> None:
         with quiet():
             pocket = AutoModelForCausalLM.from_pretrained(catalog.source("pocket"), dtype=dtype)
             tables.append(measured("pocket", pocket, args.rounds))
-            tables.append(measured("the shape of SmolLM2-135M", smollm_shape().to(dtype), max(5, args.rounds // 6)))
+            tables.append(
+                measured(
+                    "the shape of SmolLM2-135M", smollm_shape().to(dtype), max(5, args.rounds // 6)
+                )
+            )
     report.show_all("Packed weights: a pass on a CPU", tables)
 
 

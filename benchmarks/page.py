@@ -1,4 +1,5 @@
-"""The page in a real browser: seconds until it is ready, click to picture, repaint of a step change, memory.
+"""The page in a real browser: seconds until it is ready, click to picture, repaint of a step
+change, memory.
 
     python benchmarks/page.py --model pocket
 
@@ -23,7 +24,8 @@ import report
 from browser import FLAGS, chromium
 from playwright.sync_api import sync_playwright
 
-# In the browser: milliseconds from the key to the second frame after it, by when the first has been painted.
+# In the browser: milliseconds from the key to the second frame after it, by when the first has been
+# painted.
 REPAINT = """async () => {
   const root = document.querySelector("#tr-explorer"), took = [];
   const frame = () => new Promise(requestAnimationFrame);
@@ -44,7 +46,9 @@ REPAINT = """async () => {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", default="pocket")
     parser.add_argument("--clicks", type=int, default=20, help="at most: the run may end before")
     args = parser.parse_args()
@@ -64,7 +68,9 @@ def main() -> None:
                 break
             except OSError:
                 if process.poll() is not None or time.perf_counter() - began > 120:
-                    raise SystemExit("the page did not start: run python app.py to see why") from None
+                    raise SystemExit(
+                        "the page did not start: run python app.py to see why"
+                    ) from None
                 time.sleep(0.05)
         answered = time.perf_counter() - began
         with sync_playwright() as playwright:
@@ -115,7 +121,9 @@ def main() -> None:
             line("server answers, s after the command", [answered]),
             line("first step on the screen, s after the command", [ready]),
             line("click on Step → frame, ms", clicks),
-            line("step change in the browser: script and layout, ms", [r["script"] for r in repaints]),
+            line(
+                "step change in the browser: script and layout, ms", [r["script"] for r in repaints]
+            ),
             line("step change in the browser → frame, ms", [r["frame"] for r in repaints]),
             line("memory of the server after a run, MiB", [memory]),
         ],

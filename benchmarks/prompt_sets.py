@@ -2,8 +2,8 @@
 
     python benchmarks/prompt_sets.py prompts.jsonl --data FOLDER
 
-writes the prompts that the project's figures are told of: the presets, 10 MBPP questions and 10 GSM8K questions from
-the end of the training file.
+writes the prompts that the project's figures are told of: the presets, 10 MBPP questions and 10
+GSM8K questions from the end of the training file.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ HOT = ("token_recycling", "recycling_plus")
 
 
 def read(path: Path) -> list[tuple[str, str]]:
-    """(name, text) of the presets, or of a prompt file: Spec-Bench's lines, or ``{"prompt": …}`` lines.
+    """(name, text) of the presets, or of a prompt file: Spec-Bench's lines, or ``{"prompt": …}``
+    lines.
 
     Raises:
         PromptError: the file holds none.
@@ -49,7 +50,9 @@ def read(path: Path) -> list[tuple[str, str]]:
 
 
 def make(path: Path, data: Path, each: int = 10) -> None:
-    """Write a prompt file: the presets, then ``each`` MBPP and GSM8K questions of the folder ``data``."""
+    """Write a prompt file: the presets, then ``each`` MBPP and GSM8K questions of the folder
+    ``data``.
+    """
     texts = [p["prompt"] for p in json.loads(PRESETS.read_text())]
     mbpp = (data / "mbpp_questions.jsonl").read_text().splitlines()[:each]
     gsm8k = (data / "gsm8k_train.jsonl").read_text().splitlines()[-each:]
@@ -58,8 +61,12 @@ def make(path: Path, data: Path, each: int = 10) -> None:
     path.write_text("".join(json.dumps({"prompt": t}) + "\n" for t in texts))
 
 
-def ours(target: HFTarget, ids: list[int], knowing: Drafter | None = None, **settings: Any) -> Session:
-    """A session run to its end, without a trace; ``knowing``: a drafter that has seen other prompts."""
+def ours(
+    target: HFTarget, ids: list[int], knowing: Drafter | None = None, **settings: Any
+) -> Session:
+    """A session run to its end, without a trace; ``knowing``: a drafter that has seen other
+    prompts.
+    """
     session = Session(target, Settings(trace=False, **settings), drafter=knowing).start(ids)
     for _ in session.run():
         pass
@@ -113,7 +120,8 @@ def _generate(**more: Any) -> Way:
 def ways(device: torch.device, static: bool = False) -> dict[str, Way]:
     """Name → way, plain decoding of ours first; every drafter of the registry is among them.
 
-    A way that is called hot remembers the prompts it was called with: take new ways for a new round.
+    A way that is called hot remembers the prompts it was called with: take new ways for a new
+    round.
 
     Args:
         device: of the model: what only a device with graphs does well is left out on others.
@@ -145,7 +153,9 @@ def ways(device: torch.device, static: bool = False) -> dict[str, Way]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("file", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="folder of the texts")
     args = parser.parse_args()

@@ -1,4 +1,5 @@
-"""How often each place in a row is accepted, given that its parent was: what ``templates.grown`` believes.
+"""How often each place in a row is accepted, given that its parent was: what ``templates.grown``
+believes.
 
     python benchmarks/rank_acceptance.py --model pocket --prompts prompts.jsonl
 
@@ -23,7 +24,9 @@ from tr_core.models import catalog
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", default="pocket")
     parser.add_argument("--prompts", type=Path, default=report.ROOT / "assets" / "presets.json")
     parser.add_argument("--max-new-tokens", type=int, default=128)
@@ -34,7 +37,9 @@ def main() -> None:
     for _, text in read_prompts(args.prompts):
         steps += record(Session(target, settings).start(target.vocabulary.encode(text))).steps
     by_rank = acceptance.by_rank(steps)
-    rows = [{"rank": r, "accepted": round(s.rate, 4), "drafted": s.total} for r, s in by_rank.items()]
+    rows = [
+        {"rank": r, "accepted": round(s.rate, 4), "drafted": s.total} for r, s in by_rank.items()
+    ]
     report.show(f"{args.model}: acceptance by rank over {len(steps)} steps", rows)
 
 

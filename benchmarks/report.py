@@ -1,4 +1,6 @@
-"""What every benchmark's report begins and ends with: tables of figures, the machine, and one JSON object."""
+"""What every benchmark's report begins and ends with: tables of figures, the machine, and one JSON
+object.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +39,20 @@ def machine() -> dict[str, Any]:
     cpu = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        cpu = next((x.split(":")[1].strip() for x in cpuinfo.read_text().splitlines() if "model name" in x), cpu)
+        cpu = next(
+            (
+                x.split(":")[1].strip()
+                for x in cpuinfo.read_text().splitlines()
+                if "model name" in x
+            ),
+            cpu,
+        )
     commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["git", "describe", "--always", "--dirty"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     ).stdout.strip()
     return {
         "cpu": cpu,
@@ -61,7 +74,9 @@ def show(title: str, rows: list[dict[str, Any]], **more: Any) -> None:
 
 
 def show_all(title: str, tables: list[Table], **more: Any) -> None:
-    """Print all ``tables`` under one heading with the machine, and all of it as JSON on the last line."""
+    """Print all ``tables`` under one heading with the machine, and all of it as JSON on the last
+    line.
+    """
     print(f"\n## {title}\n")
     print(" · ".join(f"{k} {v}" for k, v in machine().items() if v))
     for part in tables:
@@ -74,30 +89,51 @@ def show_all(title: str, tables: list[Table], **more: Any) -> None:
 
 
 def table(rows: list[dict[str, Any]]) -> None:
-    """Print ``rows`` as a markdown table; the columns are those of all rows, in the order they first occur."""
+    """Print ``rows`` as a markdown table; the columns are those of all rows, in the order they
+    first occur.
+    """
     columns = list(dict.fromkeys(name for row in rows for name in row))
     print("| " + " | ".join(columns) + " |")
     print("|" + "---|" * len(columns))
     for row in rows:
         cells = (row.get(name, "") for name in columns)
-        print("| " + " | ".join(f"{v:.2f}" if isinstance(v, float) else str(v) for v in cells) + " |")
+        print(
+            "| " + " | ".join(f"{v:.2f}" if isinstance(v, float) else str(v) for v in cells) + " |"
+        )
     print()
 
 
 def options(description: str | None) -> argparse.ArgumentParser:
     """What the parts of ``all.py`` have in common on their command lines."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", default="pocket")
     parser.add_argument("--dtypes", default="float32", help="one or more, with commas between")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--prompts", type=Path, default=ROOT / "assets" / "presets.json", help="presets or .jsonl")
+    parser.add_argument(
+        "--prompts", type=Path, default=ROOT / "assets" / "presets.json", help="presets or .jsonl"
+    )
     parser.add_argument("--max-new-tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--way", action="append", default=[], help="measure this way only; several times for several")
+    parser.add_argument(
+        "--way",
+        action="append",
+        default=[],
+        help="measure this way only; several times for several",
+    )
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0 leaves its own choice")
-    parser.add_argument("--cpu-time", action="store_true", help="seconds of CPU: for a busy machine, with --threads 1")
-    parser.add_argument("--static", action="store_true", help="our static step too where nothing captures it: slow")
-    parser.add_argument("--quick", action="store_true", help="one round of little of everything, to try the script")
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="seconds of CPU: for a busy machine, with --threads 1",
+    )
+    parser.add_argument(
+        "--static", action="store_true", help="our static step too where nothing captures it: slow"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="one round of little of everything, to try the script"
+    )
     return parser
 
 

@@ -57,18 +57,24 @@ class Served:
     @property
     def faults(self) -> list[str]:
         """Lines of its log that tell of a bug."""
-        return [line.strip() for line in self.log if "Traceback" in line or '"level": "error"' in line]
+        return [
+            line.strip() for line in self.log if "Traceback" in line or '"level": "error"' in line
+        ]
 
     def metrics(self) -> dict[str, float]:
         """Counters without labels."""
         lines = httpx.get(f"{self.url}metrics", trust_env=False, timeout=60).text.splitlines()
-        plain = (line.rsplit(" ", 1) for line in lines if line and line[0] != "#" and "{" not in line)
+        plain = (
+            line.rsplit(" ", 1) for line in lines if line and line[0] != "#" and "{" not in line
+        )
         return {name: float(value) for name, value in plain}
 
     def settle(self) -> None:
         """Wait, half a minute at most, until nothing is left of runs whose visitors have gone."""
         end = time.monotonic() + 30
-        while time.monotonic() < end and any(self.metrics()[n] for n in ("tr_runs_under_way", "tr_runs_awake")):
+        while time.monotonic() < end and any(
+            self.metrics()[n] for n in ("tr_runs_under_way", "tr_runs_awake")
+        ):
             time.sleep(0.5)
 
     def _wait(self) -> None:

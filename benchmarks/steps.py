@@ -1,9 +1,10 @@
-"""What a step costs and where its time goes: t(N), its parts, memory, growth with the prompt and the vocabulary.
+"""What a step costs and where its time goes: t(N), its parts, memory, growth with the prompt and
+the vocabulary.
 
     python benchmarks/steps.py
 
-Medians over rounds in which the sizes take turns. A tiny model of random weights stands in where the model's own
-positions are too few, and the note beside the figures says so.
+Medians over rounds in which the sizes take turns. A tiny model of random weights stands in where
+the model's own positions are too few, and the note beside the figures says so.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ def noisy_drafter(vocab_size: int, device: torch.device) -> TokenRecycling:
     """One that knows a row for every token, at random: drafts are full, and hardly ever right."""
     matrix = CandidateMatrix(vocab_size, K, device)
     noise = torch.Generator().manual_seed(0)
-    matrix.rows.copy_(torch.randint(vocab_size, matrix.rows.shape, generator=noise, dtype=torch.int32))
+    matrix.rows.copy_(
+        torch.randint(vocab_size, matrix.rows.shape, generator=noise, dtype=torch.int32)
+    )
     return TokenRecycling(matrix)
 
 
@@ -67,8 +70,12 @@ def stepping(target: HFTarget, length: int, trace: bool = False) -> Session:
     """A session behind a prompt of ``length`` tokens, the template to be set from step to step."""
     noise = torch.Generator().manual_seed(1)
     prompt = torch.randint(2, target.vocab_size, (length,), generator=noise).tolist()
-    settings = Settings(tree=shape(0), max_new_tokens=100_000, ignore_eos=True, trace=trace, prompt_rows=False)
-    return Session(target.fork(), settings, drafter=noisy_drafter(target.vocab_size, target.device)).start(prompt)
+    settings = Settings(
+        tree=shape(0), max_new_tokens=100_000, ignore_eos=True, trace=trace, prompt_rows=False
+    )
+    return Session(
+        target.fork(), settings, drafter=noisy_drafter(target.vocab_size, target.device)
+    ).start(prompt)
 
 
 def curve(target: HFTarget, args: argparse.Namespace) -> report.Table:
@@ -96,7 +103,9 @@ def curve(target: HFTarget, args: argparse.Namespace) -> report.Table:
     # Keeping is measured by itself: within a step it is part of verifying.
     rows = []
     for nodes, samples in spent.items():
-        whole, draft, forward, verify, update, host = (median(column) for column in zip(*samples, strict=True))
+        whole, draft, forward, verify, update, host = (
+            median(column) for column in zip(*samples, strict=True)
+        )
         compact = compaction(target, nodes, rounds, args.clock)
         rows.append(
             {
@@ -105,12 +114,19 @@ def curve(target: HFTarget, args: argparse.Namespace) -> report.Table:
                 "host": host, "forward %": f"{forward / whole:.0%}",
             }
         )  # fmt: skip
-    note = f"ms, medians of {rounds}, from {PROMPT} cached tokens on, trace on; host is what no other part tells of."
-    return report.Table(f"A step by its draft nodes: {args.model}, {target.dtype}, {target.device}", rows, note)
+    note = (
+        f"ms, medians of {rounds}, from {PROMPT} cached tokens on, trace on; host is what no other"
+        " part tells of."
+    )
+    return report.Table(
+        f"A step by its draft nodes: {args.model}, {target.dtype}, {target.device}", rows, note
+    )
 
 
 def compaction(target: HFTarget, nodes: int, rounds: int, clock: Callable[[], float]) -> float:
-    """Median ms of keeping the root and, where there are two nodes, the second one, whose rows must move."""
+    """Median ms of keeping the root and, where there are two nodes, the second one, whose rows must
+    move.
+    """
     fork = target.fork()
     fork.prefill([2] * PROMPT)
     count = nodes + 1
@@ -131,7 +147,10 @@ def memory(target: HFTarget, args: argparse.Namespace) -> report.Table:
     per_token = session.target.cache_bytes_per_token
     rows = [
         {"what": "weights that a pass reads", "MiB": target.weight_bytes / 2**20},
-        {"what": f"keys and values, 1,000 tokens ({per_token:,} bytes each)", "MiB": 1000 * per_token / 2**20},
+        {
+            "what": f"keys and values, 1,000 tokens ({per_token:,} bytes each)",
+            "MiB": 1000 * per_token / 2**20,
+        },
         {"what": f"matrix, {matrix.vocab_size:,} × {matrix.k}", "MiB": matrix.nbytes / 2**20},
         {"what": "peak of this process, torch and all", "MiB": peak_mib()},
     ]
@@ -146,7 +165,9 @@ def peak_mib() -> float:
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def random_target(args: argparse.Namespace, vocab_size: int, positions: int, device: torch.device) -> HFTarget:
+def random_target(
+    args: argparse.Namespace, vocab_size: int, positions: int, device: torch.device
+) -> HFTarget:
     """A Llama of two layers, 64 wide, random weights."""
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -159,7 +180,9 @@ def random_target(args: argparse.Namespace, vocab_size: int, positions: int, dev
     return wrap(model, tokenizer, "random, 64 wide, 2 layers")
 
 
-def starting(target: HFTarget, prompt: list[int], rows_too: bool, clock: Callable[[], float]) -> float:
+def starting(
+    target: HFTarget, prompt: list[int], rows_too: bool, clock: Callable[[], float]
+) -> float:
     """Milliseconds of a prefill, with or without the prompt's rows."""
     session = Session(target.fork(), Settings(tree="small-8", prompt_rows=rows_too))
     return timed(lambda: session.start(prompt), clock)
@@ -172,11 +195,17 @@ def growth(target: HFTarget, args: argparse.Namespace) -> report.Table:
     rounds = 1 if args.quick else 4 * args.rounds
     for length in lengths:
         stand_in = length + 200 > target.max_length
-        mine = random_target(args, target.vocab_size, 2 * length, target.device) if stand_in else target
+        mine = (
+            random_target(args, target.vocab_size, 2 * length, target.device)
+            if stand_in
+            else target
+        )
         noise = torch.Generator().manual_seed(1)
         prompt = torch.randint(2, mine.vocab_size, (length,), generator=noise).tolist()
         started = {
-            rows_too: median(starting(mine, prompt, rows_too, args.clock) for _ in range(1 if args.quick else 3))
+            rows_too: median(
+                starting(mine, prompt, rows_too, args.clock) for _ in range(1 if args.quick else 3)
+            )
             for rows_too in (False, True)
         }
         session = stepping(mine, length)
@@ -193,12 +222,19 @@ def growth(target: HFTarget, args: argparse.Namespace) -> report.Table:
                 "with rows ms": started[True], **{f"t({n}) ms": median(t) for n, t in spent.items()},
             }
         )  # fmt: skip
-    note = f"Random tokens. Beyond {target.max_length:,} positions a tiny model with **random weights** stands in."
-    return report.Table(f"Growth with the prompt: {args.model}, {target.dtype}, {target.device}", rows, note)
+    note = (
+        f"Random tokens. Beyond {target.max_length:,} positions a tiny model with **random"
+        " weights** stands in."
+    )
+    return report.Table(
+        f"Growth with the prompt: {args.model}, {target.dtype}, {target.device}", rows, note
+    )
 
 
 def vocabulary(target: HFTarget, args: argparse.Namespace) -> report.Table:
-    """What the matrix costs by the width of the vocabulary: no model is in it but the logits' width."""
+    """What the matrix costs by the width of the vocabulary: no model is in it but the logits'
+    width.
+    """
     rows = []
     sizes = VOCABULARIES[:2] if args.quick else VOCABULARIES
     rounds = 2 if args.quick else 10 * args.rounds
@@ -213,7 +249,9 @@ def vocabulary(target: HFTarget, args: argparse.Namespace) -> report.Table:
             draft = drafter.propose([5], template)
             spent["rank"].append(timed(lambda x=logits: top(x, K), args.clock))
             candidates = top(logits, K)[1]
-            spent["observe"].append(timed(lambda d=drafter, r=draft, c=candidates: d.observe(r, c), args.clock))
+            spent["observe"].append(
+                timed(lambda d=drafter, r=draft, c=candidates: d.observe(r, c), args.clock)
+            )
         told = {f"{name} µs": 1e3 * median(times) for name, times in spent.items()}
         rows.append({"vocabulary": width, **told, "matrix MiB": drafter.matrix.nbytes / 2**20})
     note = "16 nodes, random rows and logits, no model; rank is the top 8 of 17 rows of logits."
@@ -231,7 +269,9 @@ def matrix(target: HFTarget, args: argparse.Namespace) -> report.Table:
             spent["save"].append(timed(lambda: known.save(path, "any"), args.clock))
             spent["load"].append(
                 timed(
-                    lambda: CandidateMatrix.load(path, fingerprint="any", vocab_size=LARGEST, device=target.device),
+                    lambda: CandidateMatrix.load(
+                        path, fingerprint="any", vocab_size=LARGEST, device=target.device
+                    ),
                     args.clock,
                 )
             )

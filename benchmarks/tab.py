@@ -1,4 +1,6 @@
-"""An open tab of the page as its server sees it, without a browser: Gradio's own protocol, on this machine only."""
+"""An open tab of the page as its server sees it, without a browser: Gradio's own protocol, on this
+machine only.
+"""
 
 from __future__ import annotations
 
@@ -29,16 +31,22 @@ class Tab:
             raise ValueError("only a page on 127.0.0.1 is put under load")
         self._url = url.rstrip("/") + "/gradio_api"
         self._http = httpx.Client(timeout=120, trust_env=False)
-        self._functions = {name: _function(config, name) for name in ("Step", "Run", "Stop", "Reset")}
+        self._functions = {
+            name: _function(config, name) for name in ("Step", "Run", "Stop", "Reset")
+        }
         self._values = [_default(config, place) for place in self._functions["Run"]["inputs"]]
         self._explorer = self._functions["Run"]["outputs"][0]
         self.open()
 
     def open(self) -> None:
-        """Load the page: a session, and the stream by which the server knows that it is still there."""
+        """Load the page: a session, and the stream by which the server knows that it is still
+        there.
+        """
         self._session = secrets.token_hex(6)
         self.run, self.steps, self.checkpoint, self.identical = "", {}, "", None
-        self._beat = self._http.stream("GET", f"{self._url}/heartbeat/{self._session}", timeout=None)
+        self._beat = self._http.stream(
+            "GET", f"{self._url}/heartbeat/{self._session}", timeout=None
+        )
         self._beat.__enter__()
 
     def close(self) -> None:
@@ -53,8 +61,11 @@ class Tab:
         self.close()
         self._http.close()
 
-    def click(self, button: str, prompt: str, new_tokens: int, *, until: int | None = None) -> list[int]:
-        """Press Step or Run; the ids on the screen when the server is done, or when ``until`` steps are.
+    def click(
+        self, button: str, prompt: str, new_tokens: int, *, until: int | None = None
+    ) -> list[int]:
+        """Press Step or Run; the ids on the screen when the server is done, or when ``until`` steps
+        are.
 
         Raises:
             Refused: a sentence came.
@@ -76,7 +87,11 @@ class Tab:
         self._http.post(f"{self._url}/run/predict", json=body).raise_for_status()
 
     def reset(self) -> None:
-        body = {"data": [], "fn_index": self._functions["Reset"]["id"], "session_hash": self._session}
+        body = {
+            "data": [],
+            "fn_index": self._functions["Reset"]["id"],
+            "session_hash": self._session,
+        }
         self._http.post(f"{self._url}/run/predict", json=body).raise_for_status()
         self.run, self.steps = "", {}
 
@@ -94,12 +109,19 @@ class Tab:
                 self.run = ""  # over: the next click begins a new one
 
     def _records(self, function: dict[str, Any], values: list[Any]) -> Iterator[dict[str, Any]]:
-        body = {"data": values, "fn_index": function["id"], "session_hash": self._session, "trigger_id": None}
+        body = {
+            "data": values,
+            "fn_index": function["id"],
+            "session_hash": self._session,
+            "trigger_id": None,
+        }
         joined = self._http.post(f"{self._url}/queue/join", json=body)
         joined.raise_for_status()
         event = joined.json()["event_id"]
         output: Any = None
-        with self._http.stream("GET", f"{self._url}/queue/data", params={"session_hash": self._session}) as stream:
+        with self._http.stream(
+            "GET", f"{self._url}/queue/data", params={"session_hash": self._session}
+        ) as stream:
             for line in stream.iter_lines():
                 if not line.startswith("data:"):
                     continue
@@ -123,7 +145,11 @@ class Tab:
 
 def _function(config: dict[str, Any], button: str) -> dict[str, Any]:
     """What the button of this name does first on the server."""
-    wanted = {c["id"] for c in config["components"] if c["type"] == "button" and c["props"].get("value") == button}
+    wanted = {
+        c["id"]
+        for c in config["components"]
+        if c["type"] == "button" and c["props"].get("value") == button
+    }
     return next(
         d for d in config["dependencies"]
         if d["backend_fn"] and any(target in wanted and event == "click" for target, event in d["targets"])
@@ -136,7 +162,9 @@ def _default(config: dict[str, Any], component: int) -> Any:
 
 def in_threads(count: int, work: Any) -> list[threading.Thread]:
     """``work(0)`` … ``work(count − 1)``, each in a thread of its own, started."""
-    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(count)]
+    threads = [
+        threading.Thread(target=work, args=(number,), daemon=True) for number in range(count)
+    ]
     for thread in threads:
         thread.start()
     return threads

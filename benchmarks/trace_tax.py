@@ -3,8 +3,9 @@
     python benchmarks/trace_tax.py                # the bundled model and a 15 M Llama with random weights
     python benchmarks/trace_tax.py --cpu-time --threads 1    # on a busy machine
 
-Both runs make the same steps, so each step is timed many times, a step with a trace beside the same step without one,
-and its least time counts: what else the machine does only ever adds. ``tax`` is the share that recording adds.
+Both runs make the same steps, so each step is timed many times, a step with a trace beside the same
+step without one, and its least time counts: what else the machine does only ever adds. ``tax`` is
+the share that recording adds.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ from tr_core.models.hf_target import HFTarget
 from tr_core.models.loading import quiet, wrap
 
 TREES = ("small-8", "small-16", "paper")
-PROMPT = "once upon a time, there was a little girl named lily. one day, lily took her red kite to the park."
+PROMPT = (
+    "once upon a time, there was a little girl named lily. one day, lily took her red kite to the"
+    " park."
+)
 
 
 def random_llama(like: HFTarget, tokenizer: PreTrainedTokenizerBase) -> HFTarget:
@@ -42,20 +46,30 @@ def random_llama(like: HFTarget, tokenizer: PreTrainedTokenizerBase) -> HFTarget
 
 
 def least_seconds(
-    target: HFTarget, tree: str, ids: list[int], args: argparse.Namespace, clock: Callable[[], float]
+    target: HFTarget,
+    tree: str,
+    ids: list[int],
+    args: argparse.Namespace,
+    clock: Callable[[], float],
 ) -> dict[bool, float]:
     """Seconds of all steps without and with a trace, each step's the least of the rounds."""
     best: dict[bool, list[float]] = {False: [], True: []}
     for number in range(args.rounds):
         sessions = {
-            trace: Session(
-                target.fork(), Settings(tree=tree, max_new_tokens=args.max_new_tokens, ignore_eos=True, trace=trace)
-            ).start(ids)
+            trace: (
+                Session(
+                    target.fork(),
+                    Settings(
+                        tree=tree, max_new_tokens=args.max_new_tokens, ignore_eos=True, trace=trace
+                    ),
+                ).start(ids)
+            )
             for trace in best
         }
         step = 0
         while sessions[False].stop_reason is None:
-            # Side by side, so that both meet the same machine; who goes first changes from step to step.
+            # Side by side, so that both meet the same machine; who goes first changes from step to
+            # step.
             for trace in (False, True) if (step + number) % 2 else (True, False):
                 began = clock()
                 sessions[trace].step()
@@ -82,9 +96,16 @@ def tables(args: argparse.Namespace) -> list[report.Table]:
                 report.say(f"  trace tax, {dtype}, {Path(target.name).name}, {tree}")
                 spent = least_seconds(target, tree, ids, args, clock)
                 tax = f"{spent[True] / spent[False] - 1:.1%}"
-                told = {f"ms {word}": 1e3 * spent[trace] for trace, word in ((False, "off"), (True, "on"))}
+                told = {
+                    f"ms {word}": 1e3 * spent[trace]
+                    for trace, word in ((False, "off"), (True, "on"))
+                }
                 rows.append({"model": Path(target.name).name, "tree": tree, **told, "tax": tax})
-        found.append(report.Table(f"What a trace costs: {known.dtype}, {known.device}, {args.rounds} rounds", rows))
+        found.append(
+            report.Table(
+                f"What a trace costs: {known.dtype}, {known.device}, {args.rounds} rounds", rows
+            )
+        )
     return found
 
 

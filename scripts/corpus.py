@@ -20,7 +20,11 @@ SKIPPED_PACKAGES = {
 }  # fmt: skip
 
 SOURCES = {
-    "stories": ("tinystories_lowercase.txt", "TinyStories (Eldan & Li 2023), lower-cased", "CDLA-Sharing-1.0"),
+    "stories": (
+        "tinystories_lowercase.txt",
+        "TinyStories (Eldan & Li 2023), lower-cased",
+        "CDLA-Sharing-1.0",
+    ),
     "maths": ("gsm8k_train.jsonl", "openai/grade-school-math, training split", "MIT"),
     "plays": ("tinyshakespeare.txt", "karpathy/char-rnn", "public domain"),
     "python": (None, "the standard library of the interpreter that ran the training", "PSF-2.0"),
@@ -53,7 +57,8 @@ def split(documents: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _stories(text: str) -> list[str]:
-    # Paragraphs of one story are parted by an empty line; two stories follow each other without one.
+    # Paragraphs of one story are parted by an empty line; two stories follow each other without
+    # one.
     return [s.strip() + "\n" for s in re.split(r"(?<=\S)\n(?=\S)", text) if len(s.strip()) > 100]
 
 

@@ -80,7 +80,9 @@ def sample(model, tokenizer, prompt: str, **options) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", type=Path, default=Path("assets/models/pocket"))
     args = parser.parse_args()
@@ -89,7 +91,10 @@ def main() -> None:
     progress = json.loads((args.model / "training.json").read_text())
     domains = corpus.load_domains(args.data)
 
-    losses = {name: held_out_loss(model, tokenizer, corpus.split(docs)[1]) for name, docs in domains.items()}
+    losses = {
+        name: held_out_loss(model, tokenizer, corpus.split(docs)[1])
+        for name, docs in domains.items()
+    }
     for name, loss in losses.items():
         print(f"{name:10} {loss:.3f}")
     samples = []

@@ -1,4 +1,5 @@
-"""Record the runs in ``assets/examples`` from the presets: what the page can show before a model has loaded.
+"""Record the runs in ``assets/examples`` from the presets: what the page can show before a model
+has loaded.
 
     python scripts/record_examples.py            # with the bundled model
     python scripts/record_examples.py --model M --max-new-tokens 64
@@ -28,16 +29,22 @@ LARGEST = 1_000_000
 def main() -> int:
     """Record every preset named on the command line, or the default ones; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="pocket", help="a bundled name, a local folder, or a Hub id")
+    parser.add_argument(
+        "--model", default="pocket", help="a bundled name, a local folder, or a Hub id"
+    )
     parser.add_argument("--max-new-tokens", type=int, default=72, metavar="N")
-    parser.add_argument("--only", nargs="+", default=["story", "maths", "python", "copy"], metavar="NAME")
+    parser.add_argument(
+        "--only", nargs="+", default=["story", "maths", "python", "copy"], metavar="NAME"
+    )
     args = parser.parse_args()
     target = load_target(catalog.source(args.model))
     for preset in json.loads((ROOT / "assets" / "presets.json").read_text(encoding="utf-8")):
         example = examples.named(preset["name"])
         if example.name not in args.only:
             continue
-        settings = Settings(tree="paper", max_new_tokens=min(args.max_new_tokens, preset["max_new_tokens"]))
+        settings = Settings(
+            tree="paper", max_new_tokens=min(args.max_new_tokens, preset["max_new_tokens"])
+        )
         session = Session(target.fork(), settings).start(target.vocabulary.encode(preset["prompt"]))
         recording = Recording(session)
         for step in session.run():
@@ -45,10 +52,16 @@ def main() -> int:
         identical = reference.plain_ids(target, session.prompt_ids, settings) == session.output_ids
         text = recording.trace(reference_identical=identical).to_json()
         if len(text.encode()) > LARGEST:
-            raise SystemExit(f"{example.name} takes {len(text.encode()):,} bytes: choose a smaller --max-new-tokens.")
+            raise SystemExit(
+                f"{example.name} takes {len(text.encode()):,} bytes: choose a smaller"
+                " --max-new-tokens."
+            )
         example.path.parent.mkdir(exist_ok=True)
         example.path.write_text(text, encoding="utf-8")
-        print(f"{example.name}: {session.steps} steps, {len(text.encode()):,} bytes, identical to plain: {identical}")
+        print(
+            f"{example.name}: {session.steps} steps, {len(text.encode()):,} bytes, identical to"
+            f" plain: {identical}"
+        )
     return 0
 
 

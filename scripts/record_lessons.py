@@ -1,9 +1,11 @@
-"""Record the toy's runs of the lessons (``assets/lessons/*.json``) and draw the worksheet (``docs/worksheet.html``).
+"""Record the toy's runs of the lessons (``assets/lessons/*.json``) and draw the worksheet
+(``docs/worksheet.html``).
 
     python scripts/record_lessons.py
 
-Real runs of the engine on the toy of ``scripts/toy_story.py``; nothing in them depends on the machine, so that doing
-it again changes nothing. To be run again when the toy or the schema of traces has changed.
+Real runs of the engine on the toy of ``scripts/toy_story.py``; nothing in them depends on the
+machine, so that doing it again changes nothing. To be run again when the toy or the schema of
+traces has changed.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from tr_core.trees import templates  # noqa: E402
 from tr_core.trees.tree import TreeTemplate  # noqa: E402
 from viz.lessons.record import LESSONS  # noqa: E402
 
-# Two words below the root, two below the first of them and one below the other: five guesses, drawn in a minute.
+# Two words below the root, two below the first of them and one below the other: five guesses, drawn
+# in a minute.
 TREE = TreeTemplate.from_child_counts("toy", [[2], [2, 1]])
 WORKSHEET = ROOT / "docs" / "worksheet.html"
 SETTINGS = ("drafter", "tree", "k", "max_new_tokens", "temperature")
@@ -44,7 +47,9 @@ def main() -> int:
 
 
 def toy_runs() -> dict[str, RunTrace]:
-    """The story told word by word, with the tree, with the tree once more on the rows that are there, by a chain."""
+    """The story told word by word, with the tree, with the tree once more on the rows that are
+    there, by a chain.
+    """
     tree, learned = _told(TREE)
     return {
         "toy-plain": _told(TREE, "none")[0],

@@ -1,8 +1,9 @@
 """The toy of the lessons: a model of six words that a class can play with a pen.
 
-It knows one story by heart and has habits. As long as the words before are the beginning of the story, its first
-choice is the story's next word; then, and everywhere else, come the habits of the last word. So its choices depend on
-all that was read, as a real model's do, and still fit on a sheet of paper.
+It knows one story by heart and has habits. As long as the words before are the beginning of the
+story, its first choice is the story's next word; then, and everywhere else, come the habits of the
+last word. So its choices depend on all that was read, as a real model's do, and still fit on a
+sheet of paper.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ def ids(words: Sequence[str]) -> list[int]:
 
 
 def best_words(before: Sequence[str]) -> list[str]:
-    """All six words in the order in which the toy would go on after ``before`` (n > 0 words), best first."""
+    """All six words in the order in which the toy would go on after ``before`` (n > 0 words), best
+    first.
+    """
     n = len(before)
     story = STORY[n : n + 1] if tuple(before) == STORY[:n] else ()
     return list(dict.fromkeys((*story, *HABITS[before[-1]], *WORDS)))
@@ -57,7 +60,9 @@ class StoryVocabulary:
 
 
 class StoryTarget:
-    """The toy behind the engine's seam. Its cache is the list of the words whose keys would be in it."""
+    """The toy behind the engine's seam. Its cache is the list of the words whose keys would be in
+    it.
+    """
 
     name = "toy"
     family = "toy of six words"
@@ -84,20 +89,28 @@ class StoryTarget:
         self._cache, self._pending = [], []
 
     def prefill(
-        self, tokens: Sequence[int], observe: Observe | None = None, places: Sequence[int] | None = None
+        self,
+        tokens: Sequence[int],
+        observe: Observe | None = None,
+        places: Sequence[int] | None = None,
     ) -> None:
         start = len(self._cache)
         self._cache += (WORDS[t] for t in tokens)
         places = range(len(tokens)) if places is None else places
         if observe is not None and places:
-            observe(places, torch.stack([_logits(self._cache[: start + place + 1]) for place in places]))
+            observe(
+                places, torch.stack([_logits(self._cache[: start + place + 1]) for place in places])
+            )
 
     def score(self, draft: Draft) -> torch.Tensor:
         """Each node reads the cache, its ancestors and itself, and nothing else."""
         self._pending = [WORDS[t] for t in draft.tokens.tolist()]
         mask = draft.template.ancestor_mask
         return torch.stack(
-            [_logits(self._cache + [self._pending[n] for n in mask[node].nonzero()[0]]) for node in range(len(mask))]
+            [
+                _logits(self._cache + [self._pending[n] for n in mask[node].nonzero()[0]])
+                for node in range(len(mask))
+            ]
         )
 
     def keep(self, nodes: Sequence[int]) -> None:

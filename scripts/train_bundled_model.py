@@ -2,13 +2,14 @@
 
     python scripts/train_bundled_model.py --data ../shared/data --minutes 120
 
-Runs on CPU or GPU, prints a line of progress every 20 steps, and saves a checkpoint every few minutes
-under ``--work``; the same command goes on from there after an interruption. When the minutes are used up
-the weights are rounded to bfloat16 and written to ``--out`` as safetensors in files under 10 MB.
-``scripts/evaluate_bundled_model.py`` then measures them and writes the model card.
+Runs on CPU or GPU, prints a line of progress every 20 steps, and saves a checkpoint every few
+minutes under ``--work``; the same command goes on from there after an interruption. When the
+minutes are used up the weights are rounded to bfloat16 and written to ``--out`` as safetensors in
+files under 10 MB. ``scripts/evaluate_bundled_model.py`` then measures them and writes the model
+card.
 
-The schedule follows the time spent, not a step count: a slower machine trains on fewer tokens, and still
-ends with the learning rate at zero.
+The schedule follows the time spent, not a step count: a slower machine trains on fewer tokens, and
+still ends with the learning rate at zero.
 """
 
 from __future__ import annotations
@@ -50,10 +51,18 @@ def train_tokenizer(domains: dict[str, list[str]], vocab_size: int) -> PreTraine
         show_progress=False,
     )  # fmt: skip
     # Equal shares, so that no domain's words crowd out another's; copying repeats the others' text.
-    texts = (d for name in ("stories", "maths", "plays", "python") for d in _first(domains[name], 4_000_000))
+    texts = (
+        d
+        for name in ("stories", "maths", "plays", "python")
+        for d in _first(domains[name], 4_000_000)
+    )
     tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=END, eos_token=END, pad_token=END, clean_up_tokenization_spaces=False
+        tokenizer_object=tokenizer,
+        bos_token=END,
+        eos_token=END,
+        pad_token=END,
+        clean_up_tokenization_spaces=False,
     )
 
 
@@ -72,10 +81,14 @@ def encode(documents: list[str], tokenizer: PreTrainedTokenizerFast) -> torch.Te
     return torch.from_numpy(np.concatenate(ids))
 
 
-def batch(streams: dict[str, torch.Tensor], rng: np.random.Generator, size: int, window: int) -> torch.Tensor:
+def batch(
+    streams: dict[str, torch.Tensor], rng: np.random.Generator, size: int, window: int
+) -> torch.Tensor:
     names = rng.choice(list(WEIGHTS), size=size, p=list(WEIGHTS.values()))
     starts = [rng.integers(0, len(streams[n]) - window - 1) for n in names]
-    return torch.stack([streams[n][s : s + window + 1] for n, s in zip(names, starts, strict=True)]).long()
+    return torch.stack(
+        [streams[n][s : s + window + 1] for n, s in zip(names, starts, strict=True)]
+    ).long()
 
 
 def optimizers(model: torch.nn.Module) -> list[torch.optim.Optimizer]:
@@ -115,18 +128,31 @@ def load_checkpoint(folder: Path, model, opts) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with the files that corpus.SOURCES names")
-    parser.add_argument("--minutes", type=float, default=120, help="training time in all, over interruptions")
-    parser.add_argument("--work", type=Path, default=Path("build/pocket"), help="checkpoints go here")
-    parser.add_argument("--out", type=Path, default=Path("assets/models/pocket"), help="the finished model")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with the files that corpus.SOURCES names"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=120, help="training time in all, over interruptions"
+    )
+    parser.add_argument(
+        "--work", type=Path, default=Path("build/pocket"), help="checkpoints go here"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("assets/models/pocket"), help="the finished model"
+    )
     parser.add_argument("--vocab", type=int, default=4096)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
 
-    domains = {name: corpus.split(docs)[0] for name, docs in corpus.load_domains(args.data, args.seed).items()}
+    domains = {
+        name: corpus.split(docs)[0]
+        for name, docs in corpus.load_domains(args.data, args.seed).items()
+    }
     if not (args.work / "tokenizer.json").exists():
         train_tokenizer(domains, args.vocab).save_pretrained(args.work)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(args.work)
@@ -141,7 +167,10 @@ def main() -> None:
     progress = {"seconds": 0.0, "tokens": 0, "step": 0}
     if (args.work / "checkpoint.safetensors").exists():
         progress = load_checkpoint(args.work, model, opts)
-        print(f"going on after {progress['seconds'] / 60:.1f} minutes, step {progress['step']}", flush=True)
+        print(
+            f"going on after {progress['seconds'] / 60:.1f} minutes, step {progress['step']}",
+            flush=True,
+        )
 
     budget, saved, smooth = args.minutes * 60, time.monotonic(), None
     while (share := progress["seconds"] / budget) < 1:
@@ -167,8 +196,9 @@ def main() -> None:
         progress["step"] += 1
         if progress["step"] % 20 == 0:
             print(
-                f"step {progress['step']:5d}  {share:6.1%}  loss {smooth:.3f}  "
-                f"{ids[:, 1:].numel() / took:,.0f} tokens/s  {(budget - progress['seconds']) / 60:.0f} min left",
+                f"step {progress['step']:5d}  {share:6.1%}  loss {smooth:.3f} "
+                f" {ids[:, 1:].numel() / took:,.0f} tokens/s "
+                f" {(budget - progress['seconds']) / 60:.0f} min left",
                 flush=True,
             )
         if time.monotonic() - saved > 240:

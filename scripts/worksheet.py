@@ -1,6 +1,8 @@
-"""The worksheet of the lessons as one HTML page to print: the toy's steps by pen, and their solutions.
+"""The worksheet of the lessons as one HTML page to print: the toy's steps by pen, and their
+solutions.
 
-Made by ``scripts/record_lessons.py`` out of the toy's trace, so that it cannot say anything else than the tour.
+Made by ``scripts/record_lessons.py`` out of the toy's trace, so that it cannot say anything else
+than the tour.
 """
 
 from __future__ import annotations
@@ -86,7 +88,9 @@ def _pairs(title: str, sheets: list[str]) -> list[str]:
 
 
 def _rules(given: str) -> str:
-    habits = "".join(f"<tr><th>{w}</th>{''.join(f'<td>{h}</td>' for h in HABITS[w])}</tr>" for w in WORDS)
+    habits = "".join(
+        f"<tr><th>{w}</th>{''.join(f'<td>{h}</td>' for h in HABITS[w])}</tr>" for w in WORDS
+    )
     return f"""<h1>Token Recycling by pen</h1>
 <p>One of you plays the <b>model</b> and answers by the two cards below; the others draft, check and recycle.</p>
 <div class="cards"><div><p><b>Card 1: the story</b>, which the model knows by heart</p>
@@ -139,7 +143,9 @@ def _sheet(
 
 
 def _matrix(
-    rows: Mapping[int, tuple[int, ...]] | None, title: str, before: Mapping[int, tuple[int, ...]] | None = None
+    rows: Mapping[int, tuple[int, ...]] | None,
+    title: str,
+    before: Mapping[int, tuple[int, ...]] | None = None,
 ) -> str:
     """All six rows; empty ones for a pen if ``rows`` is None."""
     lines = []
@@ -147,7 +153,9 @@ def _matrix(
         row = (rows or {}).get(token, ())
         changed = before is not None and before.get(token, ()) != row
         cells = [WORDS[t] for t in row] or ["", ""]
-        lines.append(f"<tr><th>{name}</th>{''.join(f'<td{_new(changed)}>{cell}</td>' for cell in cells)}</tr>")
+        lines.append(
+            f"<tr><th>{name}</th>{''.join(f'<td{_new(changed)}>{cell}</td>' for cell in cells)}</tr>"
+        )
     heads = "<tr><th>row of</th><th>rank 0</th><th>rank 1</th></tr>"
     return f"<table><caption><b>{html.escape(title)}</b></caption>{heads}{''.join(lines)}</table>"
 
@@ -158,7 +166,10 @@ def _new(changed: bool) -> str:
 
 def _tree(trace: RunTrace, step: StepTrace, solved: bool) -> str:
     layout = tidy(step.parents, step.ranks)
-    places = [(c * PITCH[0] + 2, r * PITCH[1] + 4) for c, r in zip(layout.columns, layout.rows, strict=True)]
+    places = [
+        (c * PITCH[0] + 2, r * PITCH[1] + 4)
+        for c, r in zip(layout.columns, layout.rows, strict=True)
+    ]
     shapes = []
     for node, (x, y) in enumerate(places):
         unseen, kept = node in step.unseen, node in step.path
@@ -168,17 +179,36 @@ def _tree(trace: RunTrace, step: StepTrace, solved: bool) -> str:
             px, py = places[step.parents[node]]
             start, middle, turn = px + CHIP[0] + 44, y + CHIP[1] / 2, x - 22
             shapes.append(f'<path d="M{start} {py + CHIP[1] / 2}H{turn}V{middle}H{x}"/>')
-            shapes.append(f'<text class="rank" x="{x - 10}" y="{middle - 4}">{step.ranks[node]}</text>')
-        kind = "root" if node == 0 else "kept" if solved and kept else "unseen" if solved and unseen else ""
+            shapes.append(
+                f'<text class="rank" x="{x - 10}" y="{middle - 4}">{step.ranks[node]}</text>'
+            )
+        kind = (
+            "root"
+            if node == 0
+            else "kept"
+            if solved and kept
+            else "unseen"
+            if solved and unseen
+            else ""
+        )
         mark = "✓ " if solved and kept else ""
-        shapes.append(f'<rect class="{kind}" x="{x}" y="{y}" width="{CHIP[0]}" height="{CHIP[1]}" rx="17"/>')
-        shapes.append(f'<text x="{x + CHIP[0] / 2}" y="{y + 22}" text-anchor="middle">{mark}{html.escape(name)}</text>')
+        shapes.append(
+            f'<rect class="{kind}" x="{x}" y="{y}" width="{CHIP[0]}" height="{CHIP[1]}" rx="17"/>'
+        )
+        shapes.append(
+            f'<text x="{x + CHIP[0] / 2}" y="{y + 22}"'
+            f' text-anchor="middle">{mark}{html.escape(name)}</text>'
+        )
         if not (solved and unseen):
-            shapes.append(f'<text class="says" x="{x + CHIP[0] + 4}" y="{y + 22}">→ {html.escape(says)}</text>')
+            shapes.append(
+                f'<text class="says" x="{x + CHIP[0] + 4}" y="{y + 22}">→'
+                f" {html.escape(says)}</text>"
+            )
     width = (len(layout.counts) - 1) * PITCH[0] + CHIP[0] + 60
     height = layout.height * PITCH[1] + 6
     title = f"The tree of step {step.index}"
     return (
-        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="{title}">'
+        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img"'
+        f' aria-label="{title}">'
         f"{''.join(shapes)}</svg>"
     )

@@ -22,7 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Write the page; returns the exit status, 2 where a chapter does not fit."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, metavar="OUT.html")
-    parser.add_argument("--lessons", type=Path, default=LESSONS, metavar="FOLDER", help="chapters, and their traces")
+    parser.add_argument(
+        "--lessons", type=Path, default=LESSONS, metavar="FOLDER", help="chapters, and their traces"
+    )
     args = parser.parse_args(arguments)
     try:
         page = viz.lessons_to_html(args.lessons)

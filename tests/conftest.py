@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ["OMP_NUM_THREADS"] = "1"  # one core each, and what they start: before anything imports torch
+    os.environ["OMP_NUM_THREADS"] = (
+        "1"  # one core each, and what they start: before anything imports torch
+    )
 
 import socket
 import subprocess
@@ -24,7 +26,9 @@ READY_S = 120  # generous: a busy machine imports torch slowly
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that drive a browser first: they take longest, and would else keep one worker busy alone at the end."""
+    """Files that drive a browser first: they take longest, and would else keep one worker busy
+    alone at the end.
+    """
     slow = {item.path for item in items if "browser" in item.fixturenames}
     items.sort(key=lambda item: item.path not in slow)
 
@@ -39,7 +43,11 @@ def app_url(tmp_path_factory):
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "TR_MAX_NEW_TOKENS": "1000"}
     with log.open("w") as out:
         process = subprocess.Popen(
-            [sys.executable, "app.py", "--port", str(port)], cwd=ROOT, stdout=out, stderr=out, env=environment
+            [sys.executable, "app.py", "--port", str(port)],
+            cwd=ROOT,
+            stdout=out,
+            stderr=out,
+            env=environment,
         )
     url = f"http://127.0.0.1:{port}/"
     try:

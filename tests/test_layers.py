@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-# The command line's door hands the engine a function that draws; like app.py it stands between two rooms. No module of
-# the engine imports it, so `import tr_core` still knows no pictures (see test_the_engine_works_without_pictures).
+# The command line's door hands the engine a function that draws; like app.py it stands between two
+# rooms. No module of the engine imports it, so `import tr_core` still knows no pictures (see
+# test_the_engine_works_without_pictures).
 DOOR = ROOT / "tr_core" / "__main__.py"
 ENGINE = sorted(set((ROOT / "tr_core").rglob("*.py")) - {DOOR})
 VIZ = sorted((ROOT / "viz").rglob("*.py"))
@@ -25,7 +26,12 @@ TORCH_FREE_FILES = [
     *(p for p in ENGINE if p.relative_to(ROOT / "tr_core").with_suffix("").parts[0] in TORCH_FREE),
     *(
         ROOT / "tr_core" / f
-        for f in ("decoding/checkpoint.py", "cli/prompts.py", "models/catalog.py", "models/torchrun.py")
+        for f in (
+            "decoding/checkpoint.py",
+            "cli/prompts.py",
+            "models/catalog.py",
+            "models/torchrun.py",
+        )
     ),
 ]
 # What a picture may read: records, and what is thought about them.
@@ -100,13 +106,21 @@ def test_each_layer_of_the_engine_knows_only_those_below(path):
     below = set(LAYERS[: LAYERS.index(own) + 1])
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module.startswith("tr_core"):
-            names = [node.module.split(".")[1]] if "." in node.module else [a.name for a in node.names]
+            names = (
+                [node.module.split(".")[1]] if "." in node.module else [a.name for a in node.names]
+            )
             assert set(names) <= below | {"__version__"}, f"{path}: {names}"
 
 
 @pytest.mark.parametrize(
     "module",
-    ["viz", "tr_core", "tr_core.trace.records", "tr_core.analysis.metrics", "tr_core.analysis.diagnosis_report"],
+    [
+        "viz",
+        "tr_core",
+        "tr_core.trace.records",
+        "tr_core.analysis.metrics",
+        "tr_core.analysis.diagnosis_report",
+    ],
 )
 def test_importing_costs_no_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'gradio' in sys.modules)"
@@ -118,14 +132,21 @@ def test_the_engine_has_no_device_literal_no_sleep_no_print_no_global_state(path
     text = path.read_text()
     tree = ast.parse(text)
     assert not re.search(r"\.cuda\(|[\"']cuda", text)
-    calls = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+    calls = {
+        n.func.id
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+    }
     names = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
     assert "sleep" not in names
     assert path.name == "main.py" or "print" not in calls
     for node in tree.body:
         # Tables in capitals are constants; anything else that can change is state.
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict | ast.List | ast.Set):
-            assert all(t.id.isupper() or t.id.strip("_").isupper() or t.id == "__all__" for t in node.targets)
+            assert all(
+                t.id.isupper() or t.id.strip("_").isupper() or t.id == "__all__"
+                for t in node.targets
+            )
 
 
 def test_all_exports_exist():

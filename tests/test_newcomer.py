@@ -1,4 +1,6 @@
-"""The newcomer test: what docs/newcomer.md says, done in a browser. With TR_PICTURES=1 the pictures are made anew."""
+"""The newcomer test: what docs/newcomer.md says, done in a browser. With TR_PICTURES=1 the pictures
+are made anew.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,18 @@ ANSWERS = {
     "Which token was the bonus of step 5?": ("#tr-explorer [data-bonus]", "★ ·know", ".tr-tree"),
     "Why did step 9 accept nothing?": (
         "[data-panel=diagnosis]",
-        "Nothing could be drafted, since the row of “·do” had never been written; the model went on with “.”.",
+        (
+            "Nothing could be drafted, since the row of “·do” had never been written; the model"
+            " went on with “.”."
+        ),
         ".tr-why-step",
     ),
     "Which row lost the token “the”?": ("[data-lost] >> nth=0", "step 1: row of “,”", ".tr-matrix"),
-    "How many forward passes were saved?": ("#tr-explorer header", "72 tokens in 37 passes (35 saved)", ".tr-header"),
+    "How many forward passes were saved?": (
+        "#tr-explorer header",
+        "72 tokens in 37 passes (35 saved)",
+        ".tr-header",
+    ),
 }
 PARTS = re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:]
 
@@ -67,7 +76,9 @@ def test_a_newcomer_finds_it(tabs, part):
     for action in actions(part):
         perform(page, action)
     where, answer, pictured = ANSWERS[question(part)]
-    page.locator(where).get_by_text(answer).or_(page.locator(where, has_text=answer)).first.wait_for(timeout=SOON_MS)
+    page.locator(where).get_by_text(answer).or_(
+        page.locator(where, has_text=answer)
+    ).first.wait_for(timeout=SOON_MS)
     assert page.locator(pictured).first.is_visible()
     if os.environ.get("TR_PICTURES"):
         picture(part).parent.mkdir(exist_ok=True)

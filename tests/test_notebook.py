@@ -1,4 +1,6 @@
-"""docs/notebook.ipynb runs from its first cell to its last, and lies in the repository without outputs."""
+"""docs/notebook.ipynb runs from its first cell to its last, and lies in the repository without
+outputs.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ NOTEBOOK = Path(__file__).resolve().parent.parent / "docs" / "notebook.ipynb"
 CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
 CODE = ["".join(cell["source"]) for cell in CELLS if cell["cell_type"] == "code"]
 
-# What Jupyter does with a cell, as far as plain Python needs it: the value of a last expression is shown.
+# What Jupyter does with a cell, as far as plain Python needs it: the value of a last expression is
+# shown.
 RUNNER = """
 import ast, json, sys
 space, shown = {"__name__": "__main__"}, []

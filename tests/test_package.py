@@ -45,7 +45,9 @@ def test_a_space_installs_what_pyproject_says():
 
 
 def test_the_versions_we_test_with_are_within_the_ranges():
-    pins = {name: str(spec).removeprefix("==") for name, spec in requirements("constraints.txt").items()}
+    pins = {
+        name: str(spec).removeprefix("==") for name, spec in requirements("constraints.txt").items()
+    }
     extras = [line for lines in project()["optional-dependencies"].values() for line in lines]
     wanted = ranges([*project()["dependencies"], *extras]) | requirements("requirements-dev.txt")
     for name, spec in wanted.items():
@@ -58,7 +60,9 @@ def test_the_versions_we_test_with_are_within_the_ranges():
 def installed(tmp_path_factory):
     """A folder with what ``pip install .`` would put there, built from a copy of the sources."""
     source = tmp_path_factory.mktemp("source")
-    shutil.copytree(ROOT / "tr_core", source / "tr_core", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "tr_core", source / "tr_core", ignore=shutil.ignore_patterns("__pycache__")
+    )
     for file in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, source)
     build = "from setuptools import build_meta; build_meta.build_wheel('wheel')"
@@ -71,7 +75,9 @@ def installed(tmp_path_factory):
 
 
 def run(site, code, *arguments):
-    """``code`` in a process that finds the engine in ``site`` only, and no package of the page anywhere."""
+    """``code`` in a process that finds the engine in ``site`` only, and no package of the page
+    anywhere.
+    """
     hidden = f"import sys; sys.modules.update(dict.fromkeys({PICTURES}));"
     return subprocess.run(
         [sys.executable, "-c", hidden + code, *arguments],
@@ -83,7 +89,10 @@ def run(site, code, *arguments):
 
 
 def test_the_engine_installs_without_the_page(installed):
-    code = "import tr_core; print(tr_core.__file__); [getattr(tr_core, name) for name in tr_core.__all__]"
+    code = (
+        "import tr_core; print(tr_core.__file__); [getattr(tr_core, name) for name in"
+        " tr_core.__all__]"
+    )
     done = run(installed, code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(installed / "tr_core" / "__init__.py")
@@ -93,14 +102,24 @@ def test_the_engine_installs_without_the_page(installed):
     assert told.version == __import__("tr_core").__version__
     needed = [Requirement(r) for r in told.requires]
     assert not {r.name for r in needed if r.marker is None} & {*PICTURES, "accelerate"}
-    assert {r.name for r in needed if r.marker and r.marker.evaluate({"extra": "page"})} >= set(PICTURES)
+    assert {r.name for r in needed if r.marker and r.marker.evaluate({"extra": "page"})} >= set(
+        PICTURES
+    )
 
 
 def test_the_installed_command_works_and_says_what_pictures_need(installed):
     (info,) = installed.glob("*.dist-info")
     (script,) = metadata.Distribution.at(info).entry_points
     assert (script.name, script.value) == ("token-recycling", "tr_core.__main__:door")
-    prompt = ["run", "--model", str(ROOT / "assets/models/pocket"), "--prompt", "once upon", "--max-new-tokens", "3"]
+    prompt = [
+        "run",
+        "--model",
+        str(ROOT / "assets/models/pocket"),
+        "--prompt",
+        "once upon",
+        "--max-new-tokens",
+        "3",
+    ]
     # One process for both, as importing torch takes seconds.
     twice = (
         "import tr_core.__main__ as m; first = m.door(); sys.argv += ['--html', 'x.html'];"
@@ -142,11 +161,16 @@ def test_the_hub_folder_decodes_as_plain_generate_does(modules):
 
 def test_the_hub_folder_runs_only_if_it_is_trusted(modules):
     with pytest.raises(ValueError, match="trust_remote_code"):
-        tiny.model("llama").generate(torch.tensor([[5, 9]]), custom_generate=str(HUB), trust_remote_code=False)
+        tiny.model("llama").generate(
+            torch.tensor([[5, 9]]), custom_generate=str(HUB), trust_remote_code=False
+        )
 
 
 def test_the_hub_folder_says_what_to_install():
-    code = f"sys.modules['tr_core'] = None; exec(open({str(HUB / 'custom_generate/generate.py')!r}).read())"
+    code = (
+        "sys.modules['tr_core'] = None;"
+        f" exec(open({str(HUB / 'custom_generate/generate.py')!r}).read())"
+    )
     done = run(ROOT, code)
     last = done.stderr.strip().splitlines()[-1]
     assert "needs the package token-recycling-explorer" in last
@@ -156,7 +180,11 @@ def test_the_hub_folder_says_what_to_install():
 def test_the_hub_folder_is_complete():
     front = re.match(r"---\n(.*?)\n---\n", (HUB / "README.md").read_text(), re.S)[1]
     assert "custom_generate" in re.search(r"^tags: \[(.*)\]$", front, re.M)[1].split(", ")
-    assert {str(p.relative_to(HUB)) for p in HUB.rglob("*") if p.is_file() and "__pycache__" not in p.parts} == {
+    assert {
+        str(p.relative_to(HUB))
+        for p in HUB.rglob("*")
+        if p.is_file() and "__pycache__" not in p.parts
+    } == {
         "README.md",
         "custom_generate/generate.py",
         "custom_generate/requirements.txt",

@@ -35,7 +35,9 @@ def test_the_front_matter_names_what_is_there():
     assert (FRONT["sdk"], FRONT["app_file"]) == ("gradio", "app.py")
     assert (ROOT / FRONT["app_file"]).is_file()
     assert len(FRONT["short_description"]) <= 60  # longer ones are refused
-    preloaded = re.findall(r"^ {2}- (\S+)", (ROOT / "README.md").read_text().split("---")[1], re.MULTILINE)
+    preloaded = re.findall(
+        r"^ {2}- (\S+)", (ROOT / "README.md").read_text().split("---")[1], re.MULTILINE
+    )
     assert set(preloaded) <= {entry.source for entry in catalog.SUGGESTED}
     assert preloaded
 
@@ -47,7 +49,9 @@ def test_no_file_is_over_what_a_space_takes_without_lfs():
 
 @pytest.mark.parametrize("entry", catalog.SUGGESTED, ids=lambda e: e.name.split("/")[-1])
 def test_each_model_fits_the_hardware_that_it_is_offered_on(entry):
-    assert entry.needs_gb <= (entry.gpu_gb or 6)  # a free CPU Space has 16 GB for all visitors together
+    assert entry.needs_gb <= (
+        entry.gpu_gb or 6
+    )  # a free CPU Space has 16 GB for all visitors together
     assert entry.dtype == ("bfloat16" if entry.gpu_gb else "float32")
     assert re.fullmatch(r"[\w.-]+/[\w.-]+", entry.source)
     family = entry.source.split("/")[1].split("-")[0].lower()
@@ -55,7 +59,8 @@ def test_each_model_fits_the_hardware_that_it_is_offered_on(entry):
 
 
 @pytest.mark.parametrize(
-    ("gpu_gb", "largest"), [(0, "Qwen2.5-0.5B"), (15.8, "SmolLM3-3B"), (23.8, "Mistral-7B"), (47.8, "14B"), (85, "32B")]
+    ("gpu_gb", "largest"),
+    [(0, "Qwen2.5-0.5B"), (15.8, "SmolLM3-3B"), (23.8, "Mistral-7B"), (47.8, "14B"), (85, "32B")],
 )
 def test_only_what_fits_is_offered(gpu_gb, largest):
     offered = catalog.fitting(gpu_gb)

@@ -1,7 +1,8 @@
 """``python -m tr_core``, installed also as ``token-recycling``: the command line's door.
 
-A door opens to two rooms: of all the engine's files this one alone knows the pictures, and hands the command line the
-one function it needs of them. So the engine stays without pictures, and can be installed without them.
+A door opens to two rooms: of all the engine's files this one alone knows the pictures, and hands
+the command line the one function it needs of them. So the engine stays without pictures, and can be
+installed without them.
 """
 
 import sys
@@ -20,8 +21,9 @@ def load_html() -> ToHtml:
         from viz.export import to_html
     except ModuleNotFoundError as error:
         raise SettingsError(
-            f"--html needs the package {error.name}, which is not installed: run it in a checkout of Token Recycling "
-            "Explorer, with its requirements.txt installed; or save the run with --trace."
+            f"--html needs the package {error.name}, which is not installed: run it in a checkout"
+            " of Token Recycling Explorer, with its requirements.txt installed; or save the run"
+            " with --trace."
         ) from error
     return to_html
 

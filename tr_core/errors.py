@@ -13,8 +13,8 @@
     ├── CheckpointError        a checkpoint is broken, or belongs to another model
     └── CompareError           runs that were chosen together cannot be laid side by side
 
-The doors (command line, page, API) catch ``TokenRecyclingError`` only: its text is one sentence made for the
-reader. Everything else is a bug and must be seen. This module imports no torch.
+The doors (command line, page, API) catch ``TokenRecyclingError`` only: its text is one sentence
+made for the reader. Everything else is a bug and must be seen. This module imports no torch.
 """
 
 
@@ -47,7 +47,9 @@ class UnsupportedModelError(ModelError):
 
 
 class MemoryShortError(ModelError):
-    """The device's memory is short: the model, the prompt or the number of runs is too large for it."""
+    """The device's memory is short: the model, the prompt or the number of runs is too large for
+    it.
+    """
 
 
 class LoadStoppedError(ModelError):

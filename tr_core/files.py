@@ -1,4 +1,6 @@
-"""Files are written whole or not at all: a disk that is full takes nothing that was there. No torch."""
+"""Files are written whole or not at all: a disk that is full takes nothing that was there. No
+torch.
+"""
 
 from __future__ import annotations
 
@@ -19,21 +21,26 @@ class CannotWriteError(OSError):
 
     def __str__(self) -> str:
         return (
-            f"“{self._path}” cannot be written, the system says “{self.strerror}”: what was there before is as it was; "
-            "make room, or choose another place."
+            f"“{self._path}” cannot be written, the system says “{self.strerror}”: what was there"
+            " before is as it was; make room, or choose another place."
         )
 
 
 @contextmanager
 def whole(path: str | Path) -> Iterator[Path]:
-    """A place beside ``path`` to write to; what is there at the end of the block takes the place of ``path``.
+    """A place beside ``path`` to write to; what is there at the end of the block takes the place of
+    ``path``.
 
     Raises:
         CannotWriteError: an ``OSError`` came out of the block, or moving failed.
     """
     path = Path(path)
     # A device or a pipe is written to as it is.
-    part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}") if path.is_file() or not path.exists() else path
+    part = (
+        path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}")
+        if path.is_file() or not path.exists()
+        else path
+    )
     try:
         yield part
         if part != path:

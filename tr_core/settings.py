@@ -29,11 +29,12 @@ class Settings:
         stop: strings that end the output once written.
         ignore_eos: go on after an end token.
         prompt_rows: fill matrix rows from the prompt's positions too.
-        strict: settle near-ties by one-token passes: plain decoding's ids in half precision too; greedy only.
+        strict: settle near-ties by one-token passes: plain decoding's ids in half precision too;
+            greedy only.
         trace: record trees, candidates and rows; without it only ids leave the device.
-        capture: static steps, recorded as one graph where the device can: ``off``, ``auto`` (on an accelerator),
-            ``on``, or ``compile``, through torch.compile first, which takes minutes for a large model. Off by
-            default until benchmarks/gpu_checks.py has run on a GPU.
+        capture: static steps, recorded as one graph where the device can: ``off``, ``auto`` (on an
+            accelerator), ``on``, or ``compile``, through torch.compile first, which takes minutes
+            for a large model. Off by default until benchmarks/gpu_checks.py has run on a GPU.
 
     Raises:
         SettingsError: a value is out of range, or two cannot go together.
@@ -65,18 +66,26 @@ class Settings:
             raise SettingsError("Top-p must be above 0 and at most 1, got 0.")
         if self.temperature == 0 and (self.top_p < 1 or self.top_k):
             raise SettingsError(
-                "Top-p and top-k only matter when sampling: set a temperature above 0, or leave them at 1 and 0."
+                "Top-p and top-k only matter when sampling: set a temperature above 0, or leave"
+                " them at 1 and 0."
             )
         if 0 < self.temperature < 1e-3:
             raise SettingsError("A temperature below 0.001 overflows: use 0 for greedy decoding.")
         if self.strict and self.temperature > 0:
             raise SettingsError(
-                "Strict is for greedy decoding, as rounding can turn a sample anywhere: use temperature 0, or float32."
+                "Strict is for greedy decoding, as rounding can turn a sample anywhere: use"
+                " temperature 0, or float32."
             )
         if self.capture not in CAPTURES:
-            raise SettingsError(f"Capture must be one of {', '.join(CAPTURES)}, got {_shown(self.capture)}.")
-        if len(self.stop) > MAX_STOP_STRINGS or not all(isinstance(s, str) and s for s in self.stop):
-            raise SettingsError(f"Stop strings must not be empty, and there may be {MAX_STOP_STRINGS} at most.")
+            raise SettingsError(
+                f"Capture must be one of {', '.join(CAPTURES)}, got {_shown(self.capture)}."
+            )
+        if len(self.stop) > MAX_STOP_STRINGS or not all(
+            isinstance(s, str) and s for s in self.stop
+        ):
+            raise SettingsError(
+                f"Stop strings must not be empty, and there may be {MAX_STOP_STRINGS} at most."
+            )
 
     @property
     def tree_name(self) -> str:
@@ -85,7 +94,9 @@ class Settings:
 
 def _whole(name: str, value: object, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise SettingsError(f"{name} must be a whole number from {low} to {high}, got {_shown(value)}.")
+        raise SettingsError(
+            f"{name} must be a whole number from {low} to {high}, got {_shown(value)}."
+        )
 
 
 def _number(name: str, value: object, low: float, high: float, span: str) -> None:

@@ -22,15 +22,17 @@ Observe = Callable[[Sequence[int], torch.Tensor], None]
 
 @dataclass(frozen=True)
 class Draft:
-    """A template filled with tokens on the model's device, so that drafting needs no copy to the host.
+    """A template filled with tokens on the model's device, so that drafting needs no copy to the
+    host.
 
     Attributes:
         template: the shape, N draft nodes.
         tokens: (N + 1,) int64 token ids, the root's first; never negative.
         seen: (N + 1,) bool; false where the token is only a filler, below a row never written.
-        sources: (N + 1,) where each token came from, the root's ``Source("root")``; may be left empty.
-        expected: (N + 1,) the chance that each node is on the path, the root's 1, no child's above its parent's; may
-            be left empty.
+        sources: (N + 1,) where each token came from, the root's ``Source("root")``; may be left
+            empty.
+        expected: (N + 1,) the chance that each node is on the path, the root's 1, no child's above
+            its parent's; may be left empty.
     """
 
     template: TreeTemplate
@@ -82,20 +84,27 @@ class Target(Protocol):
         ...
 
     def fork(self) -> Target:
-        """The same weights with an empty cache of its own: one for each run that goes on at the same time."""
+        """The same weights with an empty cache of its own: one for each run that goes on at the
+        same time.
+        """
         ...
 
     def reset(self) -> None:
         """Empty the cache."""
         ...
 
-    def prefill(self, ids: Sequence[int], observe: Observe | None = None, places: Sequence[int] | None = None) -> None:
+    def prefill(
+        self,
+        ids: Sequence[int],
+        observe: Observe | None = None,
+        places: Sequence[int] | None = None,
+    ) -> None:
         """Append ``ids`` to the cache, chunk by chunk.
 
         Args:
             ids: token ids.
-            observe: called with the places within ``ids`` of a chunk and their float32 logits (n, V); with None, and
-                at other places, no logits are computed where the model allows.
+            observe: called with the places within ``ids`` of a chunk and their float32 logits (n,
+                V); with None, and at other places, no logits are computed where the model allows.
             places: rising, those to observe; all by default.
         """
         ...
@@ -103,22 +112,28 @@ class Target(Protocol):
     def score(self, draft: Draft) -> torch.Tensor:
         """One forward pass over the N + 1 tokens of a draft: float32 logits (N + 1, V).
 
-        Each node sees the cache, its ancestors and itself, at position ``length + depth``. The nodes' keys and
-        values stay behind the cache until ``keep`` is called, which must follow each ``score``. The logits are the
-        caller's: it may overwrite them.
+        Each node sees the cache, its ancestors and itself, at position ``length + depth``. The
+        nodes' keys and values stay behind the cache until ``keep`` is called, which must follow
+        each ``score``. The logits are the caller's: it may overwrite them.
         """
         ...
 
     def keep(self, nodes: Sequence[int]) -> None:
-        """Append the keys and values of ``nodes`` (the root, then the accepted path) and drop all others."""
+        """Append the keys and values of ``nodes`` (the root, then the accepted path) and drop all
+        others.
+        """
         ...
 
     def rewind(self, length: int) -> None:
-        """Forget all cached tokens but the first ``length``; a ``score`` without its ``keep`` is forgotten too."""
+        """Forget all cached tokens but the first ``length``; a ``score`` without its ``keep`` is
+        forgotten too.
+        """
         ...
 
     def agree(self, tensor: torch.Tensor) -> torch.Tensor:
-        """What the first of the processes that run this model has in ``tensor``; itself if there is but one."""
+        """What the first of the processes that run this model has in ``tensor``; itself if there is
+        but one.
+        """
         ...
 
     def clock(self) -> Callable[[], float]:
@@ -126,9 +141,13 @@ class Target(Protocol):
         ...
 
     def cost_curve(self, settings: Settings) -> CostCurve | LiveCurve:
-        """What a step costs under ``settings``, by its draft nodes; measured once for all forks, live or not."""
+        """What a step costs under ``settings``, by its draft nodes; measured once for all forks,
+        live or not.
+        """
         ...
 
     def stopper(self, strings: Sequence[str]) -> Callable[[Sequence[int]], bool]:
-        """A test of whether the ids so far, prompt included, end with one of ``strings`` as plain decoding tells it."""
+        """A test of whether the ids so far, prompt included, end with one of ``strings`` as plain
+        decoding tells it.
+        """
         ...

@@ -1,1 +1,3 @@
-"""The page: Gradio's controls around one explorer component. All that knows Gradio is here and in app.py."""
+"""The page: Gradio's controls around one explorer component. All that knows Gradio is here and in
+app.py.
+"""

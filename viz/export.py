@@ -1,15 +1,18 @@
-"""One self-contained web page of a run, or of the tour: opens from ``file://``, asks for nothing, sends nothing.
+"""One self-contained web page of a run, or of the tour: opens from ``file://``, asks for nothing,
+sends nothing.
 
-The page is the explorer itself: the modules of ``static/`` in one script, the style sheet, and the run's records as
-data. A browser fetches no module from ``file://``, so the modules are put into one script here: each becomes a
-function that returns its exports, which keeps their names apart without a bundler.
+The page is the explorer itself: the modules of ``static/`` in one script, the style sheet, and the
+run's records as data. A browser fetches no module from ``file://``, so the modules are put into one
+script here: each becomes a function that returns its exports, which keeps their names apart without
+a bundler.
 
-The records and plotly.js, which draws the charts, are packed (gzip, base64), so that a hundred steps stay below three
-megabytes; plotly is unpacked when the metrics are first opened.
+The records and plotly.js, which draws the charts, are packed (gzip, base64), so that a hundred
+steps stay below three megabytes; plotly is unpacked when the metrics are first opened.
 
-Nothing that a model or a user wrote can become markup: outside the data blocks it is escaped, and inside them there are
-only letters and digits. Should anything get in all the same, the page's content security policy lets only this script
-and plotly's run, each by its hash, and no connection be made.
+Nothing that a model or a user wrote can become markup: outside the data blocks it is escaped, and
+inside them there are only letters and digits. Should anything get in all the same, the page's
+content security policy lets only this script and plotly's run, each by its hash, and no connection
+be made.
 """
 
 from __future__ import annotations
@@ -36,12 +39,17 @@ from viz.records.run_records import batch, compare_record, run_name, run_record,
 ENTRY = "saved.js"
 EXCERPT = 160
 LESSONS_TITLE = "A tour of Token Recycling"
-LESSONS_SUMMARY = "A tour of Token Recycling in twelve short chapters. Everything is in this file; nothing is sent."
+LESSONS_SUMMARY = (
+    "A tour of Token Recycling in twelve short chapters. Everything is in this file; nothing is"
+    " sent."
+)
 
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "(\.\.?/[\w./-]+\.js)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let) (\w+))", re.MULTILINE)
 
-_MAP_STYLE = re.compile(r"""(createElement\("style"\);\w+\.id="\w{64}",\w+\.textContent=)'(?:[^'\\]|\\.)*'""")
+_MAP_STYLE = re.compile(
+    r"""(createElement\("style"\);\w+\.id="\w{64}",\w+\.textContent=)'(?:[^'\\]|\\.)*'"""
+)
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -68,7 +76,8 @@ sent.</p></noscript>
 
 
 def to_html(runs: RunTrace | Sequence[RunTrace]) -> str:
-    """A whole run as one page, opened at its first step; or two to four runs of one prompt, side by side.
+    """A whole run as one page, opened at its first step; or two to four runs of one prompt, side by
+    side.
 
     Raises:
         CompareError: several runs that do not belong together.
@@ -79,7 +88,8 @@ def to_html(runs: RunTrace | Sequence[RunTrace]) -> str:
 
 
 def lessons_to_html(folder: Path = LESSONS) -> str:
-    """The whole tour as one page, opened where its reader was last time, or as its address says: ``…html?lesson=3``.
+    """The whole tour as one page, opened where its reader was last time, or as its address says:
+    ``…html?lesson=3``.
 
     Args:
         folder: chapters and traces of their own; see ``lessons_record``.
@@ -94,7 +104,9 @@ def lessons_to_html(folder: Path = LESSONS) -> str:
 def _page(records: str, title: str, summary: str, plotly: _Plotly | None = None) -> str:
     """The page around some records; ``plotly`` where its charts can be opened."""
     script = bundle()
-    style = "".join((STATIC / name).read_text(encoding="utf-8") for name in (*STYLES, "styles/saved.css"))
+    style = "".join(
+        (STATIC / name).read_text(encoding="utf-8") for name in (*STYLES, "styles/saved.css")
+    )
     scripts = [_hash(script), *([plotly.hash] if plotly else [])]
     return _PAGE.format(
         # plotly makes itself an empty style element, and fills that by script.
@@ -118,7 +130,9 @@ def _records(traces: Sequence[RunTrace]) -> Iterator[str]:
     names: list[str] = []
     for trace in traces:
         name = run_name(trace)
-        names.append(f"{name}-{len(names)}" if name in names else name)  # one run may be there twice
+        names.append(
+            f"{name}-{len(names)}" if name in names else name
+        )  # one run may be there twice
     named = list(zip(traces, names, strict=True))
     yield run_record(*named[0])
     if len(traces) > 1:
@@ -131,8 +145,8 @@ def _records(traces: Sequence[RunTrace]) -> Iterator[str]:
 def bundle(entry: str = ENTRY, folder: Path = STATIC) -> str:
     """A module and all that it imports, as one script.
 
-    Imports must be of the form ``import { a, b } from "./x.js";``, exports stand before a declaration, and no module
-    may import itself in a circle: see ``tests/viz/test_export.py``.
+    Imports must be of the form ``import { a, b } from "./x.js";``, exports stand before a
+    declaration, and no module may import itself in a circle: see ``tests/viz/test_export.py``.
     """
     sources: dict[str, str] = {}
     needs: dict[str, list[str]] = {}
@@ -150,7 +164,9 @@ def bundle(entry: str = ENTRY, folder: Path = STATIC) -> str:
 def _module(name: str, source: str) -> str:
     """A module as a function, called once, whose result is the module's exports."""
     exports = ", ".join(found[1] for found in _EXPORT.finditer(source))
-    body = _IMPORT.sub(lambda found: f"const {{{found[1]}}} = {_variable(_beside(name, found[2]))};\n", source)
+    body = _IMPORT.sub(
+        lambda found: f"const {{{found[1]}}} = {_variable(_beside(name, found[2]))};\n", source
+    )
     body = _EXPORT.sub("", body).removeprefix("// @ts-check\n")
     return f"const {_variable(name)} = (() => {{\n{body}return {{ {exports} }};\n}})();\n"
 
@@ -165,12 +181,14 @@ def _variable(name: str) -> str:
 
 
 def _policy(scripts: Iterable[str], styles: Iterable[str]) -> str:
-    """Only scripts and styles with these hashes, pictures that the page makes itself, and no connection of any kind."""
+    """Only scripts and styles with these hashes, pictures that the page makes itself, and no
+    connection of any kind.
+    """
     allowed, worn = (" ".join(f"'{found}'" for found in hashes) for hashes in (scripts, styles))
     # Of style attributes the empty one alone is let through, which plotly sets.
     return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-hashes' {worn}; img-src data:; base-uri 'none'; "
-        "form-action 'none'"
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-hashes' {worn}; img-src"
+        " data:; base-uri 'none'; form-action 'none'"
     )
 
 

@@ -1,8 +1,10 @@
-"""Where the nodes of a tree are drawn: a column per depth, a row per leaf, a parent beside its first child.
+"""Where the nodes of a tree are drawn: a column per depth, a row per leaf, a parent beside its
+first child.
 
-So the best candidates of the best candidates form one straight line at the top, no two edges cross, and all
-coordinates are whole numbers. The layout depends on the shape alone: equal shapes are drawn in equal places
-whatever their tokens are, and the bonus node is put into a free place instead of moving others.
+So the best candidates of the best candidates form one straight line at the top, no two edges cross,
+and all coordinates are whole numbers. The layout depends on the shape alone: equal shapes are drawn
+in equal places whatever their tokens are, and the bonus node is put into a free place instead of
+moving others.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ def tidy(parents: tuple[int, ...], ranks: tuple[int, ...]) -> Layout:
     tree = nx.DiGraph()
     tree.add_node(0)
     # Edges are walked in the order in which they were added: best siblings first.
-    tree.add_edges_from((parents[n], n) for n in sorted(range(1, len(parents)), key=lambda n: ranks[n]))
+    tree.add_edges_from(
+        (parents[n], n) for n in sorted(range(1, len(parents)), key=lambda n: ranks[n])
+    )
     columns, rows, height = [0] * len(parents), [0] * len(parents), 0
     for node in nx.dfs_preorder_nodes(tree, 0):
         columns[node] = columns[parents[node]] + 1 if node else 0
@@ -52,7 +56,8 @@ def tidy(parents: tuple[int, ...], ranks: tuple[int, ...]) -> Layout:
 
 
 def bonus_place(layout: Layout, after: int) -> tuple[int, int]:
-    """Column and row of the bonus node: the free place nearest to the node ``after`` which it stands.
+    """Column and row of the bonus node: the free place nearest to the node ``after`` which it
+    stands.
 
     The row may be −1 or ``layout.height``, one beyond the tree, if the column is full.
     """

@@ -30,7 +30,9 @@ X = of_two(
     step([(0, 0, F)], [F, A], root=E, stop="max_new_tokens"),
 )
 Y = run(
-    [A], *(step([], [t], root=r) for r, t in zip([A, B, C, D, E, F], [B, C, D, E, F, A], strict=True)), drafter="none"
+    [A],
+    *(step([], [t], root=r) for r, t in zip([A, B, C, D, E, F], [B, C, D, E, F, A], strict=True)),
+    drafter="none",
 )
 Z = of_two(
     step([], [B], root=A),
@@ -49,7 +51,9 @@ def test_every_position_knows_who_wrote_it_and_after_how_many_passes():
 
 
 def test_a_pass_that_was_settled_by_others_counts_them_all():
-    strict = msgspec.structs.replace(X, steps=(msgspec.structs.replace(X.steps[0], passes=4), *X.steps[1:]))
+    strict = msgspec.structs.replace(
+        X, steps=(msgspec.structs.replace(X.steps[0], passes=4), *X.steps[1:])
+    )
     found = align([strict, Y])
     assert found.lanes[0].passes == (4, 4, 4, 5, 6, 6)
     assert found.summaries[0].passes == 6
@@ -68,7 +72,10 @@ def test_where_one_jumped_ahead_and_where_it_was_ahead_most():
     assert found.jumps == (Jump(0, 1, 1, 3, (1, 2), 1), Jump(1, 3, 4, 6, (2, 1), 1))
     assert found.leads == (Lead(0, 2, 1),)
     # Of three, only what beats both others counts.
-    assert align([X, Y, Z]).jumps == (Jump(0, 1, 1, 3, (1, 3, 2), 1), Jump(2, 3, 4, 6, (2, 3, 1), 1))
+    assert align([X, Y, Z]).jumps == (
+        Jump(0, 1, 1, 3, (1, 3, 2), 1),
+        Jump(2, 3, 4, 6, (2, 3, 1), 1),
+    )
     assert (align([X, X]).jumps, align([X, X]).leads) == ((), ())
 
 
@@ -96,7 +103,9 @@ OTHER = of_two(
 
 def test_the_first_difference_and_how_near_the_two_best_were():
     unsure = msgspec.structs.replace(
-        OTHER.steps[1], candidates=((E, D), (A, B), (A, B)), probabilities=((0.4, 0.375), (0.9, 0.05), (0.9, 0.05))
+        OTHER.steps[1],
+        candidates=((E, D), (A, B), (A, B)),
+        probabilities=((0.4, 0.375), (0.9, 0.05), (0.9, 0.05)),
     )
     other = msgspec.structs.replace(OTHER, steps=(OTHER.steps[0], unsure))
     found = align([X, other])
@@ -132,12 +141,19 @@ def test_the_summary():
     assert (x.ms_per_step, x.tokens_per_second) == (16.0, pytest.approx(6 / 0.048))
     assert (y.tokens, y.passes, y.drafted, y.accepted, y.nodes) == (6, 6, 0, 0, 0.0)
     empty = align([run([A]), run([A])]).summaries[0]
-    assert (empty.passes, empty.mean_accepted_tokens, empty.ms_per_step, empty.nodes) == (0, 0.0, 0.0, 0.0)
+    assert (empty.passes, empty.mean_accepted_tokens, empty.ms_per_step, empty.nodes) == (
+        0,
+        0.0,
+        0.0,
+        0.0,
+    )
 
 
 def told(trace, *, settings=None, **info):
     settings = {"temperature": 0.0, "max_new_tokens": 6, "prompt_rows": True} | (settings or {})
-    return msgspec.structs.replace(trace, info=msgspec.structs.replace(trace.info, settings=settings, **info))
+    return msgspec.structs.replace(
+        trace, info=msgspec.structs.replace(trace.info, settings=settings, **info)
+    )
 
 
 def test_runs_are_named_by_what_tells_them_apart():
@@ -156,7 +172,11 @@ def test_runs_are_named_by_what_tells_them_apart():
     sampled = told(paper, settings={"temperature": 0.8, "top_p": 0.9, "seed": 3})
     assert named(paper, sampled) == ["greedy", "temperature 0.8, top-p 0.9, seed 3"]
     assert named(paper, told(paper, model="other"), paper) == ["hand", "other", "hand (2)"]
-    assert named(paper, paper, paper) == ["token_recycling", "token_recycling (2)", "token_recycling (3)"]
+    assert named(paper, paper, paper) == [
+        "token_recycling",
+        "token_recycling (2)",
+        "token_recycling (3)",
+    ]
 
 
 def test_a_hot_start_is_told_by_more_rows_than_the_prompt_can_have_written():
@@ -164,14 +184,22 @@ def test_a_hot_start_is_told_by_more_rows_than_the_prompt_can_have_written():
     prompt = (A, B, A, C)
     assert facts(told(X, prompt_ids=prompt, rows_seen=2).info)["start"] == "cold"
     assert facts(told(X, prompt_ids=prompt, rows_seen=3).info)["start"] == "hot"
-    assert facts(told(X, prompt_ids=prompt, rows_seen=1, settings={"prompt_rows": False}).info)["start"] == "hot"
+    assert (
+        facts(told(X, prompt_ids=prompt, rows_seen=1, settings={"prompt_rows": False}).info)[
+            "start"
+        ]
+        == "hot"
+    )
     assert facts(told(Y, prompt_ids=prompt).info)["start"] == ""
 
 
 def test_other_texts_are_no_fault_where_the_settings_are_others():
     assert align([X, Y]).may_differ == ()
     assert align([told(X), told(OTHER, settings={"temperature": 0.5})]).may_differ == ("sampling",)
-    assert align([told(X), told(OTHER, model="other", dtype="bfloat16")]).may_differ == ("model", "dtype")
+    assert align([told(X), told(OTHER, model="other", dtype="bfloat16")]).may_differ == (
+        "model",
+        "dtype",
+    )
 
 
 @pytest.mark.parametrize(
@@ -180,7 +208,10 @@ def test_other_texts_are_no_fault_where_the_settings_are_others():
         ([X], "takes 2 to 4 runs, got 1"),
         ([X] * 5, "takes 2 to 4 runs, got 5"),
         ([X, run([B], *Y.steps)], "Run 2 has another prompt than run 1"),
-        ([X, Y, told(Z, tokenizer="1" * 16, model="b")], r"Run 3 \(b\) has another tokenizer than run 1 \(hand\)"),
+        (
+            [X, Y, told(Z, tokenizer="1" * 16, model="b")],
+            r"Run 3 \(b\) has another tokenizer than run 1 \(hand\)",
+        ),
     ],
 )
 def test_runs_that_do_not_belong_together_are_refused_in_one_sentence(traces, words):
@@ -197,6 +228,7 @@ def test_lanes_of_any_run_add_up(seed):
         assert len(lane.emitter) == len(lane.passes) == line.tokens == len(trace.output_ids)
         assert [s.last - s.first + 1 for s in lane.steps] == [len(s.emitted) for s in trace.steps]
         assert lane.steps[-1].passes == line.passes == len(trace.steps)
-    # The toy's text depends on the text alone, so it is one text, and a run is never ahead of itself.
+    # The toy's text depends on the text alone, so it is one text, and a run is never ahead of
+    # itself.
     assert found.verdict == "beginning"
     assert all(j.gain > 0 and j.run == 1 for j in found.jumps)

@@ -1,4 +1,6 @@
-"""Why paths ended: runs made by hand whose answers are known, and random runs held against the engine itself."""
+"""Why paths ended: runs made by hand whose answers are known, and random runs held against the
+engine itself.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def only(trace, number=1):
 
 
 def stop_after(token, root):
-    """A last step that gives the text one more token, so that the one before could have gained by it."""
+    """A last step that gives the text one more token, so that the one before could have gained by
+    it.
+    """
     return step([], [token], {root: ((), (token,))}, root=root, stop="max_new_tokens")
 
 
@@ -37,11 +41,24 @@ def stop_after(token, root):
 def test_row_never_seen():
     first = step([(0, 0, A), (1, 0, A)], [B, A, A], {A: ((), (B, C, D))}, root=A, unseen=[1, 2])
     d, (what, remedy) = only(run([A], first, stop_after(C, B)))
-    assert (d.reason, d.end, d.after, d.token, d.row, d.rank) == ("row_never_seen", 0, A, B, (), None)
+    assert (d.reason, d.end, d.after, d.token, d.row, d.rank) == (
+        "row_never_seen",
+        0,
+        A,
+        B,
+        (),
+        None,
+    )
     assert (d.accepted, d.drafted, d.lost, d.add, d.evicted) == (0, 0, 1, None, None)
-    assert what == "Nothing could be drafted, since the row of A had never been written; the model went on with B."
-    assert remedy == (
-        "This pass has written the row; a matrix that already knew it could have given 1 token more in this step."
+    assert (
+        what
+        == "Nothing could be drafted, since the row of A had never been written; the model went on"
+        " with B."
+    )
+    assert (
+        remedy
+        == "This pass has written the row; a matrix that already knew it could have given 1 token"
+        " more in this step."
     )
 
 
@@ -65,9 +82,10 @@ def test_token_never_stored():
     assert (d.reason, d.row, d.rank, d.evicted, d.written, d.below) == (
         "not_in_row", (C, D, E), None, None, None, (C, D),
     )  # fmt: skip
-    assert what == (
-        "0 of 2 drafted tokens accepted: after A the model chose B (probability 0.75), which is not among the 3 "
-        "candidates of its row (C, D, E)."
+    assert (
+        what
+        == "0 of 2 drafted tokens accepted: after A the model chose B (probability 0.75), which is"
+        " not among the 3 candidates of its row (C, D, E)."
     )
     assert remedy.startswith("The row is from before step 1")
 
@@ -90,11 +108,16 @@ def test_token_evicted_when_and_by_what():
     assert d.reason == "not_in_row"
     assert d.evicted == Write(step=2, node=2, position=4, context=(A, C, E, A), status="rejected")
     assert d.written == d.evicted
-    assert remedy == "It had been there until step 2, when a rejected node that read A C E A evicted it."
+    assert (
+        remedy
+        == "It had been there until step 2, when a rejected node that read A C E A evicted it."
+    )
     assert diagnose(trace).evicted == 1
     # b was evicted in step 1, by the root.
     history = RowHistory(trace)
-    assert history.eviction(A, B, 2) == Write(step=1, node=0, position=1, context=(F, A), status="root")
+    assert history.eviction(A, B, 2) == Write(
+        step=1, node=0, position=1, context=(F, A), status="root"
+    )
     assert history.eviction(A, B, 0) is None
 
 
@@ -111,8 +134,10 @@ def test_in_the_row_but_no_child_at_that_rank():
     rest = step([(0, 0, F)], [F, A], {E: ((F, A), (F, A)), F: ((A, B), (A, B))}, root=E)
     d, (what, remedy) = only(run([A], RANK_CUT, rest, stop_after(B, A)))
     assert (d.reason, d.end, d.rank, d.below, d.add, d.lost) == ("rank_cut", 1, 2, (D,), (0, 2), 1)
-    assert what == (
-        "1 of 3 drafted tokens accepted: the model chose E, which stood at rank 2 of the row of B, "
+    assert (
+        what
+        == "1 of 3 drafted tokens accepted: the model chose E, which stood at rank 2 of the row"
+        " of B, "
         "but the tree drafted only D there."
     )
     assert remedy == "One more node, at the ranks [0, 2] from the root, would have caught it."
@@ -124,15 +149,17 @@ def test_what_a_rank_cut_cost_is_counted_down_to_the_last_level():
         [(0, 0, B), (0, 1, C), (1, 0, D), (3, 0, A), (4, 0, A)], [B, E, A, A, A, A],
         {r.token: (r.before, r.after) for r in deep.rows}, root=A,
     )  # fmt: skip
-    # After e the text goes on with f, a, b: rows of e and f are known by then, as the steps after tell.
+    # After e the text goes on with f, a, b: rows of e and f are known by then, as the steps after
+    # tell.
     rest = step([(0, 0, F)], [F, A], {E: ((F, A), (F, A)), F: ((A, B), (A, B))}, root=E)
     d, (_, remedy) = only(run([A], deeper, rest, stop_after(B, A)))
     assert (d.add, d.lost, d.open) == ((0, 2), 3, False)
-    assert remedy == (
-        "One more node, at the ranks [0, 2] from the root, would have caught it, "
+    assert (
+        remedy == "One more node, at the ranks [0, 2] from the root, would have caught it, "
         "and the rows held 2 tokens more of the text behind it."
     )
-    # The same, but the text ends with f: there is one token less to gain; e's follower comes as the bonus.
+    # The same, but the text ends with f: there is one token less to gain; e's follower comes as the
+    # bonus.
     d, _ = only(run([A], deeper, step([], [F], {E: ((F, A), (F, A))}, root=E, stop="eos")))
     assert (d.lost, d.open) == (1, False)
     # Interrupted there, nobody knows how the text would have gone on.
@@ -143,13 +170,26 @@ def test_what_a_rank_cut_cost_is_counted_down_to_the_last_level():
 @pytest.mark.parametrize(
     ("row", "rank", "add", "lost", "words"),
     [
-        ((D, C), 1, (0, 1), 1, "stood at rank 1 of the row below; one more node, at the ranks [0, 1] from the root,"),
+        (
+            (D, C),
+            1,
+            (0, 1),
+            1,
+            "stood at rank 1 of the row below; one more node, at the ranks [0, 1] from the root,",
+        ),
         ((D, E), None, None, 0, "A deeper tree would not have helped: the row does not hold C."),
-        ((), None, None, 0, "A deeper tree would not have helped: the row of that token had never been written."),
+        (
+            (),
+            None,
+            None,
+            0,
+            "A deeper tree would not have helped: the row of that token had never been written.",
+        ),
     ],
 )
 def test_depth_limit(row, rank, add, lost, words):
-    # a ── b      accepted to the last level; whether b's row holds c tells what a deeper tree would have gained
+    # a ── b      accepted to the last level; whether b's row holds c tells what a deeper tree would
+    # have gained
     first = step([(0, 0, B)], [B, C], {A: ((B, C), (B, C)), B: (row, (C, D))}, root=A)
     d, (what, remedy) = only(run([A], first, stop_after(D, C)))
     assert (d.reason, d.rank, d.add, d.lost) == ("depth_limit", rank, add, lost)
@@ -164,7 +204,10 @@ def test_stopped_by_an_end_token():
     )  # fmt: skip
     d, (what, remedy) = only(run([A], first))
     assert (d.reason, d.end, d.accepted, d.unused, d.lost, d.stop) == ("stopped", 2, 2, 1, 0, "eos")
-    assert what == "2 of 3 drafted tokens accepted: the run ended at C, because the model chose an end token."
+    assert (
+        what == "2 of 3 drafted tokens accepted: the run ended at C, because the model chose an end"
+        " token."
+    )
     assert remedy == "1 drafted token more that the model agreed with stood behind the stop."
 
 
@@ -211,20 +254,30 @@ def test_a_draft_without_rows_went_elsewhere():
     assert "no row" in remedy
     d, (_, remedy) = only(trace, 2)
     assert (d.reason, d.lost) == ("depth_limit", 0)
-    assert remedy == "The model went on with E; whether a longer draft would have had it is not recorded."
+    assert (
+        remedy
+        == "The model went on with E; whether a longer draft would have had it is not recorded."
+    )
 
 
 def test_drafts_of_several_sources_are_told_honestly():
-    # a's row is empty, but another source has put c below a; and b's row holds e at a rank where that source put d.
+    # a's row is empty, but another source has put c below a; and b's row holds e at a rank where
+    # that source put d.
     never = step([(0, 0, C)], [B, A], {A: ((), (B,)), C: ((A,), (A,))}, root=A)
     taken = step([(0, 0, D), (1, 0, D)], [E, A, A], {B: ((E, F), (E, F)), D: ((A,), (A,))}, root=B)
-    assert [d.reason for d in diagnose(run([A], never, taken)).steps] == ["other_token", "other_token"]
+    assert [d.reason for d in diagnose(run([A], never, taken)).steps] == [
+        "other_token",
+        "other_token",
+    ]
 
 
 def test_a_trace_without_the_rows_still_tells_unseen_from_wrong():
     unseen = step([(0, 0, A), (1, 0, A)], [B, A, A], root=A, unseen=[1, 2])
     leaf = step([(0, 0, C), (0, 1, D), (2, 0, E)], [C, A, A, A], root=B)
-    assert [d.reason for d in diagnose(run([A], unseen, leaf)).steps] == ["row_never_seen", "depth_limit"]
+    assert [d.reason for d in diagnose(run([A], unseen, leaf)).steps] == [
+        "row_never_seen",
+        "depth_limit",
+    ]
 
 
 def test_the_latest_eviction_counts():
@@ -236,7 +289,9 @@ def test_the_latest_eviction_counts():
 
 def test_within_a_step_the_later_writing_of_a_row_counts():
     # a ── a ── b, all accepted: a's row holds what the model gave after the second a.
-    trace = run([A], step([(0, 0, A), (1, 0, B)], [A, B, C], {A: ((A, B), (B, C)), B: ((), (C,))}, root=A))
+    trace = run(
+        [A], step([(0, 0, A), (1, 0, B)], [A, B, C], {A: ((A, B), (B, C)), B: ((), (C,))}, root=A)
+    )
     replay = Replay(trace, RowHistory(trace))
     assert [replay._row(A, 0, root) for root in range(3)] == [(A, B), (A, 9), (B, 9)]
 
@@ -263,8 +318,12 @@ def test_costly_tokens_and_the_nodes_that_would_have_helped():
         (B, 1, 1, {"rank_cut": 1}),
         (F, 1, 1, {"depth_limit": 1}),
     ]
-    # With [0, 2]: a → b e (f), then f → a (b). With [0, 0]: a → b (e), then e → f a (b). Two passes instead of three.
-    assert [(a.ranks, a.steps, a.saved) for a in found.additions] == [((0, 0), 1, 1), ((0, 2), 1, 1)]
+    # With [0, 2]: a → b e (f), then f → a (b). With [0, 0]: a → b (e), then e → f a (b). Two passes
+    # instead of three.
+    assert [(a.ranks, a.steps, a.saved) for a in found.additions] == [
+        ((0, 0), 1, 1),
+        ((0, 2), 1, 1),
+    ]
     assert explain_addition(found.additions[1]) == "one more node: [0, 2]"
 
 
@@ -299,7 +358,12 @@ def toy_runs(draw):
     table = {t: draw(follower) for t in range(size)}
     paths = {(draw(st.integers(0, 2)),) for _ in range(2)}
     for _ in range(draw(st.integers(0, 6))):
-        paths.add((*draw(st.sampled_from(sorted(p for p in paths if len(p) < 4))), draw(st.integers(0, 2))))
+        paths.add(
+            (
+                *draw(st.sampled_from(sorted(p for p in paths if len(p) < 4))),
+                draw(st.integers(0, 2)),
+            )
+        )
     return (
         size, table, TreeTemplate.from_paths("any", paths), draw(st.sampled_from(sorted(DRAFTERS))),
         draw(st.lists(st.integers(0, size - 1), min_size=1, max_size=8)), draw(st.integers(1, 30)),
@@ -314,7 +378,9 @@ def test_any_run_is_explained_as_the_engine_would(case):
 
     def started(shape=tree):
         common = {"k": 3, "max_new_tokens": limit, "temperature": temperature, "seed": 7}
-        return Session(ToyTarget(table, size, eos=eos), Settings(drafter=drafter, tree=shape, **common)).start(prompt)
+        return Session(
+            ToyTarget(table, size, eos=eos), Settings(drafter=drafter, tree=shape, **common)
+        ).start(prompt)
 
     def redone(step, shape):
         """The same step of the same run, with another tree for it alone."""
@@ -328,7 +394,9 @@ def test_any_run_is_explained_as_the_engine_would(case):
     original = session.drafter.propose
 
     def propose(context, template, *growth):
-        matrices.append(session.drafter.matrix.rows.tolist() if drafter == "token_recycling" else None)
+        matrices.append(
+            session.drafter.matrix.rows.tolist() if drafter == "token_recycling" else None
+        )
         return original(context, template, *growth)
 
     session.drafter.propose = propose
@@ -339,7 +407,8 @@ def test_any_run_is_explained_as_the_engine_would(case):
     assert all(d.lost >= 0 and len(explain(d, str)) == 2 for d in found.steps)
     given = {r for r, n in found.reasons.items() if n} - {"stopped", "no_draft"}
     if DRAFTERS[drafter].grows:
-        # What it knew is told by itself, so every end has a reason; only one with a single matrix tells of its rows.
+        # What it knew is told by itself, so every end has a reason; only one with a single matrix
+        # tells of its rows.
         rows = drafter == "token_recycling_dynamic"
         assert given <= {
             "budget_spent",
@@ -355,7 +424,11 @@ def test_any_run_is_explained_as_the_engine_would(case):
     for number, d in enumerate(found.steps):
         row = tuple(t for t in matrices[number][d.after] if t >= 0)
         assert d.row == row
-        held = [m for m in range(number) if d.token in matrices[m][d.after] and d.token not in matrices[m + 1][d.after]]
+        held = [
+            m
+            for m in range(number)
+            if d.token in matrices[m][d.after] and d.token not in matrices[m + 1][d.after]
+        ]
         if d.reason == "not_in_row":
             assert d.token not in row
             assert (d.evicted.step - 1 if d.evicted else None) == (held[-1] if held else None)
@@ -382,7 +455,9 @@ def _ranks(tree: TreeTemplate, node: int) -> tuple[int, ...]:
 
 
 def _without(trace, **parts):
-    return msgspec.structs.replace(trace, steps=tuple(msgspec.structs.replace(s, **parts) for s in trace.steps))
+    return msgspec.structs.replace(
+        trace, steps=tuple(msgspec.structs.replace(s, **parts) for s in trace.steps)
+    )
 
 
 @pytest.mark.parametrize(
@@ -393,7 +468,9 @@ def _without(trace, **parts):
         lambda t: msgspec.structs.replace(t, pieces={}),
         lambda t: _without(t, rows=()),
         lambda t: _without(t, candidates=((),) * 81, probabilities=((),) * 81),
-        lambda t: msgspec.structs.replace(t, info=msgspec.structs.replace(t.info, k=32, prompt_ids=())),
+        lambda t: msgspec.structs.replace(
+            t, info=msgspec.structs.replace(t.info, k=32, prompt_ids=())
+        ),
     ],
     ids=["no-beginning", "gaps", "no-texts", "no-rows", "no-candidates", "wider-k"],
 )

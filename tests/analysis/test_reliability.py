@@ -1,4 +1,6 @@
-"""What was expected of nodes against what happened, on steps written by hand; and the reasons that held tells."""
+"""What was expected of nodes against what happened, on steps written by hand; and the reasons that
+held tells.
+"""
 
 import pytest
 from hand_runs import A, B, C, D, E, F, run, step
@@ -26,9 +28,13 @@ THREE = [(0, 0, B), (0, 1, D), (1, 0, C)]
 
 
 def example():
-    first = told(step(THREE, [B, C, E, D], root=A), [PAIR, ROW, COPY], [0.85, 0.1, 0.6], Held(2, None))
+    first = told(
+        step(THREE, [B, C, E, D], root=A), [PAIR, ROW, COPY], [0.85, 0.1, 0.6], Held(2, None)
+    )
     # The same draft, and the model says e at once: the drafter had known it, as third best.
-    second = told(step(THREE, [E, C, E, D], root=D), [PAIR, ROW, COPY], [0.85, 0.1, 0.6], Held(4, 2))
+    second = told(
+        step(THREE, [E, C, E, D], root=D), [PAIR, ROW, COPY], [0.85, 0.1, 0.6], Held(4, 2)
+    )
     third = told(step([], [F], root=E), [], [], Held(0, None))
     fourth = told(step([(0, 0, B)], [C, C], root=F), [ROW], [0.05], Held(0, None))
     return run([A], first, second, third, fourth, drafter="recycling_plus")
@@ -51,7 +57,11 @@ def test_nodes_are_counted_by_what_was_expected_of_them():
 
 def test_what_stands_behind_a_stop_is_no_failure():
     cut = told(step(THREE, [B, C, E, D], root=A, emitted=1, stop="eos"), [ROW] * 3, [0.9, 0.1, 0.6])
-    assert [(b.nodes, b.accepted) for b in reliability.overall([cut]).bins] == [(1, 0), (1, 1), (1, 1)]
+    assert [(b.nodes, b.accepted) for b in reliability.overall([cut]).bins] == [
+        (1, 0),
+        (1, 1),
+        (1, 1),
+    ]
 
 
 def test_drafters_that_expect_nothing_have_no_reliability():
@@ -71,24 +81,33 @@ def test_the_figure_has_a_line_for_each_source():
 def test_what_the_drafter_knew_gives_the_reason():
     trace = example()
     found = diagnose(trace)
-    assert [d.reason for d in found.steps] == ["not_known", "budget_spent", "no_draft", "nothing_known"]
+    assert [d.reason for d in found.steps] == [
+        "not_known",
+        "budget_spent",
+        "no_draft",
+        "nothing_known",
+    ]
     assert sum(found.reasons.values()) == 4
     second = found.steps[1]
     assert (second.rank, second.row, second.add, second.lost) == (2, None, None, 1)
     assert found.what_ifs == found.additions == ()
     letters = {i: chr(ord("a") + i) for i in range(10)}
     assert explain(second, letters.get) == (
-        "0 of 3 drafted tokens accepted: after d the model chose e (probability 0.75), which the drafter knew there in "
-        "place 3, but the draft held only b, d there.",
+        (
+            "0 of 3 drafted tokens accepted: after d the model chose e (probability 0.75), which"
+            " the drafter knew there in place 3, but the draft held only b, d there."
+        ),
         "The nodes went where the drafter expected more: a larger tree could have held it.",
     )
-    assert explain(found.steps[3], letters.get)[0] == (
-        "0 of 1 drafted token accepted: the drafter knew nothing that could follow f; the model went on with c "
-        "(probability 0.75)."
+    assert (
+        explain(found.steps[3], letters.get)[0]
+        == "0 of 1 drafted token accepted: the drafter knew nothing that could follow f; the model"
+        " went on with c (probability 0.75)."
     )
-    assert explain(found.steps[0], letters.get)[0] == (
-        "2 of 3 drafted tokens accepted: after c the model chose d (probability 0.75), but the drafter knew only other "
-        "tokens there."
+    assert (
+        explain(found.steps[0], letters.get)[0]
+        == "2 of 3 drafted tokens accepted: after c the model chose d (probability 0.75), but the"
+        " drafter knew only other tokens there."
     )
     assert "records no rows" in caveats(trace, False)[1]
     assert "where nodes came from" in as_text(trace, found)

@@ -1,4 +1,6 @@
-"""axe-core finds no serious fault, in light and dark: the page with a run, each panel, dialogs, an exported page."""
+"""axe-core finds no serious fault, in light and dark: the page with a run, each panel, dialogs, an
+exported page.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,17 @@ from tr_core.trees.templates import chain
 
 pytestmark = pytest.mark.browser
 
-PANELS = (None, "diagnosis", "metrics", "compare", "attention", "matrix-map", "cost", "budget", "sources")
+PANELS = (
+    None,
+    "diagnosis",
+    "metrics",
+    "compare",
+    "attention",
+    "matrix-map",
+    "cost",
+    "budget",
+    "sources",
+)
 SCHEMES = ("light", "dark")
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
@@ -22,7 +34,11 @@ def faults(page, within=None):
     """Serious and critical violations: rule, and the elements that break it."""
     found = Axe().run(page, context=within, options=RULES).response["violations"]
     serious = [v for v in found if v["impact"] in ("serious", "critical")]
-    return [(v["id"], n["target"], n["failureSummary"].split("\n")[1:]) for v in serious for n in v["nodes"]]
+    return [
+        (v["id"], n["target"], n["failureSummary"].split("\n")[1:])
+        for v in serious
+        for n in v["nodes"]
+    ]
 
 
 def drawn(page, panel):
@@ -57,7 +73,11 @@ def test_every_phase_a_selection_marks_and_an_error(open_page, scheme):
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_runs_side_by_side_and_rows_that_lost_a_token(open_page, scheme):
     page = open_page(1280, 900, color_scheme=scheme)
-    runs = [viz_runs.toy_run(8, reference_identical=True), viz_runs.toy_run(12, template=chain(3)), telling_run()]
+    runs = [
+        viz_runs.toy_run(8, reference_identical=True),
+        viz_runs.toy_run(12, template=chain(3)),
+        telling_run(),
+    ]
     feed(page, viz.compare_record([(trace, f"r{n}") for n, trace in enumerate(runs[:2])]))
     feed(page, viz.progress_record("tree small-16", 3, 64))
     page.get_by_label("Find a token").fill("the")
@@ -81,7 +101,12 @@ def test_before_the_first_run_and_the_help(open_page, scheme):
 def test_a_phone(open_page, scheme):
     page = open_page(390, 844, color_scheme=scheme)
     trace = viz_runs.toy_run(9)
-    feed(page, viz.run_record(trace), viz.analysis_record(trace), viz.view_record(9, panel="diagnosis"))
+    feed(
+        page,
+        viz.run_record(trace),
+        viz.analysis_record(trace),
+        viz.view_record(9, panel="diagnosis"),
+    )
     assert faults(page) == []
 
 

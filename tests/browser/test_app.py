@@ -17,7 +17,9 @@ def choose(page, label, text):
 
 
 def drawn(page):
-    """Wait for two frames: Gradio sends a field's old value if another one is changed and sent within the same."""
+    """Wait for two frames: Gradio sends a field's old value if another one is changed and sent
+    within the same.
+    """
     page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
@@ -49,7 +51,9 @@ def test_a_newcomer_steps_runs_and_looks_around(tabs):
     rows = page.locator("#tr-explorer [data-row]")
     assert rows.count() > 0
     assert rows.first.locator("[data-cell]").count() == 8
-    changes = page.locator("#tr-explorer [data-cell]").evaluate_all("cells => cells.map(c => c.dataset.change)")
+    changes = page.locator("#tr-explorer [data-cell]").evaluate_all(
+        "cells => cells.map(c => c.dataset.change)"
+    )
     assert set(changes) <= {"fresh", "moved", "kept"}
 
     click(page, "Play")
@@ -115,11 +119,15 @@ def test_bad_input_is_told_and_nothing_is_lost(tabs):
         drawn(page)
     choose(page, "Model", "nobody/no-such-model")
     click(page, "Step")
-    page.locator("#tr-explorer [role=alert]").get_by_text("nobody/no-such-model").wait_for(timeout=SOON_MS)
+    page.locator("#tr-explorer [role=alert]").get_by_text("nobody/no-such-model").wait_for(
+        timeout=SOON_MS
+    )
     at(page, step=1, steps=1)
 
 
-@pytest.mark.parametrize("prompt", ["<script>hit = 1</script><img src=x onerror='hit = 1'>", "{{value}} ${hit = 1}"])
+@pytest.mark.parametrize(
+    "prompt", ["<script>hit = 1</script><img src=x onerror='hit = 1'>", "{{value}} ${hit = 1}"]
+)
 def test_a_hostile_prompt_is_text(tabs, prompt):
     page = tabs()
     page.get_by_label("Prompt", exact=True).fill(prompt)
@@ -132,7 +140,9 @@ def test_a_hostile_prompt_is_text(tabs, prompt):
 
 def test_emoji_and_right_to_left_are_shown_whole(tabs):
     page = tabs()
-    page.get_by_label("Prompt", exact=True).fill("I ate a \N{SLICE OF PIZZA} with \u05e9\u05dc\u05d5\u05dd")
+    page.get_by_label("Prompt", exact=True).fill(
+        "I ate a \N{SLICE OF PIZZA} with \u05e9\u05dc\u05d5\u05dd"
+    )
     click(page, "Step")
     at(page, step=1)
     assert "\N{SLICE OF PIZZA}" in page.locator("#tr-explorer").inner_text()
@@ -140,7 +150,9 @@ def test_emoji_and_right_to_left_are_shown_whole(tabs):
 
 def test_stop_keeps_the_record_and_run_goes_on(tabs):
     page = tabs()
-    page.get_by_label("Prompt", exact=True).fill("def f():\n    x = 1\n    x = 1\n    x = 1\n")  # has no end
+    page.get_by_label("Prompt", exact=True).fill(
+        "def f():\n    x = 1\n    x = 1\n    x = 1\n"
+    )  # has no end
     page.get_by_label("New tokens", exact=True).fill("1000")
     choose(page, "Drafter", "none")
     click(page, "Run")
@@ -165,7 +177,9 @@ def test_two_tabs_never_see_each_other(tabs):
     for page in (one, two):
         finished(page)
     assert "second" in one.locator("#tr-explorer").inner_text().replace("·", " ")
-    assert "cat" not in one.locator("#tr-explorer").inner_text().split("Draft tree")[0].replace("·", " ")
+    assert "cat" not in one.locator("#tr-explorer").inner_text().split("Draft tree")[0].replace(
+        "·", " "
+    )
     click(one, "Reset")
     at(one, steps=0)
     assert int(two.locator("#tr-explorer").get_attribute("data-steps")) > 1
@@ -190,7 +204,9 @@ def test_hot_start_remembers_and_cold_does_not(tabs):
     cold = int(page.locator("#tr-explorer").get_attribute("data-steps"))
     page.get_by_label("hot", exact=True).check()
     click(page, "Run")
-    page.wait_for_function(f"+document.querySelector('#tr-explorer').dataset.steps < {cold}", timeout=SOON_MS)
+    page.wait_for_function(
+        f"+document.querySelector('#tr-explorer').dataset.steps < {cold}", timeout=SOON_MS
+    )
     finished(page)
     assert int(page.locator("#tr-explorer").get_attribute("data-steps")) < cold
 
@@ -201,7 +217,9 @@ def test_phone_width_has_no_sideways_scroll(tabs):
     at(page, step=1)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     # What the step did comes into sight, though all controls stand above it.
-    page.wait_for_function("Math.abs(document.querySelector('#tr-main').getBoundingClientRect().top) < 100")
+    page.wait_for_function(
+        "Math.abs(document.querySelector('#tr-main').getBoundingClientRect().top) < 100"
+    )
 
 
 def upload(page, path):
@@ -234,5 +252,7 @@ def test_a_run_is_saved_and_opened_again(tabs, tmp_path):
 
     (tmp_path / "half.json").write_text(saved.to_json()[:5000])
     upload(page, tmp_path / "half.json")
-    page.locator("#tr-explorer [role=alert]").get_by_text("not a complete trace").wait_for(timeout=SOON_MS)
+    page.locator("#tr-explorer [role=alert]").get_by_text("not a complete trace").wait_for(
+        timeout=SOON_MS
+    )
     at(page, steps=steps)

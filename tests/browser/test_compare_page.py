@@ -1,4 +1,6 @@
-"""Comparing on the real page: settings run one after another, files dropped together, and what can be taken home."""
+"""Comparing on the real page: settings run one after another, files dropped together, and what can
+be taken home.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ def choose_variations(page, *labels):
 
 def rows(page, count):
     page.wait_for_function(
-        f"document.querySelectorAll('[data-panel=compare] tbody tr').length === {count}", timeout=2 * SOON_MS
+        f"document.querySelectorAll('[data-panel=compare] tbody tr').length === {count}",
+        timeout=2 * SOON_MS,
     )
     return page.locator("[data-panel=compare] tbody tr")
 
@@ -90,7 +93,10 @@ def test_files_dropped_together_are_compared_or_refused(tabs):
     at(page, steps=6)
     assert rows(page, 2).first.is_visible()
     for files, words in [
-        ([["a.json", one.to_json()], ["c.json", stranger.to_json()]], "Run 2 has another prompt than run 1"),
+        (
+            [["a.json", one.to_json()], ["c.json", stranger.to_json()]],
+            "Run 2 has another prompt than run 1",
+        ),
         ([["a.json", one.to_json()], ["d.json", "{"]], "not a complete trace"),
         ([["a.json", "{}"]] * 5, "up to 4 of one prompt"),
     ]:
@@ -105,5 +111,7 @@ def test_bad_settings_are_told(tabs):
     page = tabs()
     choose_variations(page, "oak")
     page.locator("#tr-controls").get_by_role("button", name="Compare", exact=True).last.click()
-    page.locator("#tr-explorer [role=alert]").get_by_text("“oak” is nothing to compare with").wait_for(timeout=SOON_MS)
+    page.locator("#tr-explorer [role=alert]").get_by_text(
+        "“oak” is nothing to compare with"
+    ).wait_for(timeout=SOON_MS)
     at(page, step=0, steps=0)

@@ -1,4 +1,6 @@
-"""The compare panel by itself in a browser: any runs laid together say what Python says, and lead into the explorer."""
+"""The compare panel by itself in a browser: any runs laid together say what Python says, and lead
+into the explorer.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,10 @@ PLAIN = viz_runs.toy_run(30, template=chain(0))
 
 
 def lay(page, *traces, **options):
-    feed(page, viz.compare_record([(trace, f"r{place}") for place, trace in enumerate(traces)], **options))
+    feed(
+        page,
+        viz.compare_record([(trace, f"r{place}") for place, trace in enumerate(traces)], **options),
+    )
 
 
 def captions(page, *wanted):
@@ -54,7 +59,9 @@ ALIGN = """async (records) => {
     ids=["two", "three", "other text", "other settings", "four", "plain first", "the same"],
 )  # fmt: skip
 def test_the_browser_aligns_as_python_does(page, traces):
-    found = page.evaluate(ALIGN, [viz.run_record(trace, str(place)) for place, trace in enumerate(traces)])
+    found = page.evaluate(
+        ALIGN, [viz.run_record(trace, str(place)) for place, trace in enumerate(traces)]
+    )
     wanted = msgspec.json.decode(msgspec.json.encode(align(traces)))
     for key in ("verdict", "shared", "alike", "jumps", "leads"):
         assert found[key] == wanted[key], key
@@ -73,8 +80,13 @@ def test_the_browser_aligns_as_python_does(page, traces):
         assert found["difference"] is None
     else:
         assert found["difference"]["position"] == wanted["difference"]["position"]
-        for ours, theirs in zip(found["difference"]["runs"], wanted["difference"]["runs"], strict=True):
-            assert ours == {k: v if not isinstance(v, float) else pytest.approx(v, abs=2e-4) for k, v in theirs.items()}
+        for ours, theirs in zip(
+            found["difference"]["runs"], wanted["difference"]["runs"], strict=True
+        ):
+            assert ours == {
+                k: v if not isinstance(v, float) else pytest.approx(v, abs=2e-4)
+                for k, v in theirs.items()
+            }
 
 
 def test_runs_are_added_by_hand_and_taken_away(page):
@@ -112,14 +124,22 @@ def test_a_bracket_leads_to_its_run_and_step(page):
     lane = panel.locator("[data-lane='2'] [data-bracket='3']")
     box, picture = lane.bounding_box(), panel.locator(".tr-lanes-picture").bounding_box()
     panel.locator(".tr-lanes-picture").click(
-        position={"x": box["x"] - picture["x"] + box["width"] / 2, "y": box["y"] - picture["y"] + 16}
+        position={
+            "x": box["x"] - picture["x"] + box["width"] / 2,
+            "y": box["y"] - picture["y"] + 16,
+        }
     )
     settle(page)
     assert where(page) == (3, 3, "accept")
     assert panel.locator("tr.tr-compare-now").get_attribute("data-run") == "r2"
     assert {"type": "kept", "run": "r2", "shown": True} in page.evaluate("window.requests")
     # The trees of the same position: X's second step and Y's fifth wrote token 5.
-    captions(page, "A\nstep 3: 1 of 1 accepted", "B\nstep 5: nothing drafted", "C\nstep 3: 2 of 2 accepted")
+    captions(
+        page,
+        "A\nstep 3: 1 of 1 accepted",
+        "B\nstep 5: nothing drafted",
+        "C\nstep 3: 2 of 2 accepted",
+    )
     # By keyboard: the run's name shows it at the same position.
     panel.get_by_role("button", name="none", exact=True).press("Enter")
     settle(page)
@@ -127,7 +147,12 @@ def test_a_bracket_leads_to_its_run_and_step(page):
     # Stepping above moves the mark along.
     page.keyboard.press("ArrowLeft")
     settle(page)
-    captions(page, "A\nstep 2: 0 of 1 accepted", "B\nstep 4: nothing drafted", "C\nstep 3: 2 of 2 accepted")
+    captions(
+        page,
+        "A\nstep 2: 0 of 1 accepted",
+        "B\nstep 4: nothing drafted",
+        "C\nstep 3: 2 of 2 accepted",
+    )
 
 
 def test_a_jump_can_be_visited(page):
@@ -142,7 +167,9 @@ def test_a_jump_can_be_visited(page):
 
 def test_small_trees_are_no_nodes_of_the_tree(page):
     lay(page, PAPER, SMALL)
-    page.wait_for_function("document.querySelectorAll('.tr-mini .tr-node').length === 81 + 1 + 17 + 1")
+    page.wait_for_function(
+        "document.querySelectorAll('.tr-mini .tr-node').length === 81 + 1 + 17 + 1"
+    )
     assert page.locator("[data-node]").count() == 81
     assert page.locator("[data-bonus]").count() == 1
 
@@ -150,10 +177,12 @@ def test_small_trees_are_no_nodes_of_the_tree(page):
 def test_the_first_difference_is_told_with_margins(page):
     lay(page, told(X), told(OTHER, settings={"temperature": 0.5}))
     verdict = page.locator(".tr-compare-verdict")
-    assert verdict.inner_text() == (
-        "The texts are equal for 2 tokens, then they part: A (greedy) wrote “d” (probability 0.750, 0.625 between the "
-        "two best); B (temperature 0.5, seed 0) wrote “e” (probability 0.750, 0.625 between the two best). That is no "
-        "fault: other sampling may write another text."
+    assert (
+        verdict.inner_text()
+        == "The texts are equal for 2 tokens, then they part: A (greedy) wrote “d” (probability"
+        " 0.750, 0.625 between the two best); B (temperature 0.5, seed 0) wrote “e” (probability"
+        " 0.750, 0.625 between the two best). That is no fault: other sampling may write another"
+        " text."
     )
     assert page.locator(".tr-lanes .tr-lane-difference").count() == 1
     button(page, "first difference: token 3").click()
@@ -166,7 +195,10 @@ def test_the_first_difference_is_told_with_margins(page):
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        (viz_runs.toy_run(5, prompt_length=21), "has another prompt than those that lie side by side"),
+        (
+            viz_runs.toy_run(5, prompt_length=21),
+            "has another prompt than those that lie side by side",
+        ),
         (told(PAPER, tokenizer="f" * 16, model="m2"), "m2 has another tokenizer than toy-bigram"),
     ],
 )

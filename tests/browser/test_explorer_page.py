@@ -1,4 +1,6 @@
-"""The explorer by itself in a real browser: fed with records, looked at through its contract attributes."""
+"""The explorer by itself in a real browser: fed with records, looked at through its contract
+attributes.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,7 @@ pytestmark = pytest.mark.browser
 
 def contents(page):
     """The contract attributes of everything in the explorer."""
-    return page.evaluate(
-        """() => { const root = document.querySelector("#tr-explorer");
+    return page.evaluate("""() => { const root = document.querySelector("#tr-explorer");
         const all = (selector, read, within = root) => [...within.querySelectorAll(selector)].map(read);
         const cells = row => all("[data-cell]", c => [+c.dataset.cell, c.dataset.change], row);
         return {
@@ -31,8 +32,7 @@ def contents(page):
           rows: all("[data-row]", r => [+r.dataset.row, cells(r)]),
           cells: all("[data-cell]", e => e).length,
           changes: all("[data-change]", e => e).length,
-        } }"""
-    )
+        } }""")
 
 
 def expected(step):
@@ -198,14 +198,19 @@ def test_a_running_run_is_followed_until_one_looks_back(page):
     feed(page, records[5])
     assert where(page) == (6, 6, "accept"), "a fresh step is shown with its verdict"
     assert page.get_by_text("waiting for the next step").is_visible()
-    feed(page, viz.step_record("another", trace.steps[0], {}), viz.end_record("another", stop_reason="eos", text=""))
+    feed(
+        page,
+        viz.step_record("another", trace.steps[0], {}),
+        viz.end_record("another", stop_reason="eos", text=""),
+    )
     assert where(page) == (6, 6, "accept"), "records of another run are ignored"
     feed(page, viz.end_record("live", stop_reason=None, text=trace.text))
     assert page.get_by_role("status").inner_text() == "stopped"
 
 
 @pytest.mark.parametrize(
-    ("identical", "words"), [(True, "lossless ✓"), (False, "differs from plain decoding"), (None, "not checked")]
+    ("identical", "words"),
+    [(True, "lossless ✓"), (False, "differs from plain decoding"), (None, "not checked")],
 )
 def test_the_header_tells_figures_and_the_check(page, identical, words):
     trace = viz_runs.toy_run(8, stop_reason="max_new_tokens", reference_identical=identical)
@@ -214,14 +219,20 @@ def test_the_header_tells_figures_and_the_check(page, identical, words):
     tokens = len(trace.output_ids)
     assert f"{tokens / 8:.2f}" in header
     assert f"{tokens} tokens in 8 passes" in header
-    assert [w for w in ("lossless ✓", "differs from plain decoding", "not checked") if w in header] == [words]
+    assert [
+        w for w in ("lossless ✓", "differs from plain decoding", "not checked") if w in header
+    ] == [words]
     assert "finished" in header
     assert page.locator(".tr-text").get_by_text("the limit of new tokens was reached").is_visible()
 
 
 def test_the_check_is_not_claimed_while_running(page):
     trace = viz_runs.toy_run(2)
-    feed(page, viz.start_record("r", trace.info, trace.pieces), viz.step_record("r", trace.steps[0], {}))
+    feed(
+        page,
+        viz.start_record("r", trace.info, trace.pieces),
+        viz.step_record("r", trace.steps[0], {}),
+    )
     header = page.locator("#tr-explorer header").inner_text()
     assert "running" in header
     assert not re.search("lossless|checked|differs", header)
@@ -284,7 +295,10 @@ def test_cells_show_what_was_before_and_after(page):
     settle(page)
     assert cells.all_inner_texts() == ["·saw", "·ran"]
     assert row.inner_text().split()[-1] == "·the"
-    assert row.locator(".tr-evicted").evaluate("e => getComputedStyle(e).textDecorationLine") == "line-through"
+    assert (
+        row.locator(".tr-evicted").evaluate("e => getComputedStyle(e).textDecorationLine")
+        == "line-through"
+    )
 
 
 def test_search_finds_rows_and_candidates(page):
@@ -307,7 +321,9 @@ def lost(page):
 
 def test_search_tells_which_rows_lost_a_token_over_the_whole_run(page):
     one, back = {A: ((B, C), (C, D))}, {A: ((C, D), (B, C))}
-    trace = hand_runs.run([A], *(hand_runs.step([], [A], rows, root=A) for rows in (one, back, one)))
+    trace = hand_runs.run(
+        [A], *(hand_runs.step([], [A], rows, root=A) for rows in (one, back, one))
+    )
     trace = msgspec.structs.replace(trace, pieces={A: "a", B: " the", C: " they", D: "The"})
     feed(page, viz.run_record(trace))
     search = page.get_by_label("Find a token")
@@ -374,7 +390,11 @@ def test_tree_rows_and_text_highlight_each_other(page):
     hot = """() => ({ nodes: [...document.querySelectorAll("[data-node].tr-hot")].map(e => e.dataset.node),
       rows: [...document.querySelectorAll("[data-row].tr-hot")].map(e => e.dataset.row),
       text: [...document.querySelectorAll(".tr-text .tr-hot")].map(e => e.textContent) })"""
-    for target in ("[data-node='1']", "[data-row='2'] .tr-row-name", ".tr-output .tr-token >> nth=0"):
+    for target in (
+        "[data-node='1']",
+        "[data-row='2'] .tr-row-name",
+        ".tr-output .tr-token >> nth=0",
+    ):
         page.locator(target).hover()
         settle(page)
         assert page.evaluate(hot) == {"nodes": ["1"], "rows": ["2"], "text": [" fox"]}, target
@@ -400,7 +420,9 @@ def test_the_text_panel_shows_the_text_and_joins_bytes(page):
     shown = page.locator(".tr-output").evaluate("e => e.textContent")
     assert "🦜" in shown
     assert "<0x" not in shown
-    pieces = "".join(trace.pieces[t] for t in trace.output_ids).replace("<0xF0><0x9F><0xA6><0x9C>", "🦜")
+    pieces = "".join(trace.pieces[t] for t in trace.output_ids).replace(
+        "<0xF0><0x9F><0xA6><0x9C>", "🦜"
+    )
     for mark in ("\u202e", "\u200b", "\x00", "\r"):
         pieces = pieces.replace(mark, f"‹U+{ord(mark):04X}›")
     pieces = re.sub("\xa0", "‹U+00A0›", pieces)
@@ -445,13 +467,21 @@ def test_help_opens_and_closes(page):
 def test_each_step_is_told_in_words(page):
     feed(page, viz.run_record(viz_runs.tiny_run()))
     live = page.locator("#tr-explorer .tr-only-heard[aria-live]")
-    assert live.text_content() == "Step 1: 1 of 4 drafted tokens accepted: “·fox”, then the model's own “·saw”."
+    assert (
+        live.text_content()
+        == "Step 1: 1 of 4 drafted tokens accepted: “·fox”, then the model's own “·saw”."
+    )
 
 
 def test_the_page_is_told_where_the_reader_is(page):
     feed(page, viz.run_record(viz_runs.toy_run(3), "r"))
     press(page, "Home")
-    assert page.evaluate("window.requests.at(-1)") == {"type": "view", "run": "r", "step": 1, "phase": "accept"}
+    assert page.evaluate("window.requests.at(-1)") == {
+        "type": "view",
+        "run": "r",
+        "step": 1,
+        "phase": "accept",
+    }
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -484,7 +514,9 @@ def test_no_count_above_a_column_is_cut(open_page, width):
         assert all(needed <= room for needed, room in heads), heads
 
 
-@pytest.mark.parametrize("trace", [viz_runs.toy_run(12), viz_runs.toy_run(4, template=grown(512))], ids=["80", "512"])
+@pytest.mark.parametrize(
+    "trace", [viz_runs.toy_run(12), viz_runs.toy_run(4, template=grown(512))], ids=["80", "512"]
+)
 def test_a_phone_needs_no_sideways_scrolling_of_the_page(open_page, trace):
     page = open_page(390, 844)
     feed(page, viz.run_record(trace))

@@ -1,4 +1,6 @@
-"""The tour in a real browser: walked from a file with the network cut, beside a visitor's own run, and on the page."""
+"""The tour in a real browser: walked from a file with the network cut, beside a visitor's own run,
+and on the page.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def file_address(tmp_path_factory):
 
 @pytest.fixture
 def open_page(browser):
-    """Opens pages; afterwards asserts that none had an error, and that none asked anybody else for anything."""
+    """Opens pages; afterwards asserts that none had an error, and that none asked anybody else for
+    anything.
+    """
     contexts, faults = [], []
 
     def opener(address, *, width=1440, height=900, script=None, offline=False, **options):
@@ -50,7 +54,9 @@ def open_page(browser):
         known = (address.split("?")[0], "data:", "blob:")
         page.on("request", lambda r: None if r.url.startswith(known) else faults.append(r.url))
         page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else None)
+        page.on(
+            "console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else None
+        )
         page.goto(address)
         page.wait_for_selector("#tr-explorer")
         return page
@@ -83,13 +89,11 @@ def card(page, chapter, scene):
 
 def where(page):
     """(step, phase, panel that is open, ringed nodes, ringed rows) of the explorer."""
-    return page.evaluate(
-        """() => { const root = document.querySelector("#tr-explorer");
+    return page.evaluate("""() => { const root = document.querySelector("#tr-explorer");
         const ringed = (name) => [...root.querySelectorAll(`[data-${name}].tr-ring`)].map(e => +e.dataset[name]).sort();
         const panel = root.querySelector("[data-panel]:not([hidden])");
         return [+root.dataset.step, root.dataset.phase, panel?.dataset.panel ?? null,
-          ringed("node"), ringed("row")] }"""
-    )
+          ringed("node"), ringed("row")] }""")
 
 
 def plain(paragraph):
@@ -116,7 +120,9 @@ def test_all_twelve_chapters_by_keyboard_with_the_network_cut(tour, chapters):
             body = page.locator(".tr-lesson-body").inner_text()
             assert chapter["title"] in body
             assert all(plain(p) in body for p in scene["text"])
-            assert page.evaluate("document.activeElement.className") == "tr-lesson-body", "where a reader goes on"
+            assert page.evaluate("document.activeElement.className") == "tr-lesson-body", (
+                "where a reader goes on"
+            )
             if "ask" in scene:
                 answer_by_keyboard(page, scene)
             press(page, "PageDown")
@@ -176,7 +182,9 @@ def test_buttons_and_list_work_by_tab_and_enter(tour):
     card(page, 3, 2)
     page.get_by_role("button", name="and › ran", exact=True).press("Enter")
     assert reply(page).startswith("Not quite. After the root the model says the, not ran.")
-    assert page.evaluate("document.activeElement.dataset.option") == "2", "the reader stays where she was"
+    assert page.evaluate("document.activeElement.dataset.option") == "2", (
+        "the reader stays where she was"
+    )
     page.get_by_role("button", name="Show me").press("Space")
     assert reply(page).startswith("The answer: and › the › cat.")
     page.get_by_role("button", name="Previous").press("Enter")
@@ -255,7 +263,9 @@ def test_leaving_gives_the_visitor_their_own_run_back(explorer, lessons):
     assert page.evaluate("document.activeElement.textContent") == "Learn"
     press(page, "l")
     card(page, 1, 2)
-    assert page.evaluate("window.requests.filter(r => r.type === 'lessons').length") == 1, "asked for once"
+    assert page.evaluate("window.requests.filter(r => r.type === 'lessons').length") == 1, (
+        "asked for once"
+    )
 
 
 @pytest.mark.parametrize("wish", ["start", "run", "step", "reset"])
@@ -392,7 +402,10 @@ def test_projector_mode_is_large_and_nothing_overlaps(tour, chapter):
     assert overlaps(page, "#tr-explorer :is(.tr-panel, .tr-lesson)") == []
     assert overlaps(page, ".tr-header > *") == []
     assert overlaps(page, ".tr-lesson-foot > *, .tr-lesson-body, .tr-lesson-head > *") == []
-    assert page.evaluate("document.querySelector('.tr-lesson').getBoundingClientRect().bottom") <= 720 + 80
+    assert (
+        page.evaluate("document.querySelector('.tr-lesson').getBoundingClientRect().bottom")
+        <= 720 + 80
+    )
     page.reload()
     card(page, chapter, 1)
     page.locator("#tr-explorer.tr-projector").wait_for()
@@ -445,7 +458,12 @@ def test_a_view_record_can_ring_parts(explorer):
     trace = viz_runs.toy_run(4)
     row = trace.steps[1].rows[0].token
     feed(page, viz.run_record(msgspec.structs.replace(trace, stop_reason=None)))
-    feed(page, viz.view_record(2, "accept", highlight=[{"nodes": [1, 2]}, {"rows": [row]}, {"region": "steps"}]))
+    feed(
+        page,
+        viz.view_record(
+            2, "accept", highlight=[{"nodes": [1, 2]}, {"rows": [row]}, {"region": "steps"}]
+        ),
+    )
     assert where(page)[3:] == [[1, 2], [row]]
     assert page.locator(".tr-steps.tr-ring").count() == 1
     press(page, "ArrowRight")

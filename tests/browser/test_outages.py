@@ -1,4 +1,6 @@
-"""Connections that break and servers that go away while somebody looks; and two servers behind one client."""
+"""Connections that break and servers that go away while somebody looks; and two servers behind one
+client.
+"""
 
 import contextlib
 import json
@@ -51,7 +53,9 @@ class Server:
 
 
 class Wire:
-    """A connection to a server that can be cut: every stream through it breaks off, and no new one is let through."""
+    """A connection to a server that can be cut: every stream through it breaks off, and no new one
+    is let through.
+    """
 
     def __init__(self, port):
         self.port, self.is_cut, self._open = port, False, []
@@ -110,7 +114,9 @@ class Wire:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """One server for all outages here; it has logged no fault when all is over."""
-    made = Server(tmp_path_factory.mktemp("server"), TR_METRICS="1", TR_MAX_NEW_TOKENS="1000").start()
+    made = Server(
+        tmp_path_factory.mktemp("server"), TR_METRICS="1", TR_MAX_NEW_TOKENS="1000"
+    ).start()
     yield made
     if made.process.poll() is None:
         made.kill()
@@ -129,11 +135,15 @@ def wire(server):
 def figures(server):
     """What the server counts, without labels."""
     lines = httpx.get(f"{server.url}metrics", trust_env=False).text.splitlines()
-    return {k: float(v) for k, v in (x.rsplit(" ", 1) for x in lines if x[0] != "#" and "{" not in x)}
+    return {
+        k: float(v) for k, v in (x.rsplit(" ", 1) for x in lines if x[0] != "#" and "{" not in x)
+    }
 
 
 def until_nothing_is_held(server):
-    """The figures once no run is under way and none is kept awake; a run that nobody reads must end by itself."""
+    """The figures once no run is under way and none is kept awake; a run that nobody reads must end
+    by itself.
+    """
     for _ in range(200):
         found = figures(server)
         if not (found["tr_runs_under_way"] or found["tr_runs_awake"] or found["tr_queue_waiting"]):
@@ -145,7 +155,12 @@ def until_nothing_is_held(server):
 def test_a_caller_who_goes_away_frees_the_machine(server):
     """The endpoint's stream breaks off after some records: its run ends with the step under way."""
     before = until_nothing_is_held(server)["tr_tokens_total"]
-    asked = {"prompt": "once upon a time", "tree": "chain-4", "max_new_tokens": 1000, "ignore_eos": True}
+    asked = {
+        "prompt": "once upon a time",
+        "tree": "chain-4",
+        "max_new_tokens": 1000,
+        "ignore_eos": True,
+    }
     api = f"{server.url}gradio_api/call/v2/run"
     with httpx.Client(trust_env=False, timeout=60) as client:
         place = client.post(api, json=asked).json()["event_id"]
@@ -164,7 +179,9 @@ def saved_run(page, folder):
 
 
 @pytest.mark.browser
-def test_a_connection_that_breaks_in_the_middle_leaves_the_record_and_the_run_goes_on(server, wire, browser):
+def test_a_connection_that_breaks_in_the_middle_leaves_the_record_and_the_run_goes_on(
+    server, wire, browser
+):
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     try:
         page.goto(wire.url)
@@ -215,7 +232,9 @@ def test_two_servers_behind_one_client_make_one_run(server, app_url):
 def test_a_killed_server_takes_nothing_from_the_screen_and_another_one_goes_on(
     server, wire, app_url, browser, tmp_path
 ):
-    """The last one here. To the page a server that was started anew is another one: it knows nothing of the run."""
+    """The last one here. To the page a server that was started anew is another one: it knows
+    nothing of the run.
+    """
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     try:
         page.goto(wire.url)
@@ -248,6 +267,10 @@ def test_a_killed_server_takes_nothing_from_the_screen_and_another_one_goes_on(
         whole = saved_run(page, tmp_path)
         assert whole.steps[: CHECKPOINT_EVERY - 1] == kept.steps[: CHECKPOINT_EVERY - 1]
         assert len(whole.steps) == int(page.locator("#tr-explorer").get_attribute("data-steps"))
-        assert (len(whole.output_ids), whole.info, whole.reference_identical) == (150, kept.info, True)
+        assert (len(whole.output_ids), whole.info, whole.reference_identical) == (
+            150,
+            kept.info,
+            True,
+        )
     finally:
         page.close()

@@ -31,7 +31,12 @@ PANELS = {
 
 
 def show(page, trace, panel, step=1, phase="accept", **more):
-    feed(page, viz.run_record(trace), viz.analysis_record(trace), viz.view_record(step, phase, panel=panel, **more))
+    feed(
+        page,
+        viz.run_record(trace),
+        viz.analysis_record(trace),
+        viz.view_record(step, phase, panel=panel, **more),
+    )
 
 
 def tab(page, panel):
@@ -39,13 +44,17 @@ def tab(page, panel):
 
 
 def opened(page):
-    return page.locator("[data-panel]").evaluate_all("all => all.filter(e => e.offsetParent).map(e => e.dataset.panel)")
+    return page.locator("[data-panel]").evaluate_all(
+        "all => all.filter(e => e.offsetParent).map(e => e.dataset.panel)"
+    )
 
 
 def lines(page, caption):
     """Cells of a table, line by line."""
     table = page.locator("#tr-explorer table").filter(has=page.locator("caption", has_text=caption))
-    return table.locator("tbody tr").evaluate_all("all => all.map(row => [...row.cells].map(c => c.innerText.trim()))")
+    return table.locator("tbody tr").evaluate_all(
+        "all => all.map(row => [...row.cells].map(c => c.innerText.trim()))"
+    )
 
 
 def marked(page):
@@ -84,7 +93,10 @@ def test_tabs_are_one_stop_with_arrows_inside(page):
     assert page.locator("[role=tab][tabindex='0']").count() == 1
     tab(page, "diagnosis").focus()
     press(page, "ArrowRight")
-    assert (opened(page), where(page)) == ([], (2, 5, "accept")), "looking for a panel moves nothing"
+    assert (opened(page), where(page)) == (
+        [],
+        (2, 5, "accept"),
+    ), "looking for a panel moves nothing"
     press(page, "ArrowLeft", "Enter")
     assert opened(page) == ["diagnosis"]
     press(page, "ArrowLeft")
@@ -136,8 +148,10 @@ def test_each_step_is_explained_in_two_sentences(page):
     show(page, TELLING, "diagnosis", 3)
     assert page.locator(".tr-why-step > *").all_inner_texts() == [
         "Why step 3 ended: token evicted from the row",
-        "0 of 3 drafted tokens accepted: after “a” the model chose “c” (probability 0.75), which is not among the 2 "
-        "candidates of its row (“b”, “d”).",
+        (
+            "0 of 3 drafted tokens accepted: after “a” the model chose “c” (probability 0.75),"
+            " which is not among the 2 candidates of its row (“b”, “d”)."
+        ),
         "It had been there until step 1, when the root that read “b” “a” evicted it.",
     ]
     press(page, "ArrowRight")
@@ -153,7 +167,11 @@ def test_counts_costs_and_what_ifs(page):
         ["depth limit", "1", "1"],
         ["stopped", "1", "0"],
     ]
-    assert lines(page, "Tokens after which most was lost") == [["“c”", "2", "2"], ["“a”", "1", "2"], ["“b”", "1", "1"]]
+    assert lines(page, "Tokens after which most was lost") == [
+        ["“c”", "2", "2"],
+        ["“a”", "1", "2"],
+        ["“b”", "1", "1"],
+    ]
     what_ifs = lines(page, "What would have helped")
     assert what_ifs[1] == [
         "a wider tree: every rank at every node, as deep as now", "4", "2.00", "1", "at most, with these rows",
@@ -171,7 +189,10 @@ def test_a_reason_marks_its_steps_and_leads_through_them(page):
     reason = button(page, "in the row, but no child at that rank")
     reason.click()
     settle(page)
-    assert marked(page) == (f"in the row, but no child at that rank: 1 of {len(cut)} steps", len(cut))
+    assert marked(page) == (
+        f"in the row, but no child at that rank: 1 of {len(cut)} steps",
+        len(cut),
+    )
     assert reason.get_attribute("aria-pressed") == "true"
     assert where(page)[0] == cut[0], "the first of them is shown"
     for expected in cut[1:4]:
@@ -204,14 +225,20 @@ def test_a_live_run_is_diagnosed_after_each_step(page):
 
     feed(page, viz.start_record("live", TELLING.info, TELLING.pieces))
     for number, one in enumerate(TELLING.steps, 1):
-        feed(page, viz.step_record("live", one, {}, running=False), viz.view_record(number, panel="diagnosis"))
+        feed(
+            page,
+            viz.step_record("live", one, {}, running=False),
+            viz.view_record(number, panel="diagnosis"),
+        )
         assert "being worked out" in page.locator(".tr-why-step").inner_text()
         feed(page, viz.analysis_record(so_far(number), "live"))
         assert f"Why step {number} ended" in page.locator(".tr-why-step").inner_text()
         assert sum(int(line[1]) for line in lines(page, "Why paths ended")) == number
     button(page, "stopped").click()
     feed(page, viz.analysis_record(so_far(2), "live"), viz.analysis_record(TELLING, "another"))
-    assert len(lines(page, "Why paths ended")) == 5, "an older one, or another run's, changes nothing"
+    assert len(lines(page, "Why paths ended")) == 5, (
+        "an older one, or another run's, changes nothing"
+    )
     assert marked(page) == ("stopped: 1 of 1 step", 1)
 
 
@@ -225,8 +252,16 @@ def test_the_mask_lets_each_node_see_its_ancestors_and_itself(page):
     assert "All 4 see the prefix of 5 tokens" in picture.get_attribute("aria-label")
     assert "8 of 16 pairs are open" in picture.get_attribute("aria-label")
     # Siblings stand at one position, which is written once.
-    assert page.locator(".tr-mask-positions text").all_text_contents() == ["5", "6", "7", "position"]
-    assert page.locator(".tr-mask-heads text").all_text_contents() == ["prefix: 5", "the 4 tokens of this pass"]
+    assert page.locator(".tr-mask-positions text").all_text_contents() == [
+        "5",
+        "6",
+        "7",
+        "position",
+    ]
+    assert page.locator(".tr-mask-heads text").all_text_contents() == [
+        "prefix: 5",
+        "the 4 tokens of this pass",
+    ]
     # A bracket for each of three positions, and one for the two siblings.
     assert cells(page, "bracket") == 4
     feed(page, viz.view_record(2, "accept"))
@@ -241,7 +276,10 @@ def test_tree_and_mask_light_each_other(page):
     way = [deep]
     while parents[way[-1]] >= 0:
         way.append(parents[way[-1]])
-    lit = "e => [...e.querySelectorAll('[data-node]:is(.tr-hot, .tr-on-way)')].map(n => +n.dataset.node)"
+    lit = (
+        "e => [...e.querySelectorAll('[data-node]:is(.tr-hot, .tr-on-way)')].map(n =>"
+        " +n.dataset.node)"
+    )
     page.locator(f"[data-node='{deep}']").hover()
     settle(page)
     assert page.locator("#tr-explorer").evaluate(lit) == sorted(way)
@@ -294,7 +332,11 @@ def test_the_map_tells_rows_as_they_were_after_the_step(page):
       return [...Array(10).keys()].filter(i => context.getImageData(i * dot + 4, 4, 1, 1).data[3] > 0) }"""
     assert page.locator(".tr-map-canvas").evaluate(filled) == [0, 1, 2, 3]
     feed(page, viz.view_record(1))
-    assert page.locator(".tr-map-canvas").evaluate(filled) == [0, 1, 3], "the row of c is written by step 2"
+    assert page.locator(".tr-map-canvas").evaluate(filled) == [
+        0,
+        1,
+        3,
+    ], "the row of c is written by step 2"
 
 
 def test_who_lost_a_token_is_found_in_three_actions(page):
@@ -323,8 +365,9 @@ def test_a_row_leads_to_the_steps_that_wrote_it(page):
     assert where(page)[0] == 4
     page.locator(".tr-map-canvas").hover(position={"x": 4, "y": 4})
     settle(page)
-    assert page.locator(".tr-map-readout").inner_text() == (
-        "Row of “a” (id 0): written 3 times, last in step 4; it lost 2 candidates."
+    assert (
+        page.locator(".tr-map-readout").inner_text()
+        == "Row of “a” (id 0): written 3 times, last in step 4; it lost 2 candidates."
     )
     page.mouse.down()
     page.mouse.up()
@@ -336,11 +379,14 @@ def test_a_row_leads_to_the_steps_that_wrote_it(page):
 
 
 def test_bytes_and_milliseconds_of_a_step_and_the_run(page):
-    info = msgspec.structs.replace(TELLING.info, weight_bytes=100_000_000, cache_bytes_per_token=1_000_000)
+    info = msgspec.structs.replace(
+        TELLING.info, weight_bytes=100_000_000, cache_bytes_per_token=1_000_000
+    )
     show(page, msgspec.structs.replace(TELLING, info=info), "cost", 1)
-    assert page.locator(".tr-cost > p").first.inner_text() == (
-        "This step read 105 MB for 4 tokens; a pass for its root alone would have read 102 MB. It emitted 2 tokens, "
-        "for which plain decoding reads 1.95 × as much."
+    assert (
+        page.locator(".tr-cost > p").first.inner_text()
+        == "This step read 105 MB for 4 tokens; a pass for its root alone would have read 102 MB."
+        " It emitted 2 tokens, for which plain decoding reads 1.95 × as much."
     )
     assert lines(page, "Bytes read for what step 1 emitted") == [
         ["1 pass over a tree", "100 MB", "5.00 MB", "105 MB", "52.5 MB"],
@@ -355,7 +401,10 @@ def test_bytes_and_milliseconds_of_a_step_and_the_run(page):
 def test_what_the_record_does_not_hold_is_said(page):
     show(page, TELLING, "cost", 1)
     assert "does not tell how many bytes its model reads" in page.locator(".tr-cost").inner_text()
-    assert "What a plain step takes on this machine was not measured" in page.locator(".tr-cost").inner_text()
+    assert (
+        "What a plain step takes on this machine was not measured"
+        in page.locator(".tr-cost").inner_text()
+    )
 
 
 # — why so many nodes —
@@ -363,7 +412,9 @@ def test_what_the_record_does_not_hold_is_said(page):
 
 def budgeted(*choices):
     """The telling run with these choices of a budget in its first steps."""
-    steps = [msgspec.structs.replace(s, budget=b) for s, b in zip(TELLING.steps, choices, strict=False)]
+    steps = [
+        msgspec.structs.replace(s, budget=b) for s, b in zip(TELLING.steps, choices, strict=False)
+    ]
     info = msgspec.structs.replace(TELLING.info, tree="auto", cost={0: 2.0, 8: 5.0})
     return msgspec.structs.replace(TELLING, info=info, steps=(*steps, *TELLING.steps[len(steps) :]))
 
@@ -378,8 +429,10 @@ def test_a_budget_is_told_in_a_sentence_a_plot_and_a_table(page):
     )
     show(page, trace, "budget", 1)
     answer = page.locator(".tr-budget-answer")
-    assert answer.inner_text() == (
-        "4 nodes in step 1, because that size promised most: 800 tokens per second, plain decoding 500."
+    assert (
+        answer.inner_text()
+        == "4 nodes in step 1, because that size promised most: 800 tokens per second, plain"
+        " decoding 500."
     )
     assert lines(page, "What was weighed") == [
         ["0", "2.00", "1.00", "500.0", ""],
@@ -393,17 +446,27 @@ def test_a_budget_is_told_in_a_sentence_a_plot_and_a_table(page):
     ]  # fmt: skip
     assert charts.locator(".tr-budget-value").all_text_contents() == ["2.5", "2.00", "800"]
     label = charts.locator("svg").nth(2).get_attribute("aria-label")
-    assert label == "E(N) / t(N): tokens per second, by number of nodes: 0: 500, 2: 600, 4: 800, 8: 440."
+    assert (
+        label
+        == "E(N) / t(N): tokens per second, by number of nodes: 0: 500, 2: 600, 4: 800, 8: 440."
+    )
     said = []
     for number in (2, 3, 4):
         feed(page, viz.view_record(number))
         said.append(answer.inner_text())
     assert said == [
-        "2 nodes in step 2: the shape in use was kept, since the best size, 4, promised hardly more (800 tokens per "
-        "second).",
-        "No draft in step 3: the best size, 4 nodes, promised 800 tokens per second, too little above the 500 of plain "
-        "decoding.",
-        "No draft in step 4: the row of the root was never written, so there was nothing to draft from.",
+        (
+            "2 nodes in step 2: the shape in use was kept, since the best size, 4, promised hardly"
+            " more (800 tokens per second)."
+        ),
+        (
+            "No draft in step 3: the best size, 4 nodes, promised 800 tokens per second, too little"
+            " above the 500 of plain decoding."
+        ),
+        (
+            "No draft in step 4: the row of the root was never written, so there was nothing to"
+            " draft from."
+        ),
     ]
 
 
@@ -413,16 +476,21 @@ def test_a_draft_that_was_grown_was_weighed_by_what_its_time_is_worth(page):
     trace = budgeted(BudgetChoice(2, "best", 0, **weighed), BudgetChoice(0, "plain", 0, **weighed))
     show(page, trace, "budget", 1)
     answer = page.locator(".tr-budget-answer")
-    assert answer.inner_text() == (
-        "2 nodes in step 1: of all sizes, this one leaves most tokens when its time is paid at the run's own speed, "
-        "150 tokens per second."
+    assert (
+        answer.inner_text()
+        == "2 nodes in step 1: of all sizes, this one leaves most tokens when its time is paid at"
+        " the run's own speed, 150 tokens per second."
     )
     assert lines(page, "What was weighed") == [
         ["0", "10.00", "1.00", "0.00", "-0.50", ""],
         ["2", "11.00", "1.60", "0.20", "0.15", "◆ chosen"],
         ["4", "13.00", "1.70", "0.30", "0.05", ""],
     ]
-    assert page.locator(".tr-budget-chart .tr-budget-value").all_text_contents() == ["11.0", "1.60", "0.15"]
+    assert page.locator(".tr-budget-chart .tr-budget-value").all_text_contents() == [
+        "11.0",
+        "1.60",
+        "0.15",
+    ]
     feed(page, viz.view_record(2))
     assert answer.inner_text().startswith("No draft in step 2: no size was worth its time")
 
@@ -430,7 +498,9 @@ def test_a_draft_that_was_grown_was_weighed_by_what_its_time_is_worth(page):
 def test_a_fixed_tree_was_not_weighed_and_the_panel_says_what_auto_would(page):
     show(page, TELLING, "budget", 1)
     text = page.locator("[data-panel=budget]").inner_text()
-    assert "The tree of this run is fixed: hand, 3 nodes in this step, so nothing was weighed." in text
+    assert (
+        "The tree of this run is fixed: hand, 3 nodes in this step, so nothing was weighed." in text
+    )
     assert "With the tree auto, the milliseconds of a step are measured" in text
     assert lines(page, "cut short") == [
         ["0", "not measured", "0.80", "", ""],
@@ -445,9 +515,13 @@ def test_a_fixed_tree_was_not_weighed_and_the_panel_says_what_auto_would(page):
 
 
 def sourced():
-    """The telling run, as if its fourth step had drafted from a row of two tokens, the text, and a row of one."""
+    """The telling run, as if its fourth step had drafted from a row of two tokens, the text, and a
+    row of one.
+    """
     sources = (Source("root"), Source("row", 2), Source("row", 1), Source("lookup", 3, 2))
-    fourth = msgspec.structs.replace(TELLING.steps[3], sources=sources, expected=(1.0, 0.75, 0.125, 0.5))
+    fourth = msgspec.structs.replace(
+        TELLING.steps[3], sources=sources, expected=(1.0, 0.75, 0.125, 0.5)
+    )
     return msgspec.structs.replace(TELLING, steps=(*TELLING.steps[:3], fourth, TELLING.steps[4]))
 
 
@@ -479,7 +553,10 @@ def test_each_node_tells_where_it_came_from_and_what_was_expected(page):
     )
     page.locator("[data-node='3']").click()
     settle(page)
-    assert "Copied from position 2 of the text. Expected to be accepted with 0.50." in inspector.inner_text()
+    assert (
+        "Copied from position 2 of the text. Expected to be accepted with 0.50."
+        in inspector.inner_text()
+    )
 
 
 def test_a_matrix_alone_is_the_source_of_all(page):
@@ -520,13 +597,20 @@ def test_metrics_are_drawn_lead_to_steps_and_follow_the_run(page):
     drawn(page)
     heights = "plot => plot._fullData.map(trace => [trace.name, ...trace.y])"
     chart = page.locator("[data-figure=accepted_per_step]")
-    assert chart.locator(".tr-chart-plot").evaluate(heights) == [["accepted", 1, 0], ["bonus", 1, 1]]
+    assert chart.locator(".tr-chart-plot").evaluate(heights) == [
+        ["accepted", 1, 0],
+        ["bonus", 1, 1],
+    ]
     feed(page, *(viz.step_record("live", s, {}, running=False) for s in TELLING.steps[2:]))
     feed(page, viz.analysis_record(TELLING, "live"))
     page.wait_for_function(
-        "document.querySelector('[data-figure=accepted_per_step] .tr-chart-plot').data[0].x.length === 5"
+        "document.querySelector('[data-figure=accepted_per_step] .tr-chart-plot').data[0].x.length"
+        " === 5"
     )
-    assert chart.locator(".tr-chart-plot").evaluate(heights) == [["accepted", 1, 0, 0, 2, 1], ["bonus", 1, 1, 1, 1, 0]]
+    assert chart.locator(".tr-chart-plot").evaluate(heights) == [
+        ["accepted", 1, 0, 0, 2, 1],
+        ["bonus", 1, 1, 1, 1, 0],
+    ]
     assert where(page)[0] == 5
     chart.locator(".barlayer .point").nth(3).click(force=True)
     settle(page)
@@ -546,12 +630,18 @@ def test_every_chart_has_its_numbers_as_a_table(page):
         box.locator("table").wait_for()
         rows = "all => all.map(row => [...row.cells].map(c => c.innerText.trim()))"
         found[name] = box.locator("tr").evaluate_all(rows)
-    assert found["accepted_per_step"][:3] == [["step", "accepted", "bonus"], ["1", "1", "1"], ["2", "0", "1"]]
+    assert found["accepted_per_step"][:3] == [
+        ["step", "accepted", "bonus"],
+        ["1", "1", "1"],
+        ["2", "0", "1"],
+    ]
     assert found["acceptance_by_depth_and_rank"] == [
         ["rank", "depth 1", "depth 2"], ["0", "0.5 (2/4)", "0.5 (1/2)"], ["1", "0.25 (1/4)", ""],
     ]  # fmt: skip
     assert found["emitted_by_class"] == [["", "drafted", "bonus"], ["continuation", "4", "4"]]
-    page.locator("[data-figure=accepted_per_step]").get_by_role("button", name="3", exact=True).click()
+    page.locator("[data-figure=accepted_per_step]").get_by_role(
+        "button", name="3", exact=True
+    ).click()
     settle(page)
     assert where(page)[0] == 3
 
@@ -560,7 +650,10 @@ def test_charts_take_the_colours_of_the_scheme(open_page):
     page = open_page(color_scheme="light")
     show(page, TELLING, "metrics", 1)
     drawn(page)
-    colour = "document.querySelector('[data-figure=accepted_per_step] .tr-chart-plot')._fullData[0].marker.color"
+    colour = (
+        "document.querySelector('[data-figure=accepted_per_step]"
+        " .tr-chart-plot')._fullData[0].marker.color"
+    )
     assert page.evaluate(colour) == "rgb(11, 122, 117)"
     page.emulate_media(color_scheme="dark")
     page.wait_for_function(f"{colour} === 'rgb(63, 208, 196)'")

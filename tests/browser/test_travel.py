@@ -1,4 +1,6 @@
-"""Runs that travel, on the real page: recorded examples, files dropped, links, and the tree as a picture."""
+"""Runs that travel, on the real page: recorded examples, files dropped, links, and the tree as a
+picture.
+"""
 
 from __future__ import annotations
 
@@ -29,17 +31,27 @@ VALUES = {
 
 
 def multi(query):
-    return [(key, value) for key, found in parse_qs(query, keep_blank_values=True).items() for value in found]
+    return [
+        (key, value)
+        for key, found in parse_qs(query, keep_blank_values=True).items()
+        for value in found
+    ]
 
 
 def test_a_link_brings_back_what_it_was_made_of():
     query = links.to_query(VALUES)
     values, sentence = links.from_query(multi(query), Limits())
     assert sentence is None
-    assert values == {k: v for k, v in VALUES.items() if k not in ("tree file", "matrix file", "top_k", "chat")}
+    assert values == {
+        k: v for k, v in VALUES.items() if k not in ("tree file", "matrix file", "top_k", "chat")
+    }
     assert "top_k" not in query, "what everybody has is left out"
-    short = links.to_query(VALUES | {"prompt": "Once upon", "stop": "", "start": "cold", "temperature": 0, "top_p": 1})
-    assert short.startswith("prompt=Once+upon&model=pocket&drafter=token_recycling&tree=12&k=4&tokens=20&seed=7")
+    short = links.to_query(
+        VALUES | {"prompt": "Once upon", "stop": "", "start": "cold", "temperature": 0, "top_p": 1}
+    )
+    assert short.startswith(
+        "prompt=Once+upon&model=pocket&drafter=token_recycling&tree=12&k=4&tokens=20&seed=7"
+    )
 
 
 def test_a_link_too_long_is_told():
@@ -65,7 +77,9 @@ def test_a_link_too_long_is_told():
 )
 def test_what_does_not_fit_is_named_and_left(key, texts):
     for text in texts:
-        values, sentence = links.from_query([("prompt", "p"), (key, text), ("__theme", "dark"), ("x", "y")], Limits())
+        values, sentence = links.from_query(
+            [("prompt", "p"), (key, text), ("__theme", "dark"), ("x", "y")], Limits()
+        )
         assert values == {"prompt": "p"}, text
         assert f"{key}={text[:40]}" in sentence
 
@@ -85,7 +99,9 @@ def test_examples_are_recorded_runs_of_the_presets():
         assert example.path.stat().st_size <= 1_000_000
         trace = example.read()
         assert trace.reference_identical is True
-        assert len(trace.steps[examples.telling_step(trace) - 1].path) == max(len(s.path) for s in trace.steps)
+        assert len(trace.steps[examples.telling_step(trace) - 1].path) == max(
+            len(s.path) for s in trace.steps
+        )
 
 
 def alert(page, words):
@@ -148,7 +164,11 @@ def test_a_dropped_run_opens_and_a_bad_one_is_told(tabs):
     at(page, step=5, steps=5)
     for name, content, words in [
         ("half.json", trace.to_json()[:3000], "not a complete trace"),
-        ("half.json", trace.to_json()[:3000], "not a complete trace"),  # told again, though it is the same
+        (
+            "half.json",
+            trace.to_json()[:3000],
+            "not a complete trace",
+        ),  # told again, though it is the same
         ("picture.png", "\x89PNG", "not a complete trace"),
         ("new.json", '{"schema": 99}', "newer than schema"),
     ]:
@@ -193,7 +213,9 @@ def test_a_link_fills_the_controls_and_runs_nothing(tabs, app_url):
     page.get_by_label("New tokens", exact=True).fill("33")
     page.get_by_role("button", name="Save and open").click()
     click(page, "Copy link")
-    page.wait_for_function("document.querySelector('#tr-link textarea')?.value.startsWith('http')", timeout=SOON_MS)
+    page.wait_for_function(
+        "document.querySelector('#tr-link textarea')?.value.startsWith('http')", timeout=SOON_MS
+    )
     link = page.locator("#tr-link textarea").input_value()
     assert page.evaluate("navigator.clipboard.readText()") == link
     assert parse_qs(urlsplit(link).query)["tokens"] == ["33"]
@@ -204,7 +226,9 @@ def test_a_link_fills_the_controls_and_runs_nothing(tabs, app_url):
     at(page, step=0, steps=0)
     assert page.evaluate("window.hit") is None
 
-    bad = urlencode({"prompt": "once", "k": "<img src=x onerror=hit=1>", "tokens": "9999999", "drafter": "none"})
+    bad = urlencode(
+        {"prompt": "once", "k": "<img src=x onerror=hit=1>", "tokens": "9999999", "drafter": "none"}
+    )
     page.goto(f"{app_url}?{bad}")
     alert(page, "k=<img src=x onerror=hit=1>, tokens=9999999")
     assert page.get_by_label("Prompt", exact=True).input_value() == "once"
@@ -235,19 +259,25 @@ def test_the_tree_is_saved_as_seen(tabs, tmp_path, scheme):
             file = tmp_path / download.value.suggested_filename
             download.value.save_as(file)
             pictures[file.name] = file.read_bytes()
-    assert sorted(pictures) == [f"tree-step-{step}-{p}.{f}" for p in ("accept", "draft") for f in ("png", "svg")]
+    assert sorted(pictures) == [
+        f"tree-step-{step}-{p}.{f}" for p in ("accept", "draft") for f in ("png", "svg")
+    ]
 
     accept = ElementTree.fromstring(pictures[f"tree-step-{step}-accept.svg"])
     draft = ElementTree.fromstring(pictures[f"tree-step-{step}-draft.svg"])
     chips = [e for e in accept.iter(f"{SVG}rect") if e.get("rx")]
     assert len(chips) == 82, "81 nodes and the bonus"
-    assert len([e for e in draft.iter(f"{SVG}rect") if e.get("rx")]) == 81, "no bonus before the model has spoken"
+    assert len([e for e in draft.iter(f"{SVG}rect") if e.get("rx")]) == 81, (
+        "no bonus before the model has spoken"
+    )
     assert re.search(r"step \d+: \d of \d\d accepted, \+ 1 bonus", accept.find(f"{SVG}title").text)
     ground, card = accept.find(f"{SVG}rect").get("fill"), chips[5].get("fill")
     assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(23, 27, 33)"}[scheme] == card
     assert all(e.get("font-family") and e.get("font-size") for e in accept.iter(f"{SVG}text"))
     text = pictures[f"tree-step-{step}-accept.svg"].decode()
-    assert not re.search(r"var\(|light-dark|color-mix|color\(|class=|style=|data-|<script|href", text)
+    assert not re.search(
+        r"var\(|light-dark|color-mix|color\(|class=|style=|data-|<script|href", text
+    )
 
     png = pictures[f"tree-step-{step}-accept.png"]
     assert png.startswith(b"\x89PNG\r\n\x1a\n")
@@ -259,7 +289,9 @@ def test_a_saved_run_of_strange_names_makes_a_harmless_file(tmp_path):
     from ui.tab.workspace import Workspace
 
     trace = viz_runs.tiny_run()
-    strange = msgspec.structs.replace(trace, info=msgspec.structs.replace(trace.info, model="a/../b\0<c>"))
+    strange = msgspec.structs.replace(
+        trace, info=msgspec.structs.replace(trace.info, model="a/../b\0<c>")
+    )
     file = tmp_path / "strange.json"
     file.write_text(strange.to_json(), encoding="utf-8")
     workspace = Workspace(None, Limits())

@@ -6,7 +6,14 @@ import pytest
 from toy import FLAT, ToyTarget
 
 from tr_core import Session, Settings, TreeTemplate
-from tr_core.budget.template_budget import EVERY, LONGEST_SPINE, SIZES, Acceptance, Budget, CostCurve
+from tr_core.budget.template_budget import (
+    EVERY,
+    LONGEST_SPINE,
+    SIZES,
+    Acceptance,
+    Budget,
+    CostCurve,
+)
 from tr_core.decoding.measure_cost import MEASURED, CostBook, measure
 from tr_core.decoding.recording import record
 
@@ -52,7 +59,8 @@ def test_times_that_fall_with_more_nodes_are_levelled():
 
 
 @pytest.mark.parametrize(
-    ("nodes", "ms"), [((), ()), ((1,), (1.0,)), ((0, 2, 2), (1.0, 1.0, 1.0)), ((0, 2), (2.0, 1.0)), ((0,), (0.0,))]
+    ("nodes", "ms"),
+    [((), ()), ((1,), (1.0,)), ((0, 2, 2), (1.0, 1.0, 1.0)), ((0, 2), (2.0, 1.0)), ((0,), (0.0,))],
 )
 def test_what_is_no_curve_is_refused(nodes, ms):
     with pytest.raises(ValueError, match=r"cost curve|takes some time"):
@@ -75,7 +83,9 @@ class Clock:
 
 def test_what_is_measured_are_the_steps_of_a_session():
     target = ToyTarget({}, 30, max_length=60)
-    curve = measure(target, Settings(tree="auto"), Clock(target, lambda nodes: 0.001 + 0.0001 * nodes))
+    curve = measure(
+        target, Settings(tree="auto"), Clock(target, lambda nodes: 0.001 + 0.0001 * nodes)
+    )
     assert curve.nodes == tuple(sorted(MEASURED))
     assert curve.ms == pytest.approx([1 + 0.1 * n for n in sorted(MEASURED)])
     assert target.length == target.passes == 0  # a fork did the work
@@ -93,7 +103,10 @@ def test_all_forks_share_one_measurement_for_each_kind_of_step():
     settings = Settings()
     curve = book.curve(target, settings)
     fork = target.last_fork
-    assert book.curve(target.fork(), dataclasses.replace(settings, max_new_tokens=5, stop=("a",))) is curve
+    assert (
+        book.curve(target.fork(), dataclasses.replace(settings, max_new_tokens=5, stop=("a",)))
+        is curve
+    )
     assert book.curve(target, dataclasses.replace(settings, trace=False)) is not curve
     assert fork is not target.last_fork
 
@@ -107,7 +120,9 @@ def test_chances_start_at_the_prior_and_follow_what_is_seen():
     for _ in range(400):
         seen.observe(1)
     first, second = seen.chances()
-    assert first == pytest.approx(0.5 * 6 / 70, abs=0.01)  # 64 remembered observations against a prior worth 6
+    assert first == pytest.approx(
+        0.5 * 6 / 70, abs=0.01
+    )  # 64 remembered observations against a prior worth 6
     assert second == pytest.approx((64 + 1.5) / 70, abs=0.01)
     for _ in range(400):
         seen.observe(None)
@@ -119,7 +134,8 @@ def test_chances_start_at_the_prior_and_follow_what_is_seen():
 
 def test_the_choice_is_the_size_with_most_tokens_per_millisecond():
     template, why = Budget(CostCurve((0, 80), (10.0, 50.0)), [0.5, 0.25]).next(A)
-    # ½, ¼ beside and below it, ⅛ three times, then 1/16; what lies beyond 8 nodes could not pay and is not weighed.
+    # ½, ¼ beside and below it, ⅛ three times, then 1/16; what lies beyond 8 nodes could not pay and
+    # is not weighed.
     assert (why.sizes, why.ms) == ((0, 2, 4, 6, 8), (10, 11, 12, 13, 14))
     assert why.expected == (1, 1.75, 2.125, 2.375, 2.5)
     # 0.1, 0.159, 0.177, 0.183 and 0.179 a millisecond.
@@ -218,7 +234,9 @@ def test_a_long_spine_is_drafted_as_a_chain():
 
 def test_a_cold_run_decodes_plainly_until_a_row_is_known():
     trace = record(Session(ToyTarget(CIRCLE), Settings(k=3, max_new_tokens=200)).start([A]))
-    assert [s.budget.reason for s in trace.steps[:3]] == ["unseen"] * 3  # a, b, c for the first time
+    assert [s.budget.reason for s in trace.steps[:3]] == [
+        "unseen"
+    ] * 3  # a, b, c for the first time
     assert all(s.budget.reason != "unseen" for s in trace.steps[3:])
     assert all(len(s.tokens) == s.budget.chosen + 1 for s in trace.steps)
     assert (trace.info.tree, trace.info.cost) == ("auto", {0: 10.0, 80: 20.0})
@@ -230,7 +248,9 @@ def test_a_cold_run_decodes_plainly_until_a_row_is_known():
 def test_the_prompts_rows_are_known_at_the_first_step():
     session = Session(ToyTarget(CIRCLE), Settings(k=3)).start([A, B, A])
     assert session.step().budget.reason == "best"
-    assert Session(ToyTarget(CIRCLE), Settings(k=3)).start([A, B, C]).step().budget.reason == "unseen"
+    assert (
+        Session(ToyTarget(CIRCLE), Settings(k=3)).start([A, B, C]).step().budget.reason == "unseen"
+    )
 
 
 def test_a_run_that_is_not_worth_drafting_is_plain_decoding():

@@ -19,7 +19,9 @@ STEEP = CostCurve((0, 80), (3.0, 240.0))
 
 
 def seen(curve, machine, sizes, steps, noise=0.1):
-    """``curve`` after so many steps of a machine, sizes at random, each a little late and one in twenty very late."""
+    """``curve`` after so many steps of a machine, sizes at random, each a little late and one in
+    twenty very late.
+    """
     chance = random.Random(0)
     for _ in range(steps):
         size = chance.choice(sizes)
@@ -73,7 +75,9 @@ def test_a_machine_that_slows_down_keeps_its_shape():
 
 
 def test_a_change_of_pace_is_no_change_of_shape_though_no_plain_step_tells():
-    """A run that always drafts sees a faster machine in its drafts alone: they are no cheaper beside a plain step."""
+    """A run that always drafts sees a faster machine in its drafts alone: they are no cheaper
+    beside a plain step.
+    """
     curve = seen(LiveCurve(CPU), CPU, (0, 8, 16), 200)
     quick = CostCurve(CPU.nodes, tuple(ms / 1.7 for ms in CPU.ms))
     seen(curve, quick, (8, 16), 30)
@@ -125,7 +129,9 @@ class Machine(ToyTarget):
 
 
 class Moody(Machine):
-    """After a token comes the next one with the chance of ``right``, else any: at 0 rows are of no use."""
+    """After a token comes the next one with the chance of ``right``, else any: at 0 rows are of no
+    use.
+    """
 
     def __init__(self, machine, believed, right=0.0):
         super().__init__(machine, believed, {}, 400)
@@ -146,7 +152,9 @@ def loss(target, trace, since=0):
 
 
 def test_drafts_that_were_believed_free_are_given_up_when_they_prove_dear():
-    dear = CostCurve((0, 80), (3.0, 483.0))  # a node costs two plain steps: even one that is right does not pay
+    dear = CostCurve(
+        (0, 80), (3.0, 483.0)
+    )  # a node costs two plain steps: even one that is right does not pay
     target = Moody(dear, FLAT, right=0.6)
     trace = target.decoded([n % 400 for n in range(401)], 400)
     assert sum(s.budget.chosen for s in trace.steps[:10]) > 50
@@ -182,10 +190,13 @@ def test_a_curve_that_is_not_live_is_left_as_it_is():
 
 
 def test_where_no_step_tells_its_time_nothing_is_probed_for_ever(monkeypatch):
-    # As on an accelerator without a trace: nobody waits for it, so a clock would tell the host's time.
+    # As on an accelerator without a trace: nobody waits for it, so a clock would tell the host's
+    # time.
     monkeypatch.setattr(Watch, "tells", lambda device, wait: wait)
     target = Machine(CPU, CPU)
-    session = Session(target, Settings(k=3, max_new_tokens=300, trace=False), clock=target.now).start([A, B, C, A])
+    session = Session(
+        target, Settings(k=3, max_new_tokens=300, trace=False), clock=target.now
+    ).start([A, B, C, A])
     steps = list(session.run())
     assert not [s for s in steps if s.budget.reason == "probe"]
     assert session.budget.curve is CPU

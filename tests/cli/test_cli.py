@@ -1,4 +1,6 @@
-"""The command line as scripts see it: JSON on the last line, one line of error, exit status 2 for bad input."""
+"""The command line as scripts see it: JSON on the last line, one line of error, exit status 2 for
+bad input.
+"""
 
 import json
 import subprocess
@@ -49,7 +51,9 @@ def test_run_writes_what_generate_writes(capsys, folder, drafter, extra):
     target = tiny_models.target("llama")
     sampled = Settings(temperature=0.9, top_p=0.8, seed=3) if extra else Settings()
     settings = Settings(**{**vars(sampled), "max_new_tokens": 24, "ignore_eos": True})
-    assert result["output_ids"] == reference.plain_ids(target, target.vocabulary.encode("the then"), settings)
+    assert result["output_ids"] == reference.plain_ids(
+        target, target.vocabulary.encode("the then"), settings
+    )
     assert result["text"] == target.vocabulary.decode(result["output_ids"])
     assert result["new_tokens"] == 24
     assert result["mean_accepted_tokens"] == pytest.approx(24 / result["steps"], abs=1e-4)
@@ -87,12 +91,23 @@ def test_a_matrix_is_saved_and_makes_a_hot_start(capsys, folder, tmp_path):
 
 def test_a_run_becomes_a_web_page(capsys, folder, tmp_path):
     page = tmp_path / "run.html"
-    common = ["run", "--model", folder, "--prompt", "the then", "--max-new-tokens", "5", "--ignore-eos"]
+    common = [
+        "run",
+        "--model",
+        folder,
+        "--prompt",
+        "the then",
+        "--max-new-tokens",
+        "5",
+        "--ignore-eos",
+    ]
     assert cli.main([*common, "--html", str(page)], load_html) == 0
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert "“the then”" in page.read_text(encoding="utf-8")
     capsys.readouterr()
-    assert "cannot be written" in refusal(capsys, *common, "--html", str(tmp_path / "no" / "run.html"))
+    assert "cannot be written" in refusal(
+        capsys, *common, "--html", str(tmp_path / "no" / "run.html")
+    )
     assert "from the command line only" in refusal(capsys, *common, "--html", str(page))
     page.unlink()
     page.symlink_to("/dev/full")
@@ -112,14 +127,21 @@ def test_a_prompt_file_and_a_tree_file(capsys, folder, tmp_path):
 
 
 def test_run_streams_the_text_and_a_summary(capsys, folder):
-    assert cli.main(["run", "--model", folder, "--prompt", "the", "--max-new-tokens", "5", "--ignore-eos"]) == 0
+    assert (
+        cli.main(
+            ["run", "--model", folder, "--prompt", "the", "--max-new-tokens", "5", "--ignore-eos"]
+        )
+        == 0
+    )
     out = capsys.readouterr().out
     assert "5 tokens in" in out.splitlines()[-1]
 
 
 def test_compare_reads_both_file_formats(capsys, folder, tmp_path):
     prompts = tmp_path / "p.jsonl"
-    prompts.write_text('{"prompt": "the then"}\n\n{"question_id": 7, "category": "x", "turns": ["then", "more"]}\n')
+    prompts.write_text(
+        '{"prompt": "the then"}\n\n{"question_id": 7, "category": "x", "turns": ["then", "more"]}\n'
+    )
     results = run_json(
         capsys, "compare", "--model", folder, "--prompts", str(prompts), "--drafters", "token_recycling,none",
         "--max-new-tokens", "12", "--tree", "small-8", "--ignore-eos",
@@ -164,18 +186,31 @@ def test_bad_input_is_told_in_one_line(capsys, folder, tmp_path):
     assert "empty" in refusal(capsys, "run", "--model", folder, "--prompt", "")
     assert "shorten it by" in refusal(capsys, "run", "--model", folder, "--prompt", "the " * 25_000)
     assert "required" in refusal(capsys, "run", "--model", folder)
-    assert "prompt file" in refusal(capsys, "run", "--model", folder, "--prompt-file", str(tmp_path / "none"))
-    assert "no-such" in refusal(capsys, "run", "--model", str(tmp_path / "no-such"), "--prompt", "the")
-    for text, words in [("", "no prompt in"), ("{", "Line 1"), ('{"x": 1}', "Line 1"), ('{"turns": []}', "Line 1")]:
+    assert "prompt file" in refusal(
+        capsys, "run", "--model", folder, "--prompt-file", str(tmp_path / "none")
+    )
+    assert "no-such" in refusal(
+        capsys, "run", "--model", str(tmp_path / "no-such"), "--prompt", "the"
+    )
+    for text, words in [
+        ("", "no prompt in"),
+        ("{", "Line 1"),
+        ('{"x": 1}', "Line 1"),
+        ('{"turns": []}', "Line 1"),
+    ]:
         (tmp_path / "p.jsonl").write_text(text)
         line = refusal(capsys, "compare", "--model", folder, "--prompts", str(tmp_path / "p.jsonl"))
         assert words in line
 
 
-@pytest.mark.parametrize("prompt", ["\N{GRINNING FACE}", "<script>", "{{x}} ${y}", "\u202eabc", "a\0b\x1b[31m"])
+@pytest.mark.parametrize(
+    "prompt", ["\N{GRINNING FACE}", "<script>", "{{x}} ${y}", "\u202eabc", "a\0b\x1b[31m"]
+)
 def test_any_text_is_a_prompt(capsys, folder, prompt):
     # The tiny tokenizer lacks most characters; those that remain, if any, are decoded.
-    status = cli.main(["run", "--model", folder, "--prompt", prompt, "--max-new-tokens", "3", "--json"])
+    status = cli.main(
+        ["run", "--model", folder, "--prompt", prompt, "--max-new-tokens", "3", "--json"]
+    )
     captured = capsys.readouterr()
     assert status == 0 or (status == 2 and "empty" in captured.err)
 

@@ -1,4 +1,6 @@
-"""``python -m tr_core compare-traces``: tables, JSON, CSV, and the sentences that tell what was found."""
+"""``python -m tr_core compare-traces``: tables, JSON, CSV, and the sentences that tell what was
+found.
+"""
 
 from __future__ import annotations
 
@@ -40,25 +42,35 @@ def test_equal_texts_are_told():
 
 def test_a_shorter_text_is_told():
     short = of_two(X.steps[0])
-    assert sentence(X, short, Y) == (
-        "The texts are equal as far as the shortest goes, 3 tokens; there ended: token_recycling (2)."
+    assert (
+        sentence(X, short, Y)
+        == "The texts are equal as far as the shortest goes, 3 tokens; there ended: token_recycling"
+        " (2)."
     )
 
 
 def test_the_first_difference_is_told_with_its_margins_and_whose_fault_it_is():
     parted = (
-        "The texts are equal for 2 tokens, then they part: {} wrote D (probability 0.750, 0.625 between the two best); "
-        "{} wrote E (probability 0.750, 0.625 between the two best). "
+        "The texts are equal for 2 tokens, then they part: {} wrote D (probability 0.750, 0.625"
+        " between the two best); {} wrote E (probability 0.750, 0.625 between the two best). "
     )
-    assert sentence(X, OTHER) == parted.format("token_recycling", "token_recycling (2)") + (
-        "With these settings they should be equal: this is a bug."
+    assert (
+        sentence(X, OTHER)
+        == parted.format("token_recycling", "token_recycling (2)")
+        + "With these settings they should be equal: this is a bug."
     )
     assert sentence(told(X), told(OTHER, settings={"temperature": 0.5})) == (
-        parted.format("greedy", "temperature 0.5, seed 0") + "That is no fault: other sampling may write another text."
+        parted.format("greedy", "temperature 0.5, seed 0")
+        + "That is no fault: other sampling may write another text."
     )
     half = [told(t, dtype="bfloat16", tree=tree) for t, tree in ((X, "t 1"), (OTHER, "t 2"))]
-    assert "In bfloat16 rounding can turn a choice where the two best are this near, or it is a bug." in sentence(*half)
-    assert "another model and another dtype may write" in sentence(told(X), told(OTHER, model="m", dtype="float16"))
+    assert (
+        "In bfloat16 rounding can turn a choice where the two best are this near, or it is a bug."
+        in sentence(*half)
+    )
+    assert "another model and another dtype may write" in sentence(
+        told(X), told(OTHER, model="m", dtype="float16")
+    )
 
 
 @pytest.fixture
@@ -76,14 +88,32 @@ def test_the_table_can_be_read(saved, capsys):
     assert head.split() == [
         "tokens", "passes", "MAT", "tokens/s", "ms/step", "nodes", "drafted", "accepted", "lossless",
     ]  # fmt: skip
-    assert x.split() == ["token_recycling", "6", "3", "2.00", "125.0", "16.0", "1.3", "4", "3", "not", "checked"]
+    assert x.split() == [
+        "token_recycling",
+        "6",
+        "3",
+        "2.00",
+        "125.0",
+        "16.0",
+        "1.3",
+        "4",
+        "3",
+        "not",
+        "checked",
+    ]
     assert y.split()[:4] == ["none", "6", "6", "1.00"]
     assert z.split()[:2] == ["token_recycling", "(2)"]
     assert "All 3 texts are equal: 6 tokens." in rest
     assert "token_recycling was ahead of all others most after 2 tokens: by 1 pass." in rest
     assert rest[-2:] == [
-        "token_recycling, step 1: tokens 1 – 3 (“b” “c” “d”) in 1 pass; none 3, token_recycling (2) 2.",
-        "token_recycling (2), step 3: tokens 4 – 6 (“e” “f” “a”) in 1 pass; token_recycling 2, none 3.",
+        (
+            "token_recycling, step 1: tokens 1 – 3 (“b” “c” “d”) in 1 pass; none 3, token_recycling"
+            " (2) 2."
+        ),
+        (
+            "token_recycling (2), step 3: tokens 4 – 6 (“e” “f” “a”) in 1 pass; token_recycling 2,"
+            " none 3."
+        ),
     ]
 
 
@@ -91,17 +121,31 @@ def test_json_tells_the_same(saved, capsys):
     assert cli.main(["compare-traces", *saved, "--json"]) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [r["name"] for r in told["runs"]] == ["token_recycling", "none", "token_recycling (2)"]
-    assert told["runs"][0]["steps"][0] == {"step": 1, "first": 1, "last": 3, "accepted": 2, "passes": 1}
+    assert told["runs"][0]["steps"][0] == {
+        "step": 1,
+        "first": 1,
+        "last": 3,
+        "accepted": 2,
+        "passes": 1,
+    }
     assert (told["verdict"], told["shared"], told["difference"]) == ("equal", 6, None)
-    assert told["jumps"][0] == {"run": 0, "step": 1, "first": 1, "last": 3, "spent": [1, 3, 2], "gain": 1}
+    assert told["jumps"][0] == {
+        "run": 0,
+        "step": 1,
+        "first": 1,
+        "last": 3,
+        "spent": [1, 3, 2],
+        "gain": 1,
+    }
     assert len(told["sentences"]) == 1 + len(told["jumps"])
 
 
 def test_those_that_agree_are_told_where_not_all_do():
     traces = [X, OTHER, Y, Z]
     names = [lane.name for lane in align(traces).lanes]
-    assert f"{names[0]}, {names[2]} and {names[3]} wrote the same from beginning to end." in as_text(
-        traces, align(traces)
+    assert (
+        f"{names[0]}, {names[2]} and {names[3]} wrote the same from beginning to end."
+        in as_text(traces, align(traces))
     )
 
 
@@ -110,11 +154,25 @@ def test_csv_has_a_line_a_position_and_run(saved, capsys, tmp_path):
     assert cli.main(["compare-traces", *saved, "--csv", str(out)]) == 0
     lines = list(csv.DictReader(io.StringIO(out.read_bytes().decode())))
     assert tuple(lines[0]) == COLUMNS
-    assert [(x["position"], x["run"]) for x in lines[:4]] == [("1", "1"), ("1", "2"), ("1", "3"), ("2", "1")]
+    assert [(x["position"], x["run"]) for x in lines[:4]] == [
+        ("1", "1"),
+        ("1", "2"),
+        ("1", "3"),
+        ("2", "1"),
+    ]
     of_x = [x for x in lines if x["run"] == "1"]
     assert [json.loads(x["token_text"]) for x in of_x] == list("bcdefa")
-    assert [x["source"] for x in of_x] == ["accepted", "accepted", "bonus", "bonus", "accepted", "bonus"]
-    assert [(x["step"], x["passes"]) for x in of_x] == [("1", "1")] * 3 + [("2", "2")] + [("3", "3")] * 2
+    assert [x["source"] for x in of_x] == [
+        "accepted",
+        "accepted",
+        "bonus",
+        "bonus",
+        "accepted",
+        "bonus",
+    ]
+    assert [(x["step"], x["passes"]) for x in of_x] == [("1", "1")] * 3 + [("2", "2")] + [
+        ("3", "3")
+    ] * 2
     assert {x["same"] for x in lines} == {"True"}
     parted = list(csv.DictReader(io.StringIO(positions_csv([X, OTHER], align([X, OTHER])))))
     assert [x["same"] for x in parted][:6] == ["True"] * 4 + ["False"] * 2
@@ -122,9 +180,16 @@ def test_csv_has_a_line_a_position_and_run(saved, capsys, tmp_path):
 
 def test_no_text_is_a_formula_to_a_spreadsheet():
     hostile = [told(t, model=m) for t, m in ((X, "=cmd|x"), (Y, "+1"))]
-    hostile = [msgspec.structs.replace(t, pieces={B: "=1+1", C: "@x", D: "-2\n+3", E: "\t"}) for t in hostile]
-    cells = [c for line in csv.reader(io.StringIO(positions_csv(hostile, align(hostile)))) for c in line]
-    assert not [cell for cell in cells if cell[:1] in ("=", "+", "@", "\t") or cell.startswith("-2")]
+    hostile = [
+        msgspec.structs.replace(t, pieces={B: "=1+1", C: "@x", D: "-2\n+3", E: "\t"})
+        for t in hostile
+    ]
+    cells = [
+        c for line in csv.reader(io.StringIO(positions_csv(hostile, align(hostile)))) for c in line
+    ]
+    assert not [
+        cell for cell in cells if cell[:1] in ("=", "+", "@", "\t") or cell.startswith("-2")
+    ]
 
 
 def test_tokens_that_only_one_run_knows_are_named():
@@ -139,9 +204,15 @@ def test_tokens_that_only_one_run_knows_are_named():
         (lambda paths, _: paths[:1], "A comparison takes 2 to 4 runs, got 1."),
         (lambda paths, _: [*paths, *paths], "A comparison takes 2 to 4 runs, got 6."),
         (lambda paths, folder: [paths[0], str(folder / "none.json")], "cannot be read"),
-        (lambda paths, folder: [paths[0], str(_write(folder, viz_runs.tiny_run().to_json()))], "another prompt"),
+        (
+            lambda paths, folder: [paths[0], str(_write(folder, viz_runs.tiny_run().to_json()))],
+            "another prompt",
+        ),
         (lambda paths, folder: [paths[0], str(_write(folder, "{"))], "not a complete trace"),
-        (lambda paths, folder: [*paths, "--csv", str(folder / "no" / "x.csv")], "cannot be written"),
+        (
+            lambda paths, folder: [*paths, "--csv", str(folder / "no" / "x.csv")],
+            "cannot be written",
+        ),
         (lambda paths, folder: [*paths, "--html", str(folder)], "cannot be written"),
     ],
 )
@@ -192,11 +263,20 @@ def test_curves_and_lanes_as_figures():
         ("token_recycling", 0.5, 2), ("token_recycling", 4.5, 1),
         ("token_recycling (2)", 1.5, 1), ("token_recycling (2)", 3.5, 2),
     ]  # fmt: skip
-    assert list(zip(bonus.base, bonus.x, strict=True)) == [(2.5, 1), (3.5, 1), (5.5, 1), (0.5, 1), (2.5, 1), (5.5, 1)]
+    assert list(zip(bonus.base, bonus.x, strict=True)) == [
+        (2.5, 1),
+        (3.5, 1),
+        (5.5, 1),
+        (0.5, 1),
+        (2.5, 1),
+        (5.5, 1),
+    ]
     assert accepted.hovertext[0] == "step 1: “b” “c”, accepted"
     assert accepted.marker.pattern.shape != bonus.marker.pattern.shape
     hostile = [told(t, model=m) for t, m in ((X, "<b>$x$"), (Y, "</b>"))]
-    assert "<b" not in str([f.to_dict() for f in (viz.steps_by_position(hostile), viz.passes_by_position(hostile))])
+    assert "<b" not in str(
+        [f.to_dict() for f in (viz.steps_by_position(hostile), viz.passes_by_position(hostile))]
+    )
 
 
 def test_runs_travel_as_one_page(saved, tmp_path, capsys):

@@ -42,7 +42,11 @@ def test_json_keeps_the_contract(saved, capsys):
     assert list(told["reasons"]) == list(REASONS)
     assert sum(told["reasons"].values()) == told["steps"] == len(told["details"])
     assert sum(told["not_in_row"].values()) == told["reasons"]["not_in_row"]
-    assert told["new_tokens"] == len(trace.output_ids) == sum(c["total"] for c in told["by_class"].values())
+    assert (
+        told["new_tokens"]
+        == len(trace.output_ids)
+        == sum(c["total"] for c in told["by_class"].values())
+    )
     assert all(len(line["sentences"]) == 2 for line in told["details"])
     assert told["what_ifs"][0]["passes"] == 30
     assert told["bytes"] == []
@@ -98,11 +102,14 @@ def test_no_text_is_a_formula_to_a_spreadsheet():
     trace = msgspec.structs.replace(trace, pieces={A: "=1+1", B: "@x", C: "-2\n+3"})
     for text in (steps_csv(trace, diagnose(trace)), nodes_csv(trace)):
         cells = [cell for line in csv.reader(io.StringIO(text)) for cell in line]
-        assert not [cell for cell in cells if cell[:1] in ("=", "+", "@", "\t") or cell.startswith("-2")]
+        assert not [
+            cell for cell in cells if cell[:1] in ("=", "+", "@", "\t") or cell.startswith("-2")
+        ]
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [("{", "not a complete trace"), ('{"schema": 9}', "newer"), (None, "cannot be read")]
+    ("content", "words"),
+    [("{", "not a complete trace"), ('{"schema": 9}', "newer"), (None, "cannot be read")],
 )
 def test_bad_files_are_told_in_one_line(tmp_path, capsys, content, words):
     path = tmp_path / "t.json"
@@ -128,7 +135,12 @@ def test_as_a_process_it_needs_no_torch(saved):
         "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     )
     _, path = saved
-    done = subprocess.run([sys.executable, "-c", code, "diagnose", str(path)], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, "diagnose", str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -136,9 +148,21 @@ def test_as_a_process_it_needs_no_torch(saved):
 #    └─ c
 SMALL = run(
     [A],
-    step([(0, 0, B), (0, 1, C), (1, 0, D)], [B, E, A, A], {A: ((B, C), (B, D)), B: ((), (E, D))}, root=A),
-    step([(0, 0, A), (0, 1, A), (1, 0, A)], [A, A, A, A], {E: ((), (A, B))}, root=E, unseen=[1, 2, 3]),
-    step([(0, 0, B), (0, 1, D), (1, 0, E)], [B, E, A, C], {A: ((B, D), (B, D)), B: ((E, D), (D, E))}, root=A),
+    step(
+        [(0, 0, B), (0, 1, C), (1, 0, D)],
+        [B, E, A, A],
+        {A: ((B, C), (B, D)), B: ((), (E, D))},
+        root=A,
+    ),
+    step(
+        [(0, 0, A), (0, 1, A), (1, 0, A)], [A, A, A, A], {E: ((), (A, B))}, root=E, unseen=[1, 2, 3]
+    ),
+    step(
+        [(0, 0, B), (0, 1, D), (1, 0, E)],
+        [B, E, A, C],
+        {A: ((B, D), (B, D)), B: ((E, D), (D, E))},
+        root=A,
+    ),
 )
 
 
@@ -147,10 +171,16 @@ def test_acceptance_by_depth_rank_and_position():
     assert {place: (s.total, s.accepted) for place, s in table.items()} == {
         (1, 0): (2, 2), (1, 1): (2, 0), (2, 0): (2, 1),
     }  # fmt: skip
-    assert {rank: s.rate for rank, s in acceptance.by_rank(SMALL.steps).items()} == {0: 3 / 4, 1: 0.0}
+    assert {rank: s.rate for rank, s in acceptance.by_rank(SMALL.steps).items()} == {
+        0: 3 / 4,
+        1: 0.0,
+    }
     # Emitted: b e | a | b e c, of which b; none; b e were drafted.
     spans = acceptance.by_position(SMALL, parts=2)
-    assert [(s.first, s.last, s.accepted, s.passes) for s in spans] == [(1, 3, 1, 2.0), (4, 6, 2, pytest.approx(1.0))]
+    assert [(s.first, s.last, s.accepted, s.passes) for s in spans] == [
+        (1, 3, 1, 2.0),
+        (4, 6, 2, pytest.approx(1.0)),
+    ]
     assert spans[1].mean_accepted_tokens == pytest.approx(3.0)
     assert [s.last - s.first + 1 for s in acceptance.by_position(SMALL, parts=99)] == [1] * 6
     assert acceptance.by_position(run([A])) == []
@@ -172,7 +202,9 @@ def test_token_classes(piece, before, kind):
 
 
 def test_bytes_that_are_no_text_are_of_class_other():
-    trace = msgspec.structs.replace(SMALL, partial_bytes={E: "e2"}, pieces=SMALL.pieces | {E: "<0xE2>"})
+    trace = msgspec.structs.replace(
+        SMALL, partial_bytes={E: "e2"}, pieces=SMALL.pieces | {E: "<0xE2>"}
+    )
     shares = acceptance.by_class(trace)
     assert (shares["other"].total, shares["other"].accepted) == (2, 1)
     assert sum(s.total for s in shares.values()) == 6
@@ -180,7 +212,12 @@ def test_bytes_that_are_no_text_are_of_class_other():
 
 def test_the_table_tells_where_drafts_were_accepted_and_how_it_went_on():
     lines = [line.split() for line in report.as_text(SMALL, diagnose(SMALL)).splitlines()]
-    assert lines[1][-4:] == ["draft", "acceptance", "rate", "50.0%"], "3 of the 9 nodes held no token"
+    assert lines[1][-4:] == [
+        "draft",
+        "acceptance",
+        "rate",
+        "50.0%",
+    ], "3 of the 9 nodes held no token"
     at = lines.index(["depth", "1", "2"])
     assert lines[at + 1] == ["67%", "33%"]
     at = lines.index(["rank", "0", "1"])
@@ -198,8 +235,15 @@ def test_the_table_tells_where_drafts_were_accepted_and_how_it_went_on():
 
 def test_fill_and_age_of_the_matrix_over_time():
     first, second, third = RowHistory(SMALL).over_time()
-    # Step 1 drafts from the rows of a and b; b's is told to be new, as these rows were made by hand.
-    assert (first.rows_seen, first.new, first.rewritten, first.changed, first.age) == (1, 1, 1, 1, 1)
+    # Step 1 drafts from the rows of a and b; b's is told to be new, as these rows were made by
+    # hand.
+    assert (first.rows_seen, first.new, first.rewritten, first.changed, first.age) == (
+        1,
+        1,
+        1,
+        1,
+        1,
+    )
     assert (second.rows_seen, second.fill, second.age) == (2, 0.2, None)
     assert (third.rows_seen, third.rewritten, third.changed, third.age) == (2, 2, 1, 2)
     lives = RowHistory(SMALL).lives()
@@ -220,8 +264,14 @@ def test_bytes_read_by_a_step():
     assert traffic.readings(SMALL) == []
     info = msgspec.structs.replace(SMALL.info, weight_bytes=1000, cache_bytes_per_token=10)
     first, second, _ = traffic.readings(msgspec.structs.replace(SMALL, info=info))
-    # One token is committed: the root. The tree has three nodes more. Two plain passes see one, then two tokens.
-    assert (first.plain, first.tree, first.emitted, first.plain_for_all) == (1010, 1040, 2, 1010 + 1020)
+    # One token is committed: the root. The tree has three nodes more. Two plain passes see one,
+    # then two tokens.
+    assert (first.plain, first.tree, first.emitted, first.plain_for_all) == (
+        1010,
+        1040,
+        2,
+        1010 + 1020,
+    )
     assert (second.plain, second.tree, second.plain_for_all) == (1030, 1060, 1030)
 
 
@@ -236,7 +286,11 @@ def test_a_model_tells_its_bytes():
     session = Session(target, Settings(max_new_tokens=2)).start([1, 2, 3])
     info = describe(session)
     model = copy.deepcopy(tiny_models.model("llama"))
-    heads = model.config.num_key_value_heads * model.config.hidden_size // model.config.num_attention_heads
+    heads = (
+        model.config.num_key_value_heads
+        * model.config.hidden_size
+        // model.config.num_attention_heads
+    )
     assert info.cache_bytes_per_token == 2 * 4 * model.config.num_hidden_layers * heads
     embedding = model.get_input_embeddings().weight
     everything = sum(p.numel() for p in model.parameters())

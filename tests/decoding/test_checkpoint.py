@@ -1,4 +1,6 @@
-"""A run cut into pieces that go on in other sessions, through JSON, equals the run that was never interrupted."""
+"""A run cut into pieces that go on in other sessions, through JSON, equals the run that was never
+interrupted.
+"""
 
 import contextlib
 import copy
@@ -29,13 +31,18 @@ COSTS = CostCurve((0, 16, 80), (1.0, 1.3, 3.0))
 
 
 def same(one, other):
-    """Whether two runs' traces agree in all but timings, and probabilities as far as two ways to compute them do.
+    """Whether two runs' traces agree in all but timings, and probabilities as far as two ways to
+    compute them do.
 
     They are recorded in steps of 1e-5, and a prefill rounds otherwise than tree passes.
     """
-    numbers = [[p for step in steps for row in step.probabilities for p in row] for steps in (one, other)]
+    numbers = [
+        [p for step in steps for row in step.probabilities for p in row] for steps in (one, other)
+    ]
     chances = [[e for step in steps for e in step.expected] for steps in (one, other)]
-    weighed = [[e for step in steps if step.budget for e in step.budget.expected] for steps in (one, other)]
+    weighed = [
+        [e for step in steps if step.budget for e in step.budget.expected] for steps in (one, other)
+    ]
     bare = [[_bare(step) for step in steps] for steps in (one, other)]
     return (
         bare[0] == bare[1]
@@ -47,11 +54,15 @@ def same(one, other):
 
 def _bare(step):
     budget = msgspec.structs.replace(step.budget, expected=()) if step.budget else None
-    return msgspec.structs.replace(step, timing=NO_TIME, probabilities=(), expected=(), budget=budget)
+    return msgspec.structs.replace(
+        step, timing=NO_TIME, probabilities=(), expected=(), budget=budget
+    )
 
 
 def in_pieces(target, settings, prompt, sizes, curve):
-    """Steps of a run whose every piece is made by a session of its own, out of the JSON text of the one before."""
+    """Steps of a run whose every piece is made by a session of its own, out of the JSON text of the
+    one before.
+    """
     started = Session(target.fork(), settings, curve=curve).start(prompt)
     steps, text, pieces = [], take(started).to_json(), iter(sizes)
     while True:
@@ -65,7 +76,9 @@ def in_pieces(target, settings, prompt, sizes, curve):
 
 SETTINGS = {
     "greedy": Settings(tree="small-8", max_new_tokens=40, ignore_eos=True),
-    "sampled": Settings(tree="small-8", max_new_tokens=40, ignore_eos=True, temperature=0.9, top_p=0.9, seed=4),
+    "sampled": Settings(
+        tree="small-8", max_new_tokens=40, ignore_eos=True, temperature=0.9, top_p=0.9, seed=4
+    ),
     "budget": Settings(tree="auto", max_new_tokens=60, ignore_eos=True),
     "cold prompt": Settings(tree="chain-4", max_new_tokens=20, prompt_rows=False, temperature=1.2),
 }
@@ -185,7 +198,15 @@ def test_a_budget_that_was_tampered_with_is_refused():
         {"steps": -1},
         {"kinds": []},
         {"kinds": [{"hits": [1e300] * 8, "tries": 0.0}] * 5},
-        {"plans": {"0": {"template": {"name": "x", "parents": [-1, 0], "ranks": [-1, 9]}, "choice": None, "until": 1}}},
+        {
+            "plans": {
+                "0": {
+                    "template": {"name": "x", "parents": [-1, 0], "ranks": [-1, 9]},
+                    "choice": None,
+                    "until": 1,
+                }
+            }
+        },
     ):
         with pytest.raises(TokenRecyclingError):
             go_on(whole | {"budget": whole["budget"] | changes})
@@ -214,14 +235,20 @@ def places(content, path=()):
     if isinstance(content, dict):
         steps = list(content)
     else:
-        steps = sorted({*range(len(content))[:2], *range(len(content))[-1:]}) if isinstance(content, list) else []
+        steps = (
+            sorted({*range(len(content))[:2], *range(len(content))[-1:]})
+            if isinstance(content, list)
+            else []
+        )
     for step in steps:
         yield from places(content[step], (*path, step))
 
 
 @functools.cache
 def learned(drafter):
-    """A checkpoint of a run that began hot and has made two steps, where to tamper with it, and how the run ends."""
+    """A checkpoint of a run that began hot and has made two steps, where to tamper with it, and how
+    the run ends.
+    """
     wish = Settings(drafter=drafter, tree="4", max_new_tokens=14)
     before = Session(ToyTarget(TABLE), wish).start([1, 2, 6])
     list(before.run())
@@ -231,7 +258,9 @@ def learned(drafter):
     return whole, sorted(places(whole["drafter"]), key=repr), go_on(whole)
 
 
-ODD = st.sampled_from([-1, 0, 10, 2**31, 2**63, 10**400, 1e300, 5e-324, -0.5, 1e9, [], {}, [[]], [1] * 60, "1", ""])
+ODD = st.sampled_from(
+    [-1, 0, 10, 2**31, 2**63, 10**400, 1e300, 5e-324, -0.5, 1e9, [], {}, [[]], [1] * 60, "1", ""]
+)
 
 
 @settings(deadline=None, max_examples=200)
@@ -243,7 +272,9 @@ def test_a_drafters_state_that_was_tampered_with_is_refused_or_changes_no_token(
     for step in path[:-1]:
         here = here[step]
     if data.draw(st.booleans()):
-        here[path[-1]] = data.draw(ODD | st.none() | st.booleans() | st.integers() | st.floats() | st.text())
+        here[path[-1]] = data.draw(
+            ODD | st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+        )
     else:
         del here[path[-1]]
     refused = ""

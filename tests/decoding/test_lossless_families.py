@@ -1,12 +1,15 @@
-"""The theorem of the project: whatever drafts, the output is what the model writes by itself, token for token.
+"""The theorem of the project: whatever drafts, the output is what the model writes by itself, token
+for token.
 
-Every family × attention × tree, against transformers' own ``generate``. A new family (an entry in ``families.FAMILIES``
-and ``tiny_models.CONFIGS``) or drafter (a line in ``registry.DRAFTERS``) is picked up by itself.
+Every family × attention × tree, against transformers' own ``generate``. A new family (an entry in
+``families.FAMILIES`` and ``tiny_models.CONFIGS``) or drafter (a line in ``registry.DRAFTERS``) is
+picked up by itself.
 
-Not every drafter meets every family: a drafter hands over tokens and parents and never sees a model, a model gets a
-tree and never knows who drew it. So all drafters meet a few families that differ in layers, masks and positions, all
-families meet one drafter of each kind, and a hostile one whose trees are worse than any drafter's. The full product
-would take minutes and could find nothing else.
+Not every drafter meets every family: a drafter hands over tokens and parents and never sees a
+model, a model gets a tree and never knows who drew it. So all drafters meet a few families that
+differ in layers, masks and positions, all families meet one drafter of each kind, and a hostile one
+whose trees are worse than any drafter's. The full product would take minutes and could find nothing
+else.
 """
 
 from __future__ import annotations
@@ -24,20 +27,26 @@ from tr_core.models.hf_target import HFTarget
 from tr_core.models.plain_generate import plain_ids
 from tr_core.target import Draft
 
-# Ranks with gaps, a node whose only child is of rank 3, and a spine deeper than the sliding window of 8.
-ODD = TreeTemplate.from_paths("odd", [[0], [2], [7], [2, 3], [2, 3, 1], *([0] * n for n in range(2, 11))])
+# Ranks with gaps, a node whose only child is of rank 3, and a spine deeper than the sliding window
+# of 8.
+ODD = TreeTemplate.from_paths(
+    "odd", [[0], [2], [7], [2, 3], [2, 3, 1], *([0] * n for n in range(2, 11))]
+)
 TREES: list[str | TreeTemplate] = ["paper", "chain-4", ODD]
 # Repeats itself, so that every drafter has something to propose; crosses the window of 8.
 PROMPT = [5, 9, 33, 41, 5, 9, 33, 41, 17, 5, 9]
 SAMPLED = {"temperature": 0.8, "top_p": 0.95, "top_k": 50}
-# From a matrix on the device, in the template's shape; grown on the host from the text and from rows; nothing.
+# From a matrix on the device, in the template's shape; grown on the host from the text and from
+# rows; nothing.
 KINDS = ("token_recycling", "fused", "none")
 # Plain layers; sliding and full ones; positions from a table.
 MEET_ALL = ("llama", "gemma2", "gpt2")
 
 
 def drafters_for(family: str, meet_all: Sequence[str] = MEET_ALL) -> Sequence[str]:
-    """Who drafts for a family: everybody for the families of ``meet_all``, one of each kind for the others."""
+    """Who drafts for a family: everybody for the families of ``meet_all``, one of each kind for the
+    others.
+    """
     return tuple(DRAFTERS) if family in meet_all else KINDS
 
 
@@ -46,7 +55,9 @@ def meetings(families: Sequence[str], meet_all: Sequence[str] = MEET_ALL) -> lis
     return [(family, drafter) for family in families for drafter in drafters_for(family, meet_all)]
 
 
-def decoded(target: HFTarget, settings: Settings, prompt: Sequence[int] = PROMPT, drafter: object = None) -> Session:
+def decoded(
+    target: HFTarget, settings: Settings, prompt: Sequence[int] = PROMPT, drafter: object = None
+) -> Session:
     """A session run to its end, its invariants checked on the way."""
     session = Session(target, settings, drafter=drafter).start(prompt)
     steps = list(session.run())
@@ -58,12 +69,16 @@ def decoded(target: HFTarget, settings: Settings, prompt: Sequence[int] = PROMPT
 
 
 def late_end(free: Sequence[int]) -> int:
-    """The token of an output that occurs first latest: as an end token it stops the output in its middle."""
+    """The token of an output that occurs first latest: as an end token it stops the output in its
+    middle.
+    """
     return max(set(free), key=lambda token: free.index(token))
 
 
 class Hostile:
-    """Proposes whatever hurts: random tokens, one token everywhere, end tokens, and now and then the right ones."""
+    """Proposes whatever hurts: random tokens, one token everywhere, end tokens, and now and then
+    the right ones.
+    """
 
     name = "token_recycling"
     rows_seen = 0
@@ -86,12 +101,14 @@ class Hostile:
         elif self.calls % 5 == 2:
             tokens[1:] = self.ends[0]
         elif self.calls % 5 == 3:
-            # The true continuation on every branch: siblings are duplicates, and the end token may stand among them.
+            # The true continuation on every branch: siblings are duplicates, and the end token may
+            # stand among them.
             ahead = [*self.truth[len(context) :], *self.ends] + [0] * template.depth
             for node in range(1, len(tokens)):
                 tokens[node] = ahead[template.depths[node] - 1]
         elif self.calls % 5 == 4:
-            # Right tokens one place too early, and again marked as fillers, which must never be accepted.
+            # Right tokens one place too early, and again marked as fillers, which must never be
+            # accepted.
             ahead = self.truth[len(context) + 1 :] + [0] * (template.depth + 1)
             for node in range(1, len(tokens)):
                 tokens[node] = ahead[template.depths[node] - 1]
@@ -124,7 +141,9 @@ def test_recycling_accepts_drafts_on_the_tiny_models() -> None:
     # Otherwise the test above would compare plain decoding with itself.
     fewer = 0
     for family in FAMILIES:
-        session = decoded(tiny.target(family), Settings(tree="paper", max_new_tokens=40, ignore_eos=True))
+        session = decoded(
+            tiny.target(family), Settings(tree="paper", max_new_tokens=40, ignore_eos=True)
+        )
         fewer += session.steps < 40
     assert fewer >= len(FAMILIES) * 3 // 4
 
@@ -139,18 +158,24 @@ def test_hostile_drafts_change_nothing(family: str, attention: str) -> None:
         mine.eos_ids = frozenset(eos)
         for tree in TREES:
             settings = Settings(tree=tree, max_new_tokens=40, ignore_eos=not eos)
-            session = decoded(mine, settings, drafter=Hostile(PROMPT + free, [end, free[3]], target.vocab_size))
+            session = decoded(
+                mine, settings, drafter=Hostile(PROMPT + free, [end, free[3]], target.vocab_size)
+            )
             assert session.output_ids == expected, tree
             assert session.steps < len(expected), "it must be right at times, to be dangerous"
 
 
-@pytest.mark.parametrize(("family", "drafter"), meetings(["llama", "gemma2", "gpt2", "phi3", "deepseek_v3"]))
+@pytest.mark.parametrize(
+    ("family", "drafter"), meetings(["llama", "gemma2", "gpt2", "phi3", "deepseek_v3"])
+)
 def test_sampled_output_equals_generate_with_the_same_seed(family: str, drafter: str) -> None:
     target = tiny.target(family)
     outputs = set()
     for seed in (0, 11):
         for tree in TREES:
-            settings = Settings(drafter=drafter, tree=tree, max_new_tokens=40, ignore_eos=True, **SAMPLED, seed=seed)
+            settings = Settings(
+                drafter=drafter, tree=tree, max_new_tokens=40, ignore_eos=True, **SAMPLED, seed=seed
+            )
             session = decoded(target.fork(), settings)
             assert session.output_ids == plain_ids(target, PROMPT, settings), (seed, tree)
             outputs.add(tuple(session.output_ids))
@@ -176,7 +201,11 @@ def test_an_end_token_in_the_middle_of_a_path_ends_the_output(family: str, draft
         mine = target.fork()
         mine.eos_ids = frozenset([end])
         session = decoded(mine, Settings(drafter=drafter, tree="paper", max_new_tokens=60))
-        assert session.output_ids == mine.generate_plain(PROMPT, max_new_tokens=60) == free[: free.index(end) + 1]
+        assert (
+            session.output_ids
+            == mine.generate_plain(PROMPT, max_new_tokens=60)
+            == free[: free.index(end) + 1]
+        )
         assert session.stop_reason == "eos"
 
 
@@ -186,7 +215,9 @@ def test_a_stop_string_ends_the_output_where_generate_ends_it(drafter: str) -> N
     free = target.generate_plain(PROMPT, max_new_tokens=40, eos_ids=())
     pieces = [target.vocabulary.token_bytes(t).decode("latin-1") for t in free]
     for stop in (pieces[12] + pieces[13], pieces[6]):
-        settings = Settings(drafter=drafter, tree="paper", max_new_tokens=40, ignore_eos=True, stop=(stop,))
+        settings = Settings(
+            drafter=drafter, tree="paper", max_new_tokens=40, ignore_eos=True, stop=(stop,)
+        )
         session = decoded(target.fork(), settings)
         assert session.output_ids == plain_ids(target, PROMPT, settings)
         assert len(session.output_ids) < 40

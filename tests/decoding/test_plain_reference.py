@@ -1,8 +1,10 @@
-"""The engine against Token Recycling written down once more, slowly: Python loops, a dict, and no tree attention.
+"""The engine against Token Recycling written down once more, slowly: Python loops, a dict, and no
+tree attention.
 
-The reference scores each node by a forward pass of its own over prompt, output and the node's path, without any cache.
-What it shares with the engine is the published tree and the rule for duplicates, so trees, choices, paths and rows
-must be equal step by step, and with them the mean accepted tokens.
+The reference scores each node by a forward pass of its own over prompt, output and the node's path,
+without any cache. What it shares with the engine is the published tree and the rule for duplicates,
+so trees, choices, paths and rows must be equal step by step, and with them the mean accepted
+tokens.
 """
 
 from __future__ import annotations
@@ -39,10 +41,14 @@ def reference_steps(model, prompt, limit):
         for node in range(1, len(parents)):
             ways.append((*ways[parents[node]], node))
         known = [n for n in range(len(parents)) if tokens[n] is not None]
-        scored = dict(zip(known, best([text + [tokens[n] for n in ways[n]] for n in known]), strict=True))
+        scored = dict(
+            zip(known, best([text + [tokens[n] for n in ways[n]] for n in known]), strict=True)
+        )
         path, node = [], 0
         while True:
-            following = [n for n in known if n and parents[n] == node and tokens[n] == scored[node][0]]
+            following = [
+                n for n in known if n and parents[n] == node and tokens[n] == scored[node][0]
+            ]
             if not following:
                 break
             node = following[0]
@@ -62,7 +68,9 @@ def test_every_step_is_what_the_slow_reference_says(family):
     target = tiny_models.target(family)
     model = tiny_models.model(family)
     prompt = target.vocabulary.encode("the then a thesis that is theirs")
-    trace = record(Session(target, Settings(tree="paper", max_new_tokens=30, ignore_eos=True)).start(prompt))
+    trace = record(
+        Session(target, Settings(tree="paper", max_new_tokens=30, ignore_eos=True)).start(prompt)
+    )
     slow = list(reference_steps(model, prompt, 30))
     assert len(trace.steps) == len(slow)
     for step, (tokens, choices, emitted, written) in zip(trace.steps, slow, strict=True):

@@ -1,4 +1,6 @@
-"""Half precision: what rounding may turn is measured, told apart from a bug, and settled exactly when strict."""
+"""Half precision: what rounding may turn is measured, told apart from a bug, and settled exactly
+when strict.
+"""
 
 import json
 
@@ -22,15 +24,19 @@ PROMPTS = ["the then", "hello world"]
 
 
 class RoundingToy(ToyTarget):
-    """After tokens 3 and 6 the two best logits are close, and a pass over several tokens swaps them.
+    """After tokens 3 and 6 the two best logits are close, and a pass over several tokens swaps
+    them.
 
-    A token whose row a pass over several tokens has cached moves the next logits as well, as keys and values do:
-    one more pass over the doubtful token alone does not bring plain decoding's choice back.
+    A token whose row a pass over several tokens has cached moves the next logits as well, as keys
+    and values do: one more pass over the doubtful token alone does not bring plain decoding's
+    choice back.
     """
 
     def __init__(self, *args, **more):
         super().__init__(*args, **more)
-        self.exact: list[bool] = []  # for each cached token, whether a prefill or a one-token pass made its row
+        self.exact: list[
+            bool
+        ] = []  # for each cached token, whether a prefill or a one-token pass made its row
 
     def fork(self):
         return RoundingToy(self.table, self.vocab_size)
@@ -47,7 +53,9 @@ class RoundingToy(ToyTarget):
         logits = super().score(draft)
         for token in (3, 6):
             close = logits[:, self.table[token][1]] + 2 * ROUNDING - 0.1
-            logits[:, self.table[token][0]] = torch.where(draft.tokens == token, close, logits[:, self.table[token][0]])
+            logits[:, self.table[token][0]] = torch.where(
+                draft.tokens == token, close, logits[:, self.table[token][0]]
+            )
         if len(draft.tokens) > 1 or not all(self.exact):
             for token in (3, 6):
                 here = draft.tokens == token
@@ -67,11 +75,27 @@ class RoundingToy(ToyTarget):
 
 TABLE = {0: [1], 1: [2], 2: [3], 3: [4, 7], 4: [5], 5: [6], 6: [0, 8], 7: [0], 8: [1]}
 
-TOLD = [3, 4, 5, 6, 0, 1, 2, 3, 4, 5, 6, 0, 1]  # has the close places in it, so that measuring finds them
+TOLD = [
+    3,
+    4,
+    5,
+    6,
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    0,
+    1,
+]  # has the close places in it, so that measuring finds them
 
 
 def toy_output(**settings):
-    session = Session(RoundingToy(TABLE), Settings(**({"max_new_tokens": 40, "tree": "2"} | settings))).start(TOLD)
+    session = Session(
+        RoundingToy(TABLE), Settings(**({"max_new_tokens": 40, "tree": "2"} | settings))
+    ).start(TOLD)
     return session, list(session.run())
 
 
@@ -81,8 +105,12 @@ def test_the_difference_is_measured_and_bounds_the_margin_that_can_turn():
     )
     assert found == pytest.approx(ROUNDING)
     assert numerics.tolerance(found) == pytest.approx(2 * ROUNDING)
-    exact = numerics.logit_difference(ToyTarget(TABLE), [0, 1, 2, 3], templates.resolve("small-8", k=8))
-    assert exact == numerics.step_at(10.0, torch.float32) == 2.0**-20  # 10 lies in 8 … 16, where float32 steps by 2⁻²⁰
+    exact = numerics.logit_difference(
+        ToyTarget(TABLE), [0, 1, 2, 3], templates.resolve("small-8", k=8)
+    )
+    assert (
+        exact == numerics.step_at(10.0, torch.float32) == 2.0**-20
+    )  # 10 lies in 8 … 16, where float32 steps by 2⁻²⁰
     assert numerics.step_at(10.0, torch.bfloat16) == 2.0**-4
 
 
@@ -136,7 +164,9 @@ def test_strict_equals_plain_decoding_on_a_model_in_half_precision(dtype, attent
             {"tree": "paper", "strict": True},
             {"drafter": "prompt_lookup", "strict": True},
         ):
-            session = Session(target.fork(), Settings(max_new_tokens=60, ignore_eos=True, **settings)).start(ids)
+            session = Session(
+                target.fork(), Settings(max_new_tokens=60, ignore_eos=True, **settings)
+            ).start(ids)
             list(session.run())
             outputs.append(session.output_ids)
         assert outputs[0] == outputs[1] == outputs[2], text
@@ -180,7 +210,12 @@ def test_a_divergence_is_a_near_tie_within_the_tolerance_and_a_bug_above_it():
 
     assert found(plain) == []
     (tie,) = found([*plain[:index], loser])
-    assert (tie["prompt"], tie["index"], tie["plain"], tie["drafted"]) == ("p1", index, winner, loser)
+    assert (tie["prompt"], tie["index"], tie["plain"], tie["drafted"]) == (
+        "p1",
+        index,
+        winner,
+        loser,
+    )
     assert (tie["class"], tie["margin"]) == ("near-tie", 0.0)
     (bug,) = found([*plain[:5], (plain[5] + 1) % target.vocab_size, *plain[6:]])
     assert (bug["class"], bug["index"]) == ("bug", 5)
@@ -208,8 +243,12 @@ def test_a_trace_from_before_there_were_strict_runs_is_read():
     assert RunTrace.from_json(json.dumps(old)) == trace
 
 
-@pytest.mark.parametrize(("seconds", "chosen"), [(0.5, torch.bfloat16), (0.95, torch.float32), (2.0, torch.float32)])
-def test_fast_takes_bfloat16_only_where_it_is_clearly_faster(monkeypatch, tmp_path, seconds, chosen):
+@pytest.mark.parametrize(
+    ("seconds", "chosen"), [(0.5, torch.bfloat16), (0.95, torch.float32), (2.0, torch.float32)]
+)
+def test_fast_takes_bfloat16_only_where_it_is_clearly_faster(
+    monkeypatch, tmp_path, seconds, chosen
+):
     tiny_models.model("llama").save_pretrained(tmp_path)
     tiny_models.byte_tokenizer().save_pretrained(tmp_path)
     monkeypatch.setattr(speed, "pass_seconds", lambda models: [[1.0, 1.0], [seconds, seconds]])
@@ -224,7 +263,9 @@ def test_passes_of_both_dtypes_are_timed():
     assert all(0 < t < float("inf") for row in times for t in row)
 
 
-@pytest.mark.parametrize(("drafter", "nodes"), [("none", 0), ("prompt_lookup", None), ("token_recycling", 8)])
+@pytest.mark.parametrize(
+    ("drafter", "nodes"), [("none", 0), ("prompt_lookup", None), ("token_recycling", 8)]
+)
 def test_without_a_trace_nothing_but_ids_leaves_the_device(monkeypatch, drafter, nodes):
     sizes, ranked = [], []
     real_cpu, real_topk = torch.Tensor.cpu, torch.Tensor.topk
@@ -243,12 +284,17 @@ def test_without_a_trace_nothing_but_ids_leaves_the_device(monkeypatch, drafter,
 
     settings = Settings(drafter=drafter, tree="small-8", max_new_tokens=12, trace=False)
     session = Session(ToyTarget(TABLE), settings).start([0, 1, 2, 0, 1])
-    monkeypatch.setattr("tr_core.decoding.readout.is_here", lambda tensor: False)  # as on an accelerator
+    monkeypatch.setattr(
+        "tr_core.decoding.readout.is_here", lambda tensor: False
+    )  # as on an accelerator
     monkeypatch.setattr(torch.Tensor, "cpu", cpu)
     monkeypatch.setattr(torch.Tensor, "topk", topk)
     monkeypatch.setattr(torch.Tensor, "softmax", not_needed)
     steps = list(session.run())
-    # Three numbers a node: its token, whether that is no filler, the model's choice. One copy a step.
+    # Three numbers a node: its token, whether that is no filler, the model's choice. One copy a
+    # step.
     assert sizes == [3 * len(s.tokens) for s in steps]
     assert nodes is None or {len(s.tokens) for s in steps} == {nodes + 1}
-    assert bool(ranked) == (drafter == "token_recycling"), "candidates only for a drafter that learns from them"
+    assert bool(ranked) == (drafter == "token_recycling"), (
+        "candidates only for a drafter that learns from them"
+    )

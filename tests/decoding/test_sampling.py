@@ -1,4 +1,6 @@
-"""Sampled choices: the noise belongs to the position, and is the noise that plain sampling would have drawn."""
+"""Sampled choices: the noise belongs to the position, and is the noise that plain sampling would
+have drawn.
+"""
 
 import torch
 from toy import ToyTarget
@@ -18,7 +20,9 @@ def test_noise_is_what_multinomial_draws_position_by_position():
     ours = [int(choose(logits[i : i + 1], chain(0), i)) for i in range(20)]
     with torch.random.fork_rng():
         torch.manual_seed(5)
-        plain = [int(torch.multinomial((logits[i : i + 1] / 0.8).softmax(-1), 1)) for i in range(20)]
+        plain = [
+            int(torch.multinomial((logits[i : i + 1] / 0.8).softmax(-1), 1)) for i in range(20)
+        ]
     assert ours == plain
 
 

@@ -16,7 +16,8 @@ from tr_core.drafters.registry import DRAFTERS
 from tr_core.drafters.token_recycling import TokenRecycling
 from tr_core.errors import PromptError, SettingsError, TemplateError
 
-# After a the model says b, after b c, after c a: “abcabc…”. Second best is what a draft may be wrong about.
+# After a the model says b, after b c, after c a: “abcabc…”. Second best is what a draft may be
+# wrong about.
 CIRCLE = {0: [1, 2, 3], 1: [2, 0, 4], 2: [0, 1, 5]}
 A, B, C = 0, 1, 2
 
@@ -79,7 +80,9 @@ def test_of_a_prompts_equal_tokens_the_last_one_alone_is_computed():
 
     prompt = [A, B, A, C, B, A, A]
     trace = record(start(prompt, target=Asked(CIRCLE)))
-    assert asked == [[3, 4, 5]]  # c, b, a; the last token of all is the first root, which its step will score
+    assert asked == [
+        [3, 4, 5]
+    ]  # c, b, a; the last token of all is the first root, which its step will score
     assert (trace.info.prompt_rows, trace.info.rows_seen) == (3, 3)
     start(prompt, target=Asked(CIRCLE), prompt_rows=False)
     Session(Asked(CIRCLE), Settings(drafter="none", k=3)).start(prompt)
@@ -87,12 +90,17 @@ def test_of_a_prompts_equal_tokens_the_last_one_alone_is_computed():
 
 
 def test_under_a_budget_a_prompt_gets_no_more_rows_than_the_output_can_pay_for():
-    # A row costs 1 of 10 ms at most; a tenth of two plain steps pays for two, and the last ones are nearest the output.
+    # A row costs 1 of 10 ms at most; a tenth of two plain steps pays for two, and the last ones are
+    # nearest the output.
     dear = CostCurve((0, 80), (10.0, 90.0))
-    short = start([A, B, C, 3, 4, 5], target=ToyTarget(CIRCLE, costs=dear), tree="auto", max_new_tokens=2)
+    short = start(
+        [A, B, C, 3, 4, 5], target=ToyTarget(CIRCLE, costs=dear), tree="auto", max_new_tokens=2
+    )
     assert (short.prompt_rows, short.rows_seen) == (2, 2)
     assert short.drafter.matrix.known(torch.tensor([C, 3, 4])).tolist() == [False, True, True]
-    long = start([A, B, C, 3, 4, 5], target=ToyTarget(CIRCLE, costs=dear), tree="auto", max_new_tokens=100)
+    long = start(
+        [A, B, C, 3, 4, 5], target=ToyTarget(CIRCLE, costs=dear), tree="auto", max_new_tokens=100
+    )
     assert long.prompt_rows == 5
     named = start([A, B, C, 3, 4, 5], target=ToyTarget(CIRCLE, costs=dear), max_new_tokens=2)
     assert named.prompt_rows == 5  # a tree of the user's own has no costs to go by
@@ -139,7 +147,9 @@ def test_it_stops_at_an_end_token_in_the_middle_of_a_path():
     assert step.bonus is None
     assert step.emitted == (B, C)
     assert session.stop_reason == "eos"
-    assert start([A, B, C, A], target=ToyTarget(CIRCLE, eos=[C]), ignore_eos=True).step().emitted == (B, C, A)
+    assert start(
+        [A, B, C, A], target=ToyTarget(CIRCLE, eos=[C]), ignore_eos=True
+    ).step().emitted == (B, C, A)
 
 
 def test_a_node_cut_off_by_the_stop_is_not_on_the_path():
@@ -206,7 +216,11 @@ def test_settings_that_do_not_fit_each_other_are_refused():
     with pytest.raises(SettingsError, match="only 10 tokens"):
         Session(ToyTarget(CIRCLE), Settings(k=11))
     with pytest.raises(SettingsError, match="k = 3"):
-        Session(ToyTarget(CIRCLE), Settings(k=4, tree="chain-4"), drafter=TokenRecycling(CandidateMatrix(10, 3)))
+        Session(
+            ToyTarget(CIRCLE),
+            Settings(k=4, tree="chain-4"),
+            drafter=TokenRecycling(CandidateMatrix(10, 3)),
+        )
 
 
 def test_one_forward_pass_a_step():
@@ -218,7 +232,9 @@ def test_one_forward_pass_a_step():
 @st.composite
 def costs(draw):
     more = draw(st.lists(st.floats(0, 30), min_size=1, max_size=4))
-    return CostCurve(tuple(8 * n for n in range(len(more) + 1)), tuple(accumulate(more, initial=10.0)))
+    return CostCurve(
+        tuple(8 * n for n in range(len(more) + 1)), tuple(accumulate(more, initial=10.0))
+    )
 
 
 @st.composite
@@ -246,7 +262,9 @@ def test_any_tree_and_drafter_writes_what_plain_decoding_writes(run):
 
     def trace_of(name):
         return record(
-            Session(ToyTarget(table, size, eos=eos, costs=curve), Settings(drafter=name, **common)).start(prompt)
+            Session(
+                ToyTarget(table, size, eos=eos, costs=curve), Settings(drafter=name, **common)
+            ).start(prompt)
         )
 
     plain, trace = trace_of("none"), trace_of(drafter)

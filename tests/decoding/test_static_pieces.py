@@ -28,7 +28,9 @@ TREES = [templates.paper(), templates.chain(0), templates.chain(9), templates.gr
 @pytest.mark.parametrize("width", [40, WIDE, WIDE + 77])
 def test_top_is_topk_also_where_it_reads_wide_rows_in_pieces(width):
     noise = torch.Generator().manual_seed(3)
-    logits = torch.stack([torch.randperm(width, generator=noise) for _ in range(MANY // WIDE + 1)]).float()
+    logits = torch.stack(
+        [torch.randperm(width, generator=noise) for _ in range(MANY // WIDE + 1)]
+    ).float()
     logits[1] = torch.arange(width)  # the best in the columns that fill no piece
     values, ids = top(logits, 8)
     expected = logits.topk(8)
@@ -44,7 +46,9 @@ def test_top_is_topk_also_where_it_reads_wide_rows_in_pieces(width):
 @pytest.mark.parametrize("width", [40, CHUNK * 16, CHUNK * 40 + 17])
 def test_best_is_top_k_with_ties_to_the_lowest_id(dtype, width):
     noise = torch.Generator().manual_seed(width)
-    logits = torch.randn(5, width, generator=noise).mul(3).round().to(dtype)  # rounded: full of ties, and of −0
+    logits = (
+        torch.randn(5, width, generator=noise).mul(3).round().to(dtype)
+    )  # rounded: full of ties, and of −0
     logits[1] = -logits[1].abs() - 1
     logits[2] = 0.0
     logits[2, ::3] = -0.0
@@ -113,7 +117,9 @@ def test_grouped_and_split_attention_is_attention(group, splits):
     seen[:, 3] = True
     mask = torch.zeros(5, 64).masked_fill(~seen, torch.finfo(torch.float32).min)
     repeated = (x.repeat_interleave(group, dim=1) for x in (key, value))
-    expected = torch.nn.functional.scaled_dot_product_attention(query, *repeated, attn_mask=mask, scale=0.3)
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        query, *repeated, attn_mask=mask, scale=0.3
+    )
     found = attend(query, key, value, mask.repeat(group, 1)[None, None], scale=0.3, splits=splits)
     torch.testing.assert_close(found, expected, atol=2e-6, rtol=1e-5)
 
@@ -125,7 +131,8 @@ def test_a_prefix_and_a_tail_merge_by_log_sum_exp():
     mask[:, 26:] = torch.full((4, 4), torch.finfo(torch.float32).min).triu(1)
     expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     parts = [
-        with_sums(query, key[:, :, p], value[:, :, p], mask[None, None, :, p], None) for p in (slice(26), slice(26, 30))
+        with_sums(query, key[:, :, p], value[:, :, p], mask[None, None, :, p], None)
+        for p in (slice(26), slice(26, 30))
     ]
     found = merge(torch.stack([p[0] for p in parts]), torch.stack([p[1] for p in parts]))
     torch.testing.assert_close(found, expected, atol=2e-6, rtol=1e-5)
@@ -133,7 +140,14 @@ def test_a_prefix_and_a_tail_merge_by_log_sum_exp():
 
 @pytest.mark.parametrize(
     ("family", "expected"),
-    [("llama", 2), ("gpt2", 1), ("gemma2", 2), ("deepseek_v3", 1), ("falcon", None), ("gpt_oss", None)],
+    [
+        ("llama", 2),
+        ("gpt2", 1),
+        ("gemma2", 2),
+        ("deepseek_v3", 1),
+        ("falcon", None),
+        ("gpt_oss", None),
+    ],
 )
 def test_group_sizes(family, expected):
     assert group_size(tiny.model(family, tiny.FAMILIES[family].attention[0])) == expected
@@ -180,8 +194,8 @@ def test_rows_are_claimed_freed_and_claimed_again():
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler on a CPU")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inductor's own
 def test_the_mask_is_the_same_through_inductor():
-    # Once it was written into a copy of an expanded tensor, all rows of which inductor wrote to one place: the last
-    # node's mask for all of them, and only with this backend.
+    # Once it was written into a copy of an expanded tensor, all rows of which inductor wrote to one
+    # place: the last node's mask for all of them, and only with this backend.
     shape = shape_of(torch.tensor([0, *templates.grown(5).parents[1:]]))
     masks = StaticMask(FAMILIES["gemma2"], 4, torch.float32, repeats=2)
     tails = masks.tails(shape)
@@ -199,6 +213,7 @@ def test_the_mask_is_the_same_through_inductor():
     found = torch.compile(made, fullgraph=True, dynamic=False)(rows, shape.depths)
     for kind in (FULL, SLIDING):
         assert torch.equal(found[kind], expected[kind])
-    # The root, at position 6, sees the six rows before it and itself; in the window of 4 only positions 3 to 6.
+    # The root, at position 6, sees the six rows before it and itself; in the window of 4 only
+    # positions 3 to 6.
     assert (expected[FULL][0, 0, 0] == 0).nonzero().flatten().tolist() == [0, 1, 2, 3, 5, 6, 9]
     assert (expected[SLIDING][0, 0, 0] == 0).nonzero().flatten().tolist() == [3, 5, 6, 9]

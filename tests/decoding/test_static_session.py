@@ -1,7 +1,8 @@
 """Static steps against ordinary ones, step by step, and against transformers' ``generate``.
 
-On a CPU nothing is captured, but it is the same function, which must be one graph of fixed shapes with no copy to the
-host in it: that is checked here too. Whether a GPU captures it is for benchmarks/gpu_checks.py.
+On a CPU nothing is captured, but it is the same function, which must be one graph of fixed shapes
+with no copy to the host in it: that is checked here too. Whether a GPU captures it is for
+benchmarks/gpu_checks.py.
 """
 
 from __future__ import annotations
@@ -12,7 +13,17 @@ import functools
 import pytest
 import tiny_models as tiny
 import torch
-from test_lossless_families import KINDS, ODD, PROMPT, SAMPLED, TREES, Hostile, decoded, late_end, meetings
+from test_lossless_families import (
+    KINDS,
+    ODD,
+    PROMPT,
+    SAMPLED,
+    TREES,
+    Hostile,
+    decoded,
+    late_end,
+    meetings,
+)
 from torch._dynamo.utils import counters
 from torch.utils._python_dispatch import TorchDispatchMode
 from toy import ToyTarget
@@ -34,9 +45,32 @@ from tr_core.models.plain_generate import plain_ids
 from tr_core.target import Draft
 from tr_core.trace import RunTrace
 
-COMPARED = ("tokens", "parents", "ranks", "unseen", "choices", "candidates", "path", "bonus", "emitted", "stop", "rows")
-# Full and sliding layers, positions from a table, capped scores, sinks, experts, attention of its own, packed keys.
-VARIED = ["llama", "qwen2", "mistral", "gemma2", "gpt2", "gpt_oss", "mixtral", "falcon", "deepseek_v3"]
+COMPARED = (
+    "tokens",
+    "parents",
+    "ranks",
+    "unseen",
+    "choices",
+    "candidates",
+    "path",
+    "bonus",
+    "emitted",
+    "stop",
+    "rows",
+)
+# Full and sliding layers, positions from a table, capped scores, sinks, experts, attention of its
+# own, packed keys.
+VARIED = [
+    "llama",
+    "qwen2",
+    "mistral",
+    "gemma2",
+    "gpt2",
+    "gpt_oss",
+    "mixtral",
+    "falcon",
+    "deepseek_v3",
+]
 LONG = {"max_position_embeddings": 2048}
 
 
@@ -60,14 +94,20 @@ def test_every_family_writes_what_generate_writes(family):
 def test_every_step_equals_the_ordinary_one(family, drafter):
     target = tiny.target(family)
     for tree in (ODD, "small-8"):
-        settings = Settings(drafter=drafter, tree=tree, max_new_tokens=25, ignore_eos=True, capture="off")
+        settings = Settings(
+            drafter=drafter, tree=tree, max_new_tokens=25, ignore_eos=True, capture="off"
+        )
         ordinary = record(Session(target.fork(), settings).start(PROMPT))
-        fast = record(Session(target.fork(), dataclasses.replace(settings, capture="on")).start(PROMPT))
+        fast = record(
+            Session(target.fork(), dataclasses.replace(settings, capture="on")).start(PROMPT)
+        )
         assert ordinary.info.execution == "ordinary: switched off"
         assert fast.info.execution.startswith("static step")
         assert len(ordinary.steps) == len(fast.steps)
         for one, other in zip(ordinary.steps, fast.steps, strict=True):
-            assert {f: getattr(one, f) for f in COMPARED} == {f: getattr(other, f) for f in COMPARED}
+            assert {f: getattr(one, f) for f in COMPARED} == {
+                f: getattr(other, f) for f in COMPARED
+            }
             for p, q in zip(one.probabilities, other.probabilities, strict=True):
                 assert p == pytest.approx(q, abs=3e-5)
 
@@ -89,7 +129,8 @@ def test_growing_past_buckets_and_past_the_room_changes_nothing(drafter, monkeyp
         session = static(target, prompt, drafter=drafter, tree="paper", max_new_tokens=90)
         assert session.output_ids == expected
         assert session._static.captures >= 2
-        # Past a bucket nothing is copied, past the room everything once. The second run finds the first one's room.
+        # Past a bucket nothing is copied, past the room everything once. The second run finds the
+        # first one's room.
         assert rooms == ([1024] if length == 170 else [1024, 2048])
 
 
@@ -98,8 +139,12 @@ def test_sampled_output_equals_generate_with_the_same_seed(family, drafter):
     target = tiny.target(family)
     for seed in (0, 11):
         for tree in TREES[1:]:
-            settings = Settings(drafter=drafter, tree=tree, max_new_tokens=30, ignore_eos=True, **SAMPLED, seed=seed)
-            session = static(target, drafter=drafter, tree=tree, max_new_tokens=30, **SAMPLED, seed=seed)
+            settings = Settings(
+                drafter=drafter, tree=tree, max_new_tokens=30, ignore_eos=True, **SAMPLED, seed=seed
+            )
+            session = static(
+                target, drafter=drafter, tree=tree, max_new_tokens=30, **SAMPLED, seed=seed
+            )
             assert session.output_ids == plain_ids(target, PROMPT, settings)
 
 
@@ -113,7 +158,10 @@ def test_hostile_drafts_from_outside_change_nothing(family):
         session = static(target, tree=tree)
         assert session.output_ids == free
         session = decoded(
-            target, Settings(tree=tree, max_new_tokens=40, ignore_eos=True, capture="on"), PROMPT, hostile
+            target,
+            Settings(tree=tree, max_new_tokens=40, ignore_eos=True, capture="on"),
+            PROMPT,
+            hostile,
         )
         assert session.output_ids == free
         assert session.steps < len(free)
@@ -126,7 +174,9 @@ def test_an_end_token_or_a_limit_in_the_middle_of_a_path():
         assert static(target, tree="paper", max_new_tokens=count).output_ids == free[:count]
     for end in sorted({free[7], free[20]}):
         target.eos_ids = frozenset([end])
-        assert static(target, tree="paper", ignore_eos=False).output_ids == free[: free.index(end) + 1]
+        assert (
+            static(target, tree="paper", ignore_eos=False).output_ids == free[: free.index(end) + 1]
+        )
 
 
 @pytest.mark.parametrize("family", ["gpt2", "opt", "mistral"])
@@ -135,12 +185,16 @@ def test_the_models_maximum_length(family):
     prompt = [2 + n % 90 for n in range(tiny.LENGTH - 12)]
     session = static(target, prompt, tree=ODD)
     assert session.stop_reason == "model_length"
-    assert session.output_ids == plain_ids(target, prompt, Settings(max_new_tokens=40, ignore_eos=True))
+    assert session.output_ids == plain_ids(
+        target, prompt, Settings(max_new_tokens=40, ignore_eos=True)
+    )
 
 
 def test_a_prompt_of_one_token():
     target = tiny.target("llama")
-    assert static(target, [9]).output_ids == target.generate_plain([9], max_new_tokens=40, eos_ids=())
+    assert static(target, [9]).output_ids == target.generate_plain(
+        [9], max_new_tokens=40, eos_ids=()
+    )
 
 
 class Shifting:
@@ -159,7 +213,9 @@ class Shifting:
 
     def propose(self, context, template) -> Draft:
         self.steps += 1
-        counts = [[[2], [1, 3]], [[1], [1], [1]], [], [[4], [0, 2, 0, 1], [1, 1, 0]]][self.steps % 4]
+        counts = [[[2], [1, 3]], [[1], [1], [1]], [], [[4], [0, 2, 0, 1], [1, 1, 0]]][
+            self.steps % 4
+        ]
         return self.inner.propose(context, TreeTemplate.from_child_counts("shifting", counts))
 
     def observe_prompt(self, tokens, candidates):
@@ -173,11 +229,17 @@ def test_trees_of_changing_shape_run_through_one_graph():
     target = tiny.target("llama")
     settings = Settings(tree="small-16", max_new_tokens=50, ignore_eos=True, capture="on")
     ordinary = record(
-        Session(target.fork(), dataclasses.replace(settings, capture="off"), drafter=Shifting(112)).start(PROMPT)
+        Session(
+            target.fork(), dataclasses.replace(settings, capture="off"), drafter=Shifting(112)
+        ).start(PROMPT)
     )
     session = Session(target.fork(), settings, drafter=Shifting(112)).start(PROMPT)
     fast = record(session)
-    assert fast.output_ids == ordinary.output_ids == tuple(target.generate_plain(PROMPT, max_new_tokens=50, eos_ids=()))
+    assert (
+        fast.output_ids
+        == ordinary.output_ids
+        == tuple(target.generate_plain(PROMPT, max_new_tokens=50, eos_ids=()))
+    )
     assert len({len(s.tokens) for s in fast.steps}) == 4
     assert [(s.path, s.rows) for s in fast.steps] == [(s.path, s.rows) for s in ordinary.steps]
     assert session._static.captures == 1
@@ -186,15 +248,21 @@ def test_trees_of_changing_shape_run_through_one_graph():
 @pytest.mark.parametrize("sampled", [{}, SAMPLED], ids=["greedy", "sampled"])
 @pytest.mark.parametrize("make", [None, Shifting], ids=["inside", "outside"])
 @pytest.mark.parametrize("family", ["llama", "gemma2"])
-def test_a_budget_gets_the_same_answers_and_chooses_the_same_trees(family, make, sampled, monkeypatch):
+def test_a_budget_gets_the_same_answers_and_chooses_the_same_trees(
+    family, make, sampled, monkeypatch
+):
     # A made-up cost, so that both runs choose by the same numbers and not by the clock.
-    monkeypatch.setattr(HFTarget, "cost_curve", lambda self, settings: CostCurve((0, 80), (1.0, 2.5)))
+    monkeypatch.setattr(
+        HFTarget, "cost_curve", lambda self, settings: CostCurve((0, 80), (1.0, 2.5))
+    )
     target = tiny.target(family)
     settings = Settings(tree="auto", max_new_tokens=60, ignore_eos=True, capture="on", **sampled)
     runs = []
     for capture_ in ("off", "on"):
         session = Session(
-            target.fork(), dataclasses.replace(settings, capture=capture_), drafter=make(112) if make else None
+            target.fork(),
+            dataclasses.replace(settings, capture=capture_),
+            drafter=make(112) if make else None,
         ).start(PROMPT)
         runs.append(record(session))
     ordinary, fast = runs
@@ -214,7 +282,9 @@ def test_auto_is_lossless_with_measured_costs():
 
 
 def test_strict_decoding_takes_the_ordinary_path():
-    session = Session(tiny.target("llama"), Settings(strict=True, tree="small-8", capture="on")).start(PROMPT)
+    session = Session(
+        tiny.target("llama"), Settings(strict=True, tree="small-8", capture="on")
+    ).start(PROMPT)
     assert session.execution == "ordinary: strict decoding goes back over what it has scored"
 
 
@@ -227,7 +297,12 @@ class Watcher(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         name = function._schema.name
-        self.reads += name in {"aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::equal"}
+        self.reads += name in {
+            "aten::_local_scalar_dense",
+            "aten::nonzero",
+            "aten::masked_select",
+            "aten::equal",
+        }
         return function(*args, **kwargs or {})
 
 
@@ -237,8 +312,12 @@ class Watcher(TorchDispatchMode):
 def test_nothing_inside_a_step_reaches_for_the_host(family):
     target = tiny.target(family)
     for drafter in DRAFTERS:
-        session = Session(target, Settings(drafter=drafter, tree="paper", capture="on", **SAMPLED)).start(PROMPT)
-        (ready,) = [r for (plan, _), r in session._static._ready.items() if plan.source == _source(drafter)][-1:]
+        session = Session(
+            target, Settings(drafter=drafter, tree="paper", capture="on", **SAMPLED)
+        ).start(PROMPT)
+        (ready,) = [
+            r for (plan, _), r in session._static._ready.items() if plan.source == _source(drafter)
+        ][-1:]
         with torch.inference_mode(), Watcher() as watcher:
             ready.call()
         assert watcher.reads == 0
@@ -252,13 +331,17 @@ def _source(drafter):
 def test_fifty_steps_are_one_compiled_graph(family, drafter, monkeypatch):
     # The tracer is what counts: the backend runs the traced graph as it is.
     monkeypatch.setattr(
-        static_run, "compiled", lambda function, owner: capture.compiled(function, owner, backend="eager")
+        static_run,
+        "compiled",
+        lambda function, owner: capture.compiled(function, owner, backend="eager"),
     )
     torch._dynamo.reset()
     counters.clear()
     target = tiny.target(family, FAMILIES[family].attention[0])
     expected = target.generate_plain(PROMPT, max_new_tokens=100, eos_ids=())
-    settings = Settings(drafter=drafter, tree="small-8", max_new_tokens=100, ignore_eos=True, capture="compile")
+    settings = Settings(
+        drafter=drafter, tree="small-8", max_new_tokens=100, ignore_eos=True, capture="compile"
+    )
     session = decoded(target, settings)
     assert session.execution.startswith("compiled, static step")
     assert session.output_ids == expected
@@ -313,15 +396,21 @@ class Recorder:
 @pytest.mark.parametrize("sampled", [{}, SAMPLED], ids=["greedy", "sampled"])
 @pytest.mark.parametrize("drafter", ["token_recycling", "prompt_lookup"])
 @pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2", "deepseek_v3"])
-def test_a_graph_that_cannot_be_recorded_in_the_middle_of_a_run(family, drafter, sampled, monkeypatch):
+def test_a_graph_that_cannot_be_recorded_in_the_middle_of_a_run(
+    family, drafter, sampled, monkeypatch
+):
     # Buckets of 16 × 1, 2, 3, 4, 6 rows: each needs a graph of its own.
-    monkeypatch.setattr(hf_target, "StaticRun", functools.partial(static_run.StaticRun, smallest_bucket=16))
+    monkeypatch.setattr(
+        hf_target, "StaticRun", functools.partial(static_run.StaticRun, smallest_bucket=16)
+    )
     monkeypatch.setattr(static_run, "can_capture", lambda device: True)
     monkeypatch.setattr(static_run, "graph_pool", lambda device: None)
     monkeypatch.setattr(static_run, "Captured", Recorder)
     Recorder.made = 0
     target = tiny.target(family)
-    settings = Settings(drafter=drafter, tree="8", max_new_tokens=70, ignore_eos=True, capture="on", **sampled)
+    settings = Settings(
+        drafter=drafter, tree="8", max_new_tokens=70, ignore_eos=True, capture="on", **sampled
+    )
     session = Session(target, settings).start(PROMPT)
     trace = record(session)
     assert trace.output_ids == tuple(plain_ids(target, PROMPT, settings))
@@ -332,19 +421,28 @@ def test_a_graph_that_cannot_be_recorded_in_the_middle_of_a_run(family, drafter,
     assert trace.info.execution.endswith(", then ordinary: RuntimeError: out of memory")
     assert 1 <= int(trace.info.execution.removeprefix(words).split(",")[0]) < len(trace.steps) - 1
     # The steps before and after it are those of a run that was ordinary all along.
-    ordinary = record(Session(target.fork(), dataclasses.replace(settings, capture="off")).start(PROMPT))
-    assert [(s.tokens, s.path, s.rows) for s in trace.steps] == [(s.tokens, s.path, s.rows) for s in ordinary.steps]
+    ordinary = record(
+        Session(target.fork(), dataclasses.replace(settings, capture="off")).start(PROMPT)
+    )
+    assert [(s.tokens, s.path, s.rows) for s in trace.steps] == [
+        (s.tokens, s.path, s.rows) for s in ordinary.steps
+    ]
     # And the next prompt tries again.
     assert Session(target, settings).start(PROMPT).execution == start
 
 
 def test_what_the_record_says_where_nothing_is_captured():
-    assert Session(tiny.target("llama"), Settings()).start(PROMPT).execution == "ordinary: switched off"
+    assert (
+        Session(tiny.target("llama"), Settings()).start(PROMPT).execution
+        == "ordinary: switched off"
+    )
     auto = Session(tiny.target("llama"), Settings(capture="auto")).start(PROMPT)
     assert auto.execution == "ordinary: no graphs on cpu"
     toy = Session(ToyTarget({}), Settings(capture="on", tree="chain-4")).start([1])
     assert toy.execution == "ordinary: toy has no static step"
-    with pytest.raises(SettingsError, match="Capture must be one of auto, on, off, compile, got 'yes'"):
+    with pytest.raises(
+        SettingsError, match="Capture must be one of auto, on, off, compile, got 'yes'"
+    ):
         Settings(capture="yes")
 
 

@@ -1,4 +1,6 @@
-"""The family of drafters that know what came before: what each drafts from texts that one can check by hand."""
+"""The family of drafters that know what came before: what each drafts from texts that one can check
+by hand.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,12 @@ def drawn(draft):
     for node in range(1, len(tokens)):
         paths[node] = (*paths[draft.template.parents[node]], tokens[node])
         source = draft.sources[node]
-        found[paths[node]] = (source.kind, source.key, source.place, pytest.approx(draft.expected[node]))
+        found[paths[node]] = (
+            source.kind,
+            source.key,
+            source.place,
+            pytest.approx(draft.expected[node]),
+        )
     assert len(found) == len(tokens) - 1, "no branch stands twice"
     return found
 
@@ -50,13 +57,15 @@ def rows_of(*lists):
     return candidates, np.array([[p for _, p in row] for row in lists], dtype=np.float32)
 
 
-# -- lookahead_trie ---------------------------------------------------------------------------------------------------
+# -- lookahead_trie
+# ---------------------------------------------------------------------------------------------------
 
 
 def test_a_trie_drafts_both_branches_by_how_often_they_were_seen():
     drafter = LookaheadTrie(50)
-    # After “1 2” came 3 twice and 4 once, in a prompt, where each counts twice: 6 seen, 2 different, so 6 / (6 + 2).
-    # After “1 2 3” came 1 twice: 4 / (4 + 1). After “1 2 4” came 1 once: 2 / (2 + 1).
+    # After “1 2” came 3 twice and 4 once, in a prompt, where each counts twice: 6 seen, 2
+    # different, so 6 / (6 + 2). After “1 2 3” came 1 twice: 4 / (4 + 1). After “1 2 4” came 1 once:
+    # 2 / (2 + 1).
     draft = drafter.propose([1, 2, 3, 1, 2, 3, 1, 2, 4, 1, 2], chain(4))
     assert drawn(draft) == {
         (3,): ("trie", 2, -1, 0.75 * 4 / 6),
@@ -75,7 +84,8 @@ def test_what_was_written_counts_once_and_stays_while_the_prompt_is_forgotten():
         (4,): ("trie", 2, -1, 3 / 5 * 1 / 3),
     }
     found = drawn(drafter.propose(text, chain(9)))
-    # The first “1” stood in the prompt; the n-grams that it begins have been written since, all but itself.
+    # The first “1” stood in the prompt; the n-grams that it begins have been written since, all but
+    # itself.
     assert {path: found[path] for path in as_output} == as_output
     drafter.begin()
     assert drawn(drafter.propose([7, 1, 2], chain(2)))[(3,)] == as_output[(3,)]
@@ -86,8 +96,8 @@ def test_what_was_written_counts_once_and_stays_while_the_prompt_is_forgotten():
 
 
 def test_a_shorter_ending_answers_with_what_the_longer_ones_leave():
-    # “1 2” was followed by 3 once (seen 2, 2 / 3); “2” by 3 and by 5: the ending of one token knows 5 besides,
-    # with 2 / 3 of the third that is left.
+    # “1 2” was followed by 3 once (seen 2, 2 / 3); “2” by 3 and by 5: the ending of one token knows
+    # 5 besides, with 2 / 3 of the third that is left.
     draft = LookaheadTrie(50).propose([1, 2, 3, 9, 2, 5, 8, 1, 2], chain(30))
     found = drawn(draft)
     assert found[(3,)] == ("trie", 2, -1, 2 / 3)
@@ -130,7 +140,8 @@ def _nodes(node):
     return sum(1 + _nodes(child) for child in (node.below or {}).values())
 
 
-# -- suffix_automaton -------------------------------------------------------------------------------------------------
+# -- suffix_automaton
+# -------------------------------------------------------------------------------------------------
 
 
 def test_the_longest_ending_that_stood_before_is_copied_on():
@@ -160,8 +171,13 @@ def test_rows_are_recycled_where_the_match_is_too_short():
     drafter = SuffixAutomaton.create(V, 2, CPU)
     text = [1, 2, 3, 4, 5, 6, 1, 2, 3, 4]  # “1 2 3 4” went on with 5, a match of four
     drafter.learn_prompt(text, 0, *rows_of(*[[(9, 0.4), (8, 0.1)]] * 9))
-    assert drawn(drafter.propose(text, chain(2))) == {(9,): ("row", 1, -1, 0.4), (8,): ("row", 1, -1, 0.1)}
-    assert drawn(drafter.propose([*text, 5], chain(1))) == {(6,): ("automaton", 5, 5, COPY_CHANCES[4])}
+    assert drawn(drafter.propose(text, chain(2))) == {
+        (9,): ("row", 1, -1, 0.4),
+        (8,): ("row", 1, -1, 0.1),
+    }
+    assert drawn(drafter.propose([*text, 5], chain(1))) == {
+        (6,): ("automaton", 5, 5, COPY_CHANCES[4])
+    }
 
 
 def test_an_automaton_finds_what_searching_the_text_finds():
@@ -175,16 +191,22 @@ def test_an_automaton_finds_what_searching_the_text_finds():
         ends = {n: _ends(text, text[-n:]) for n in range(1, len(text))}
         longest = max((n for n, found in ends.items() if len(found) > 1), default=0)
         assert automaton.ending()[1] == longest
-        assert automaton.place(automaton.ending()) == ((ends[longest][-2], longest) if longest else (0, 0))
+        assert automaton.place(automaton.ending()) == (
+            (ends[longest][-2], longest) if longest else (0, 0)
+        )
         for token in range(letters):  # drafted behind the text, whatever it is
             drafted = [*text, token]
-            stands = max((n for n in range(1, len(drafted)) if _ends(text, drafted[-n:])), default=0)
+            stands = max(
+                (n for n in range(1, len(drafted)) if _ends(text, drafted[-n:])), default=0
+            )
             assert automaton.follow(automaton.ending(), token)[1] == stands
 
 
 def _ends(text, part):
     """Places behind each stand of ``part`` in ``text``."""
-    return [i + len(part) for i in range(len(text) - len(part) + 1) if text[i : i + len(part)] == part]
+    return [
+        i + len(part) for i in range(len(text) - len(part) + 1) if text[i : i + len(part)] == part
+    ]
 
 
 def test_a_text_longer_than_the_automaton_is_taken_in_again_from_its_second_half(monkeypatch):
@@ -194,20 +216,25 @@ def test_a_text_longer_than_the_automaton_is_taken_in_again_from_its_second_half
     for end in range(1, len(text) + 1):
         draft = drafter.propose(text[:end], chain(1))
         assert drafter.copies._automaton.size <= 16
-    assert drawn(draft) == {(6,): ("automaton", 5, 25, COPY_CHANCES[4])}  # its place in all of the text
+    assert drawn(draft) == {
+        (6,): ("automaton", 5, 25, COPY_CHANCES[4])
+    }  # its place in all of the text
 
 
-# -- ngram_matrix -----------------------------------------------------------------------------------------------------
+# -- ngram_matrix
+# -----------------------------------------------------------------------------------------------------
 
 
 def test_what_followed_two_tokens_beats_what_followed_the_last():
     drafter = NgramMatrix(V)
     sure_of_3, sure_of_4, idle = [(3, 0.9), (5, 0.1)], [(4, 0.9), (6, 0.1)], [(0, 0.5), (7, 0.5)]
     text = [1, 2, 3, 9, 2, 4, 9, 2, 4, 0]
-    drafter.learn_prompt(text, 0, *rows_of(idle, sure_of_3, idle, idle, sure_of_4, idle, idle, sure_of_4, idle))
+    drafter.learn_prompt(
+        text, 0, *rows_of(idle, sure_of_3, idle, idle, sure_of_4, idle, idle, sure_of_4, idle)
+    )
     (first,) = drawn(drafter.propose([8, 1, 2], chain(1))).items()
-    # The pair: seen once, and the text went on with 3, which counts half: 1.4 / 1.5, of which 1.5 / 2 counts.
-    # After 2 alone came 3 once and 4 twice since; each time the past counts half.
+    # The pair: seen once, and the text went on with 3, which counts half: 1.4 / 1.5, of which 1.5 /
+    # 2 counts. After 2 alone came 3 once and 4 twice since; each time the past counts half.
     total = (1.5 / 2 + 1.5) / 2 + 1.5
     assert first == ((3,), ("ngram", 2, -1, 0.75 * 1.4 / 1.5 + 0.25 * 1.4 / 4 / total))
     # A pair never seen leaves it to the last token.
@@ -220,9 +247,11 @@ def test_rejected_nodes_teach_too_and_the_search_goes_where_chances_are():
     context = [1, 2]
     assert drawn(drafter.propose(context, chain(5))) == {}
     told = rows_of([(3, 0.8), (4, 0.2)], [(5, 0.6), (6, 0.4)], [(7, 0.9), (8, 0.1)])
-    # 3 and 4 were drafted below 2, the model chose 9 there: both are rejected, and both have told what follows them.
+    # 3 and 4 were drafted below 2, the model chose 9 there: both are rejected, and both have told
+    # what follows them.
     drafter.learn(Lesson(context, (-1, 0, 0), (2, 3, 4), (9, 5, 7), *told, (), False))
-    # The pair “1 2” and the token 2 say alike: 9 was written, which counts half. “2 3” and “2 4” have no such word.
+    # The pair “1 2” and the token 2 say alike: 9 was written, which counts half. “2 3” and “2 4”
+    # have no such word.
     assert drawn(drafter.propose([1, 2], chain(6))) == {
         (3,): ("ngram", 2, -1, 0.8 / 1.5),
         (9,): ("ngram", 2, -1, 0.5 / 1.5),
@@ -243,7 +272,8 @@ def test_an_ngram_matrix_keeps_the_rows_written_last(monkeypatch):
     assert list(drawn(drafter.propose([17, 18], chain(1)))) == [(19,)]
 
 
-# -- fused ------------------------------------------------------------------------------------------------------------
+# -- fused
+# ------------------------------------------------------------------------------------------------------------
 
 
 def fused_at_the_end_of(text, *rows):
@@ -258,7 +288,8 @@ def test_a_beginning_that_both_propose_stands_once():
     blank = [(20, 0.0), (21, 0.0)]
     rows = [blank, [(4, 0.5), (5, 0.49)], [(6, 0.9), (5, 0.0)], blank, blank, blank]
     draft = fused_at_the_end_of(text, *rows).propose(text, chain(5))
-    # “7 1” went on with 4, 9, …, matches of 2, 3, … The row of 1 says 4 and 5, that of 4 says 6 and 5.
+    # “7 1” went on with 4, 9, …, matches of 2, 3, … The row of 1 says 4 and 5, that of 4 says 6 and
+    # 5.
     a, b, c = COPY_CHANCES[1:4]
     both = a + (1 - a) * 0.5
     assert drawn(draft) == {
@@ -307,7 +338,8 @@ def test_agreement_that_was_wrong_counts_less():
     assert draft.tokens.tolist()[1] == 5, "the row's other candidate has come true each time"
 
 
-# -- all of them ------------------------------------------------------------------------------------------------------
+# -- all of them
+# ------------------------------------------------------------------------------------------------------
 
 
 def test_a_factor_is_what_came_true_of_what_was_expected():
@@ -322,7 +354,9 @@ def test_a_factor_is_what_came_true_of_what_was_expected():
 @pytest.mark.parametrize("name", FAMILY)
 def test_chances_are_chances_and_the_trace_tells_where_all_came_from(name):
     table = {t: [(t * 7 + 3) % 10, (t * 7 + 4) % 10] for t in range(10)}
-    session = Session(ToyTarget(table), Settings(drafter=name, tree="12", max_new_tokens=60)).start([1, 2, 3])
+    session = Session(ToyTarget(table), Settings(drafter=name, tree="12", max_new_tokens=60)).start(
+        [1, 2, 3]
+    )
     steps = record(session).steps
     for step in steps:
         assert len(step.sources) == len(step.expected) == len(step.tokens)
@@ -342,7 +376,9 @@ def test_chances_are_chances_and_the_trace_tells_where_all_came_from(name):
 @pytest.mark.parametrize("name", FAMILY)
 def test_auto_grows_what_pays(name):
     table = {t: [(t + 1) % 10] for t in range(10)}
-    session = Session(ToyTarget(table), Settings(drafter=name, tree="auto", max_new_tokens=60)).start([1])
+    session = Session(
+        ToyTarget(table), Settings(drafter=name, tree="auto", max_new_tokens=60)
+    ).start([1])
     steps = record(session).steps
     assert steps[0].budget.reason == "unseen"
     assert steps[0].budget.chosen == 0
@@ -368,8 +404,13 @@ def poisoned(name):
 @pytest.mark.parametrize("name", [n for n, e in registry.DRAFTERS.items() if e.drafts])
 def test_nonsense_changes_no_output(name):
     table = {t: [(t * 3 + 1) % 10, (t * 3 + 2) % 10] for t in range(10)}
-    for settings in (Settings(max_new_tokens=50, k=4), Settings(max_new_tokens=50, k=4, temperature=2.0, seed=5)):
-        plain = record(Session(ToyTarget(table), dataclasses.replace(settings, drafter="none")).start([2]))
+    for settings in (
+        Settings(max_new_tokens=50, k=4),
+        Settings(max_new_tokens=50, k=4, temperature=2.0, seed=5),
+    ):
+        plain = record(
+            Session(ToyTarget(table), dataclasses.replace(settings, drafter="none")).start([2])
+        )
         for tree in ("3", "64", "auto"):
             mine = dataclasses.replace(settings, drafter=name, tree=tree)
             session = Session(ToyTarget(table), mine, drafter=poisoned(name)).start([2])

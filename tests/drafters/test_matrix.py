@@ -38,7 +38,9 @@ def test_of_equal_tokens_the_last_in_order_wins():
 def test_fillers_write_nothing():
     matrix = CandidateMatrix(5, 2)
     updates = matrix.overwrite(
-        torch.tensor([3, 0, 0]), rows([0, 1], [2, 3], [1, 2]), seen=torch.tensor([True, False, False])
+        torch.tensor([3, 0, 0]),
+        rows([0, 1], [2, 3], [1, 2]),
+        seen=torch.tensor([True, False, False]),
     )
     assert updates.writers.tolist() == [0, -1, -1]
     assert matrix.rows[0].tolist() == [-1, -1]
@@ -53,12 +55,17 @@ def test_what_the_host_does_by_itself_is_what_a_device_would_do(fillers):
     for _ in range(20):
         tokens, candidates = (torch.randint(9, shape, generator=noise) for shape in ((6,), (6, 3)))
         seen = torch.rand(6, generator=noise) < 0.7 if fillers else None
-        one, other = here.overwrite(tokens, candidates, seen), there.overwrite_on_device(tokens, candidates, seen)
+        one, other = (
+            here.overwrite(tokens, candidates, seen),
+            there.overwrite_on_device(tokens, candidates, seen),
+        )
         assert one.writers.tolist() == other.writers.tolist()
         assert one.before.tolist() == other.before.tolist()
         assert torch.equal(here.padded, there.padded)
         draft, root = recycler.propose([tokens[0].item()], TREE), tokens[:1]
-        for mine, other in zip((draft.tokens, draft.seen), recycler.fill(root, recycler.plan(TREE)), strict=True):
+        for mine, other in zip(
+            (draft.tokens, draft.seen), recycler.fill(root, recycler.plan(TREE)), strict=True
+        ):
             assert mine.dtype == other.dtype
             assert mine.tolist() == other.tolist()
 

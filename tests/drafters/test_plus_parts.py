@@ -1,4 +1,6 @@
-"""The parts of recycling_plus, called as plain Python: look-ups, rows in bounded memory, usual tokens, marks."""
+"""The parts of recycling_plus, called as plain Python: look-ups, rows in bounded memory, usual
+tokens, marks.
+"""
 
 import numpy as np
 import pytest
@@ -34,10 +36,14 @@ def test_each_number_of_a_memory_belongs_to_one_part():
         arrays += [part for part in group if isinstance(part, np.ndarray)]
     for place, part in enumerate(arrays, start=1):
         part[...] = place
-    assert all((part == place).all() for place, part in enumerate(arrays, start=1))  # nothing was overwritten
+    assert all(
+        (part == place).all() for place, part in enumerate(arrays, start=1)
+    )  # nothing was overwritten
     for whole in made:
         mine = [part for part in arrays if np.shares_memory(part, whole)]
-        gap = memory._FIRST - 3 - 2 - 2 if whole is made.numbers else 0  # sizes, and room for more of them
+        gap = (
+            memory._FIRST - 3 - 2 - 2 if whole is made.numbers else 0
+        )  # sizes, and room for more of them
         assert sum(part.size for part in mine) == whole.size - gap
 
 
@@ -48,7 +54,13 @@ def matches(parts):
 
 def copied(parts, listed, branch=()):
     """Token → length and place of the match that answers."""
-    count = text.copies(parts.text, np.array(list(listed.items())), np.array(branch), len(branch), parts.found.copies)
+    count = text.copies(
+        parts.text,
+        np.array(list(listed.items())),
+        np.array(branch),
+        len(branch),
+        parts.found.copies,
+    )
     return {token: (length, place) for token, length, place in parts.found.copies[:count].tolist()}
 
 
@@ -82,7 +94,9 @@ def test_matches_are_what_a_search_through_the_text_finds(said):
         text.extend(parts.text, said[start : start + 7])
 
     def length(place):
-        return next((n for n in range(place) if said[place - 1 - n] != said[len(said) - 1 - n]), place)
+        return next(
+            (n for n in range(place) if said[place - 1 - n] != said[len(said) - 1 - n]), place
+        )
 
     found = {place: length(place) for place in range(1, len(said)) if length(place)}
     assert matches(parts) == {place: found[place] for place in sorted(found)[-text.PLACES :]}
@@ -91,7 +105,13 @@ def test_matches_are_what_a_search_through_the_text_finds(said):
 def write(made, keys, candidates, step):
     n = len(keys)
     ids = np.tile(np.array(candidates, dtype=np.int32), (n, 1))
-    loops.fill(*made, np.array(keys), ids, np.full((n, ids.shape[1]), 20, dtype=np.uint8), np.full(n, step, np.int32))
+    loops.fill(
+        *made,
+        np.array(keys),
+        ids,
+        np.full((n, ids.shape[1]), 20, dtype=np.uint8),
+        np.full(n, step, np.int32),
+    )
 
 
 def stored(made):
@@ -100,7 +120,10 @@ def stored(made):
     order = np.empty(parts.rows.ends[rows.COUNT], dtype=np.int64)
     loops.written(*made, order)
     found = rows.arrays(parts.rows, order)
-    return {key: tuple(line) for key, line in zip(found["keys"].tolist(), found["ids"].tolist(), strict=True)}
+    return {
+        key: tuple(line)
+        for key, line in zip(found["keys"].tolist(), found["ids"].tolist(), strict=True)
+    }
 
 
 def test_at_the_bound_the_row_written_longest_ago_goes():
@@ -128,7 +151,11 @@ def test_rows_are_a_dictionary_that_forgets_what_was_written_longest_ago(written
         if len(expected) > capacity:
             del expected[next(iter(expected))]
     assert list(stored(made).items()) == list(expected.items())
-    assert all(rows.find(parts.rows, key * 10**12) < 0 for key in range(1, 61) if key * 10**12 not in expected)
+    assert all(
+        rows.find(parts.rows, key * 10**12) < 0
+        for key in range(1, 61)
+        if key * 10**12 not in expected
+    )
 
 
 @pytest.mark.parametrize("k", [1, 3, 8, 32])
@@ -141,7 +168,11 @@ def test_all_rows_together_take_no_more_than_the_bound_says(k):
 
 def test_keys_of_one_to_three_tokens():
     base = V + 1
-    assert [rows.key_of(A, B, C, n, base) for n in (1, 2, 3)] == [3, 3 + 2 * base, 3 + 2 * base + base**2]
+    assert [rows.key_of(A, B, C, n, base) for n in (1, 2, 3)] == [
+        3,
+        3 + 2 * base,
+        3 + 2 * base + base**2,
+    ]
     assert [rows.key_of(-1, B, C, n, base) for n in (1, 2, 3)] == [3, 3 + 2 * base, -1]
     assert [rows.key_of(-1, -1, C, n, base) for n in (1, 2, 3)] == [3, -1, -1]
 
@@ -166,7 +197,15 @@ def test_a_long_text_leaves_the_newest_usual_tokens_and_no_more():
 
 
 def test_every_mark_has_its_own_number():
-    ends = [marks.RANK, marks.CHANCE, marks.OTHER, marks.THIS, marks.AGED, marks.AGREE, len(marks.PRIORS)]
+    ends = [
+        marks.RANK,
+        marks.CHANCE,
+        marks.OTHER,
+        marks.THIS,
+        marks.AGED,
+        marks.AGREE,
+        len(marks.PRIORS),
+    ]
     assert ends == sorted(set(ends))
     assert len(marks.PRIORS) < 256  # they travel in eight bits
     assert (marks.ROW + 3, marks.USUAL + 1) == (2, marks.RANK)
@@ -206,7 +245,9 @@ def test_what_was_compiled_at_the_first_use_serves_all_runs(k, tmp_path):
     before = [list(loop.signatures) for loop in compiled]
     table = {t: [(t + n) % 10 for n in range(1, k + 1)] for t in range(10)}
     for tree, trace in (("3", True), ("auto", False), ("100", False)):
-        settings_ = Settings(drafter="recycling_plus", tree=tree, k=k, max_new_tokens=30, trace=trace)
+        settings_ = Settings(
+            drafter="recycling_plus", tree=tree, k=k, max_new_tokens=30, trace=trace
+        )
         session = Session(ToyTarget(table), settings_).start([A, B, A, B, C])
         for _ in session.run():
             session.drafter.restore(session.drafter.state())
@@ -219,14 +260,17 @@ def test_compiled_code_is_kept_for_these_very_files(tmp_path, monkeypatch):
     (tmp_path / "recycling-plus-of-an-earlier-version").mkdir()
     mine = _folder()
     assert [mine] == list(tmp_path.iterdir())
-    # Where nothing can be written beside the files, in the user's own folder; and where that cannot be either, nowhere.
+    # Where nothing can be written beside the files, in the user's own folder; and where that cannot
+    # be either, nowhere.
     (tmp_path / "a file").touch()
     monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path / "a file"))
     monkeypatch.setattr(
-        "tr_core.drafters.recycling_plus.kernels.numba_cache.cached_assets_path", lambda _: tmp_path / "assets"
+        "tr_core.drafters.recycling_plus.kernels.numba_cache.cached_assets_path",
+        lambda _: tmp_path / "assets",
     )
     assert _folder().parent == tmp_path / "assets"
     monkeypatch.setattr(
-        "tr_core.drafters.recycling_plus.kernels.numba_cache.cached_assets_path", lambda _: tmp_path / "a file" / "b"
+        "tr_core.drafters.recycling_plus.kernels.numba_cache.cached_assets_path",
+        lambda _: tmp_path / "a file" / "b",
     )
     assert _folder() is None

@@ -1,4 +1,6 @@
-"""recycling_plus, story by story on small numbers: which source answers, what is expected, forgotten and kept."""
+"""recycling_plus, story by story on small numbers: which source answers, what is expected,
+forgotten and kept.
+"""
 
 from pathlib import Path
 
@@ -33,7 +35,9 @@ def rows(*lines):
 
 
 def taught(prompt, lines, k=2, **options):
-    """A drafter that has read a prompt; ``lines`` are what the model said after all but its last token."""
+    """A drafter that has read a prompt; ``lines`` are what the model said after all but its last
+    token.
+    """
     drafter = RecyclingPlus(V, k, **options)
     drafter.begin()
     drafter.learn_prompt(prompt, 0, *rows(*lines))
@@ -57,7 +61,9 @@ def chances(draft):
 def passed(draft, context, choices, path):
     """What a pass tells in which the model chose ``choices`` and was sure of them."""
     said = rows(*([(c, 0.9), ((c + 1) % V, 0.05)] for c in choices))
-    return Lesson(context, draft.template.parents, tuple(draft.tokens.tolist()), choices, *said, path, True)
+    return Lesson(
+        context, draft.template.parents, tuple(draft.tokens.tolist()), choices, *said, path, True
+    )
 
 
 def once_more(drafter, context, choice):
@@ -66,17 +72,35 @@ def once_more(drafter, context, choice):
     nodes = draft.template.nodes + 1
     said = rows(*[[(B, 0.9), (8, 0.05)]] * nodes)
     drafter.learn(
-        Lesson(context, draft.template.parents, tuple(draft.tokens.tolist()), (choice,) * nodes, *said, (), True)
+        Lesson(
+            context,
+            draft.template.parents,
+            tuple(draft.tokens.tolist()),
+            (choice,) * nodes,
+            *said,
+            (),
+            True,
+        )
     )
 
 
 def test_a_pair_answers_before_a_token_and_a_token_where_no_pair_is_known():
-    # After “ab” the model said c, after “db” e: b's own row holds the later one alone, the pairs keep both.
-    said = [[(B, 0.9), (F, 0.05)], [(C, 0.9), (F, 0.05)], [(D, 0.9), (F, 0.05)], [(E, 0.9), (F, 0.05)]]
+    # After “ab” the model said c, after “db” e: b's own row holds the later one alone, the pairs
+    # keep both.
+    said = [
+        [(B, 0.9), (F, 0.05)],
+        [(C, 0.9), (F, 0.05)],
+        [(D, 0.9), (F, 0.05)],
+        [(E, 0.9), (F, 0.05)],
+    ]
     drafter = taught([A, B, D, B, E], said, lookup=False)
     drawn = paths(drafter.propose([E, A, B], templates.chain(8)))
     assert drawn["c"] == ("row", 2, -1)
-    assert drawn["e"] == ("row", 1, -1)  # what the pair's row lacks and the token's has comes behind it
+    assert drawn["e"] == (
+        "row",
+        1,
+        -1,
+    )  # what the pair's row lacks and the token's has comes behind it
     assert paths(drafter.propose([E, C, B], templates.chain(1))) == {"e": ("row", 1, -1)}
     assert paths(drafter.propose([A, B, D, B], templates.chain(1))) == {"e": ("row", 3, -1)}
     single = taught([A, B, D, B, E], said, keys=1, lookup=False)
@@ -88,12 +112,15 @@ def test_the_spine_is_copied_from_the_text_and_rows_branch_off_it():
     prompt = [A, B, C, D, E, F, A, B]
     said = [[(t, 0.5), (8, 0.45)] for t in prompt[1:]]
     drawn = paths(taught(prompt, said).propose(prompt, templates.chain(14)))
-    # Two tokens of text stood before c at place 2, and a row under the same two: the row answers. From there on the
-    # look-up has seen more, and copies on; where it reaches the end of the text it goes on in its own draft.
+    # Two tokens of text stood before c at place 2, and a row under the same two: the row answers.
+    # From there on the look-up has seen more, and copies on; where it reaches the end of the text
+    # it goes on in its own draft.
     assert drawn.pop("c") == ("row", 2, -1)
     assert drawn.pop("cd") == ("row", 3, -1)
     spine = {text: source for text, source in drawn.items() if source[0] == "lookup"}
-    assert spine == {"cdefabcdefabcdef"[: n + 3]: ("lookup", n + 4, n + 4) for n in range(len(spine))}
+    assert spine == {
+        "cdefabcdefabcdef"[: n + 3]: ("lookup", n + 4, n + 4) for n in range(len(spine))
+    }
     assert len(spine) > 5
     assert drawn == spine
     # With less faith in copies the tree takes in what rows know beside the spine too.
@@ -116,7 +143,10 @@ def test_a_new_text_is_not_copied_from_the_old_one_but_its_rows_stay():
     drafter = taught(prompt, [[(t, 0.9), (8, 0.05)] for t in prompt[1:]])
     drafter.propose(prompt, templates.chain(4))
     drafter.begin()
-    assert set(paths(drafter.propose([E, A], templates.chain(2))).values()) == {("row", 1, -1), ("row", 2, -1)}
+    assert set(paths(drafter.propose([E, A], templates.chain(2))).values()) == {
+        ("row", 1, -1),
+        ("row", 2, -1),
+    }
 
 
 def test_failures_lower_what_is_expected_and_hits_raise_it():
@@ -142,10 +172,14 @@ def test_it_tells_what_it_knew_at_the_end_of_the_path():
     drafter = taught(prompt, [[(t, 0.9), (8, 0.05)] for t in prompt[1:]], lookup=False)
     draft = drafter.propose(prompt, templates.chain(1))
     assert paths(draft) == {"b": ("row", 1, -1)}
-    # The model agrees on b, and then says c, which b's row holds first; the row of “ab” had held it too.
+    # The model agrees on b, and then says c, which b's row holds first; the row of “ab” had held it
+    # too.
     told = drafter.learn(passed(draft, prompt, (B, C), (1,)))
     assert (told.held.candidates, told.held.rank) == (2, 0)
-    assert [(r.token, r.node, r.before, r.after) for r in told.rows] == [(A, 0, (B, 8), (B, C)), (B, 1, (C, 8), (C, D))]
+    assert [(r.token, r.node, r.before, r.after) for r in told.rows] == [
+        (A, 0, (B, 8), (B, C)),
+        (B, 1, (C, 8), (C, D)),
+    ]
     drafter.begin()  # a new text: nothing is known of e, and nothing is usual yet
     draft = drafter.propose([E], templates.chain(1))
     told = drafter.learn(passed(draft, [E], (F,), ()))
@@ -173,7 +207,9 @@ def test_where_nothing_is_known_what_is_usual_in_the_text_is_guessed():
     again = RecyclingPlus(V, 2)
     again.restore(drafter.state())
     assert again.state() == drafter.state()
-    assert chances(again.propose([F], templates.chain(3))) == chances(drafter.propose([F], templates.chain(3)))
+    assert chances(again.propose([F], templates.chain(3))) == chances(
+        drafter.propose([F], templates.chain(3))
+    )
     rows_kept = drafter.state()["keys"]
     for key in (0, (V + 1) ** 3, 2**62, 2**63 - 1):
         with pytest.raises(MatrixError, match="damaged"):
@@ -211,7 +247,9 @@ def told(draft):
 @given(case=toy_tables(), steps=st.integers(0, 6))
 def test_chances_are_chances_and_a_small_tree_is_the_beginning_of_a_large_one(name, case, steps):
     table, prompt = case
-    session = Session(ToyTarget(table), Settings(drafter=name, tree="24", k=3, max_new_tokens=60)).start(prompt)
+    session = Session(
+        ToyTarget(table), Settings(drafter=name, tree="24", k=3, max_new_tokens=60)
+    ).start(prompt)
     for _ in range(steps):
         if session.stop_reason is None:
             session.step()
@@ -222,18 +260,28 @@ def test_chances_are_chances_and_a_small_tree_is_the_beginning_of_a_large_one(na
     assert all(0 <= chance <= 1 for chance in tree.values())
     assert all(tree[path] <= tree[path[:-1]] for path in tree if path)
     for parent in tree:
-        assert sum(c for path, c in tree.items() if path and path[:-1] == parent) <= tree[parent] + 1e-9
+        assert (
+            sum(c for path, c in tree.items() if path and path[:-1] == parent)
+            <= tree[parent] + 1e-9
+        )
     small = told(session.drafter.propose(context, templates.chain(8)))
     # The nodes of the small tree are the likeliest of the large one.
     assert small.keys() <= tree.keys()
-    assert min(small.values()) >= max((c for p, c in tree.items() if p not in small), default=0) - 1e-12
+    assert (
+        min(small.values())
+        >= max((c for p, c in tree.items() if p not in small), default=0) - 1e-12
+    )
 
 
 @pytest.mark.parametrize("name", GROWERS)
 def test_output_is_the_models_own_and_a_number_is_the_budget(name):
-    plain = record(Session(ToyTarget(CIRCLE), Settings(drafter="none", k=3, max_new_tokens=30)).start([A]))
+    plain = record(
+        Session(ToyTarget(CIRCLE), Settings(drafter="none", k=3, max_new_tokens=30)).start([A])
+    )
     for tree in ("16", "auto", "small-8", 5):
-        run = Session(ToyTarget(CIRCLE), Settings(drafter=name, tree=str(tree), k=3, max_new_tokens=30)).start([A])
+        run = Session(
+            ToyTarget(CIRCLE), Settings(drafter=name, tree=str(tree), k=3, max_new_tokens=30)
+        ).start([A])
         trace = record(run)
         assert trace.output_ids == plain.output_ids
         assert len(trace.steps) < 25
@@ -248,19 +296,32 @@ def test_auto_drafts_as_many_nodes_as_are_worth_their_time_at_the_speed_of_the_r
     growth = Growth(FLAT)  # 10 ms, and 0.125 ms a node
     growth.begin()
     assert growth.choice().reason == "unseen"  # nothing was offered
-    # At first a run is believed to be 1.8 × as fast as plain decoding: 10 ms must bring 1.8 tokens, a node 0.0225. And
-    # chances count for 0.6 before they have shown how right they are, of the third and fourth node for 0.39.
+    # At first a run is believed to be 1.8 × as fast as plain decoding: 10 ms must bring 1.8 tokens,
+    # a node 0.0225. And chances count for 0.6 before they have shown how right they are, of the
+    # third and fourth node for 0.39.
     assert [growth.admits(c) for c in (0.9, 0.5, 0.4)] == [True, True, True]
     assert growth.decide() == 2  # of 3 nodes kernels would have to be made
     assert growth.admits(0.3)
     assert growth.decide() == 4
     why = growth.choice()
-    assert (why.reason, why.sizes, why.ms, why.rate) == ("best", (0, 2, 4), (10.0, 10.25, 10.5), 0.18)
-    assert why.expected == (1.0, pytest.approx(1 + 0.6 * 1.4), pytest.approx(1 + 0.6 * 1.4 + 0.39 * 0.7))
+    assert (why.reason, why.sizes, why.ms, why.rate) == (
+        "best",
+        (0, 2, 4),
+        (10.0, 10.25, 10.5),
+        0.18,
+    )
+    assert why.expected == (
+        1.0,
+        pytest.approx(1 + 0.6 * 1.4),
+        pytest.approx(1 + 0.6 * 1.4 + 0.39 * 0.7),
+    )
     # What the rows of rejected nodes save later: 0.12 tokens for a node, halved every six places.
     assert why.later == (
         0.0,
-        *(pytest.approx(sum(0.12 * 0.5 ** (n / 6) for n in range(1, m + 1)), abs=1e-4) for m in (2, 4)),
+        *(
+            pytest.approx(sum(0.12 * 0.5 ** (n / 6) for n in range(1, m + 1)), abs=1e-4)
+            for m in (2, 4)
+        ),
     )
 
 
@@ -296,17 +357,25 @@ def next_draft(growth):
 
 def test_a_size_whose_cost_is_in_doubt_is_tried_now_and_then():
     doubts = {8: 0.5}
-    growth = Growth(CostCurve((0, 4, 8, 80), (10.0, 10.4, 20.0, 90.0)), doubt=lambda n: doubts.get(n, 0.1))
+    growth = Growth(
+        CostCurve((0, 4, 8, 80), (10.0, 10.4, 20.0, 90.0)), doubt=lambda n: doubts.get(n, 0.1)
+    )
 
     # 20 ms for 8 nodes are too much, 20 / e^0.5 = 12 would not be.
-    assert [next_draft(growth) for _ in range(34)] == [(8, "probe"), *[(4, "best")] * 32, (8, "probe")]
+    assert [next_draft(growth) for _ in range(34)] == [
+        (8, "probe"),
+        *[(4, "best")] * 32,
+        (8, "probe"),
+    ]
     doubts[8] = 0.1
     growth.reprice(growth.curve)
     assert {next_draft(growth) for _ in range(10)} == {(4, "best")}
 
 
 def test_where_the_best_size_is_in_doubt_a_step_is_plain_now_and_then():
-    """All sizes are judged by what plain decoding costs, of which a run that always drafts learns nothing."""
+    """All sizes are judged by what plain decoding costs, of which a run that always drafts learns
+    nothing.
+    """
     doubts = {4: 0.3}
     growth = Growth(CostCurve((0, 4, 80), (10.0, 10.4, 90.0)), doubt=lambda n: doubts.get(n, 0.1))
 
@@ -335,10 +404,14 @@ def test_the_faster_a_run_the_less_a_poor_draft_gets_and_the_hosts_own_time_coun
     fast = Growth(FLAT)
     for _ in range(60):
         fast.spent([1.0, *[0.9] * 8], tuple(range(1, 9)))
-    fast._accepted, fast._expected = Growth(FLAT)._accepted, Growth(FLAT)._expected  # as trusting as the other
+    fast._accepted, fast._expected = (
+        Growth(FLAT)._accepted,
+        Growth(FLAT)._expected,
+    )  # as trusting as the other
     assert fast.rate > 4 * Growth(FLAT).rate / 1.8
     assert nodes(fast) < nodes(Growth(FLAT))
-    # A node that takes the host a millisecond must bring what the run emits in one, 0.18 tokens and more.
+    # A node that takes the host a millisecond must bring what the run emits in one, 0.18 tokens and
+    # more.
     slow = Growth(FLAT, timed=True)
     for _ in range(100):
         slow.begin()
@@ -355,7 +428,9 @@ def test_the_faster_a_run_the_less_a_poor_draft_gets_and_the_hosts_own_time_coun
 
 
 def test_rows_that_rejected_nodes_write_are_worth_nothing_where_plain_decoding_is_as_fast():
-    """Two nodes bring a twelfth of a token, as told, and take a tenth of a plain step's time; more bring no more."""
+    """Two nodes bring a twelfth of a token, as told, and take a tenth of a plain step's time; more
+    bring no more.
+    """
     growth, sizes = Growth(CostCurve((0, 4, 80), (10.0, 12.0, 90.0))), []
     for step in range(200):
         growth.begin()
@@ -371,7 +446,9 @@ def test_rows_that_rejected_nodes_write_are_worth_nothing_where_plain_decoding_i
 
 def test_hot_start_from_a_file_goes_on_where_it_was(tmp_path: Path):
     def session(drafter):
-        return Session(ToyTarget(CIRCLE), Settings(drafter="recycling_plus", tree="8", k=3), drafter=drafter)
+        return Session(
+            ToyTarget(CIRCLE), Settings(drafter="recycling_plus", tree="8", k=3), drafter=drafter
+        )
 
     drafter = RecyclingPlus(V, 3)
     record(session(drafter).start([A, B]))
@@ -382,7 +459,11 @@ def test_hot_start_from_a_file_goes_on_where_it_was(tmp_path: Path):
     assert again.state()["keys"] == drafter.state()["keys"]
     first, second = (session(d).start([B, C, A]) for d in (drafter, again))
     for one, other in zip(first.run(), second.run(), strict=True):
-        assert (one.tokens, one.expected, one.sources) == (other.tokens, other.expected, other.sources)
+        assert (one.tokens, one.expected, one.sources) == (
+            other.tokens,
+            other.expected,
+            other.sources,
+        )
     hot, cold = (session(d).start([A]) for d in (again, RecyclingPlus(V, 3)))
     assert len(cold.step().emitted) == 1
     assert len(hot.step().emitted) > 1
@@ -391,7 +472,10 @@ def test_hot_start_from_a_file_goes_on_where_it_was(tmp_path: Path):
 @pytest.mark.parametrize("name", ["recycling_plus", "token_recycling_dynamic"])
 def test_files_of_another_kind_are_refused_with_a_sentence(name, tmp_path: Path):
     # Drafters that keep the same rows may share a format; these do not.
-    kinds = {n: registry.DRAFTERS[n] for n in ("recycling_plus", "token_recycling_dynamic", "token_recycling")}
+    kinds = {
+        n: registry.DRAFTERS[n]
+        for n in ("recycling_plus", "token_recycling_dynamic", "token_recycling")
+    }
     files = {}
     for other, entry in kinds.items():
         files[other] = tmp_path / other
@@ -419,7 +503,9 @@ def test_a_file_of_ids_out_of_range_is_damaged(tmp_path: Path):
 
 def test_k_must_fit():
     with pytest.raises(SettingsError, match="k = 2, the settings ask for k = 3"):
-        Session(ToyTarget(CIRCLE), Settings(drafter="recycling_plus", k=3), drafter=RecyclingPlus(V, 2))
+        Session(
+            ToyTarget(CIRCLE), Settings(drafter="recycling_plus", k=3), drafter=RecyclingPlus(V, 2)
+        )
     for name in ("recycling_plus", "token_recycling_dynamic"):
         with pytest.raises(MatrixError, match="k must be 1 … 10"):
             registry.create(name, V, 11, torch.device("cpu"))

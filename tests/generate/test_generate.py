@@ -1,4 +1,6 @@
-"""``model.generate(…, custom_generate=token_recycling)`` is plain ``generate``, id by id, with all of its settings."""
+"""``model.generate(…, custom_generate=token_recycling)`` is plain ``generate``, id by id, with all
+of its settings.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ from tr_core.drafters.token_recycling_dynamic import TokenRecyclingDynamic
 from tr_core.errors import PromptError
 from tr_core.generate import method as generate_room
 
-# One of each kind: all layers alike, mixed layers, a table of positions, a window everywhere, experts.
+# One of each kind: all layers alike, mixed layers, a table of positions, a window everywhere,
+# experts.
 FAMILIES = ["llama", "gemma3_text", "gpt2", "mistral", "qwen3_moe"]
 PROMPT = torch.tensor([[5, 9, 33, 41, 5, 9, 33, 41, 17, 5, 9]])
 NEW = 24
@@ -40,7 +43,9 @@ def model(family):
 
 @functools.cache
 def free(family):
-    """What the model writes by itself, new tokens only: for words to be forbidden and ends to be met."""
+    """What the model writes by itself, new tokens only: for words to be forbidden and ends to be
+    met.
+    """
     return plain(model(family), eos_token_id=None)[0, PROMPT.shape[1] :].tolist()
 
 
@@ -49,11 +54,15 @@ def plain(decoder, inputs=PROMPT, **settings):
 
 
 def ours(decoder, inputs=PROMPT, **settings):
-    return plain(decoder, inputs, **{"custom_generate": token_recycling, "tree": "small-16", **settings})
+    return plain(
+        decoder, inputs, **{"custom_generate": token_recycling, "tree": "small-16", **settings}
+    )
 
 
 class Moody(LogitsProcessor):
-    """Remembers how often it was called, and throws dice: right only if called once a token and in order."""
+    """Remembers how often it was called, and throws dice: right only if called once a token and in
+    order.
+    """
 
     def __init__(self):
         self.calls = 0
@@ -62,7 +71,9 @@ class Moody(LogitsProcessor):
         self.calls += 1
         favourite = int(input_ids.sum()) % scores.shape[-1]
         dice = torch.rand(1).item()
-        return scores.index_add(1, torch.tensor([favourite]), torch.tensor([[3.0 * (self.calls % 3) * dice]]))
+        return scores.index_add(
+            1, torch.tensor([favourite]), torch.tensor([[3.0 * (self.calls % 3) * dice]])
+        )
 
 
 class EndsWith(StoppingCriteria):
@@ -96,12 +107,18 @@ def greedy_settings(family):
         "sequence_bias": {"sequence_bias": [[[often], -4.0], [text[3:5], -9.0]]},
         "suppress_tokens": {"suppress_tokens": [often]},
         "begin_suppress_tokens": {"begin_suppress_tokens": [text[0]]},
-        "prefix_allowed_tokens_fn": {"prefix_allowed_tokens_fn": lambda batch, ids: range(int(ids[-1]) % 7, 112, 3)},
+        "prefix_allowed_tokens_fn": {
+            "prefix_allowed_tokens_fn": lambda batch, ids: range(int(ids[-1]) % 7, 112, 3)
+        },
         "renormalize_logits": {"renormalize_logits": True, "remove_invalid_values": True},
         "guidance": {"guidance_scale": 1.5},
         "watermark": {"watermarking_config": WatermarkingConfig(bias=2.0)},
         "use_cache": {"use_cache": False},
-        "several at once": {"repetition_penalty": 1.2, "no_repeat_ngram_size": 3, "suppress_tokens": [often]},
+        "several at once": {
+            "repetition_penalty": 1.2,
+            "no_repeat_ngram_size": 3,
+            "suppress_tokens": [often],
+        },
     }
 
 
@@ -130,7 +147,9 @@ def test_greedy_output_is_that_of_plain_generate(family):
         assert found.tolist() == expected.tolist(), name
         passes += len(steps)
         tokens += found.shape[1] - PROMPT.shape[1]
-    assert passes < tokens - 50, "nothing was accepted: plain decoding would have been compared with itself"
+    assert passes < tokens - 50, (
+        "nothing was accepted: plain decoding would have been compared with itself"
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -163,7 +182,9 @@ def test_processors_and_criteria_with_a_memory_are_called_once_a_token_and_in_or
     settings = {"do_sample": sample, "eos_token_id": None}
     torch.manual_seed(1)
     theirs, ending = Moody(), EndsWith(pair)
-    expected = plain(model("llama"), logits_processor=[theirs], stopping_criteria=[ending], **settings)
+    expected = plain(
+        model("llama"), logits_processor=[theirs], stopping_criteria=[ending], **settings
+    )
     torch.manual_seed(1)
     mine, asked = Moody(), EndsWith(pair)
     found = ours(model("llama"), logits_processor=[mine], stopping_criteria=[asked], **settings)
@@ -176,7 +197,9 @@ def test_a_criterion_ends_the_output_in_the_middle_of_a_path():
     for place in range(2, 12):
         ending = EndsWith(text[place - 1 : place + 1])
         steps = []
-        found = ours(model("llama"), eos_token_id=None, stopping_criteria=[ending], on_step=steps.append)
+        found = ours(
+            model("llama"), eos_token_id=None, stopping_criteria=[ending], on_step=steps.append
+        )
         first = next(n for n in range(1, NEW) if text[n - 1 : n + 1] == ending.pair)
         assert found[0, PROMPT.shape[1] :].tolist() == text[: first + 1]
         assert steps[-1].stop == "criterion"
@@ -193,7 +216,12 @@ def test_max_time_and_stop_strings():
     criterion = StopStringCriteria(tokenizer, [word])
     found = ours(model("llama"), eos_token_id=None, stopping_criteria=[criterion])
     whole = generate_room.generate(
-        model("llama"), inputs=PROMPT, max_new_tokens=NEW, eos_token_id=None, stop_strings=word, tokenizer=tokenizer
+        model("llama"),
+        inputs=PROMPT,
+        max_new_tokens=NEW,
+        eos_token_id=None,
+        stop_strings=word,
+        tokenizer=tokenizer,
     )
     assert found.tolist() == whole.tolist() == expected.tolist()
 
@@ -245,7 +273,10 @@ def test_the_output_as_a_dictionary(family):
     longer = torch.cat((found.sequences, PROMPT), dim=-1)
     more = {"max_new_tokens": 8, "eos_token_id": None}
     want = model(family).generate(longer, past_key_values=expected.past_key_values, **more)
-    assert model(family).generate(longer, past_key_values=found.past_key_values, **more).tolist() == want.tolist()
+    assert (
+        model(family).generate(longer, past_key_values=found.past_key_values, **more).tolist()
+        == want.tolist()
+    )
     assert plain(model(family), longer, **more).tolist() == want.tolist()
 
 
@@ -261,7 +292,10 @@ def test_padding_at_the_left(family):
     mask = torch.tensor([[0] * 5 + [1] * PROMPT.shape[1]])
     for settings in ({}, {"repetition_penalty": 1.3}, {"no_repeat_ngram_size": 2}):
         settings = {"attention_mask": mask, "eos_token_id": None, **settings}
-        assert ours(model(family), inputs, **settings).tolist() == plain(model(family), inputs, **settings).tolist()
+        assert (
+            ours(model(family), inputs, **settings).tolist()
+            == plain(model(family), inputs, **settings).tolist()
+        )
 
 
 def test_a_hot_matrix_learns_and_saves_passes():
@@ -282,7 +316,11 @@ def test_the_model_stays_as_it_was():
     before = (decoder.generation_config.to_dict(), decoder.config.to_dict(), dict(vars(decoder)))
     grads = [p.requires_grad for p in decoder.parameters()]
     assert ours(decoder).tolist() == plain(decoder).tolist()
-    assert (decoder.generation_config.to_dict(), decoder.config.to_dict(), dict(vars(decoder))) == before
+    assert (
+        decoder.generation_config.to_dict(),
+        decoder.config.to_dict(),
+        dict(vars(decoder)),
+    ) == before
     assert decoder.config._attn_implementation == "sdpa"
     assert [p.requires_grad for p in decoder.parameters()] == grads
     gone = weakref.ref(decoder)
@@ -295,7 +333,9 @@ def test_auto_measures_a_model_once(monkeypatch):
     measured = []
     monkeypatch.setattr("tr_core.decoding.measure_cost.SECONDS", 0.0)
     measure = __import__("tr_core.decoding.measure_cost", fromlist=["measure"]).measure
-    monkeypatch.setattr("tr_core.decoding.measure_cost.measure", lambda *a: measured.append(1) or measure(*a))
+    monkeypatch.setattr(
+        "tr_core.decoding.measure_cost.measure", lambda *a: measured.append(1) or measure(*a)
+    )
     decoder = tiny.model("llama")
     expected = plain(decoder, eos_token_id=None)
     for _ in range(2):
@@ -306,11 +346,17 @@ def test_auto_measures_a_model_once(monkeypatch):
 def test_beyond_the_trained_length_as_far_as_positions_reach():
     inputs = torch.arange(2, 112).repeat(2)[None, : tiny.LENGTH - 4]
     settings = {"max_new_tokens": 12, "eos_token_id": None}
-    assert ours(model("llama"), inputs, **settings).tolist() == plain(model("llama"), inputs, **settings).tolist()
+    assert (
+        ours(model("llama"), inputs, **settings).tolist()
+        == plain(model("llama"), inputs, **settings).tolist()
+    )
     with pytest.raises(PromptError, match="outgrown the 128 tokens"):
         ours(model("gpt2"), inputs, **settings)
     settings["max_new_tokens"] = 5  # the last of them needs no place in the table
-    assert ours(model("gpt2"), inputs, **settings).tolist() == plain(model("gpt2"), inputs, **settings).tolist()
+    assert (
+        ours(model("gpt2"), inputs, **settings).tolist()
+        == plain(model("gpt2"), inputs, **settings).tolist()
+    )
 
 
 def refusals():
@@ -323,7 +369,10 @@ def refusals():
     static = StaticCache(config=tiny.config("llama"), max_cache_len=64)
     return {
         "beams": ({"num_beams": 2}, "not by beam search"),
-        "several outputs": ({"num_return_sequences": 2, "do_sample": True}, "one sequence at a time, this call has 2"),
+        "several outputs": (
+            {"num_return_sequences": 2, "do_sample": True},
+            "one sequence at a time, this call has 2",
+        ),
         "several prompts": ({"inputs": two}, "one sequence at a time, this call has 2"),
         "an assistant": ({"assistant_model": tiny.model("llama")}, "makes its own drafts"),
         "a look-up": ({"prompt_lookup_num_tokens": 3}, "makes its own drafts"),
@@ -334,13 +383,22 @@ def refusals():
         "a full cache": ({"past_key_values": full}, "an empty DynamicCache"),
         "a static cache": ({"past_key_values": static}, "an empty DynamicCache"),
         "a kind of cache": ({"cache_implementation": "static"}, "not a static one"),
-        "attentions": ({"return_dict_in_generate": True, "output_attentions": True}, "scores or logits only"),
+        "attentions": (
+            {"return_dict_in_generate": True, "output_attentions": True},
+            "scores or logits only",
+        ),
         "steps in time": ({"synced_gpus": True}, "cannot keep step"),
         "no such drafter": ({"drafter": "nobody"}, "no drafter “nobody”"),
         "no such tree": ({"tree": "oak"}, "oak"),
-        "a matrix too many": ({"matrix": CandidateMatrix(112, 8), "drafter": "none"}, "leave drafter or matrix away"),
+        "a matrix too many": (
+            {"matrix": CandidateMatrix(112, 8), "drafter": "none"},
+            "leave drafter or matrix away",
+        ),
         "a foreign matrix": ({"matrix": CandidateMatrix(50, 8)}, "the model needs 112 on cpu"),
-        "k for another matrix": ({"matrix": CandidateMatrix(112, 4), "k": 8}, "k = 4, the settings ask for k = 8"),
+        "k for another matrix": (
+            {"matrix": CandidateMatrix(112, 4), "k": 8},
+            "k = 4, the settings ask for k = 8",
+        ),
     }
 
 
@@ -374,7 +432,8 @@ def test_stop_strings_need_a_tokenizer():
 
 
 def test_a_slow_reader_cannot_make_the_output_differ():
-    # MaxTime is asked after each token, so a path is cut where the clock says so, as in plain decoding.
+    # MaxTime is asked after each token, so a path is cut where the clock says so, as in plain
+    # decoding.
     class Slow(Listening):
         def put(self, value):
             super().put(value)

@@ -1,4 +1,6 @@
-"""Files that are there by half: a model whose download goes on, and exports for which the disk had no room."""
+"""Files that are there by half: a model whose download goes on, and exports for which the disk had
+no room.
+"""
 
 import json
 import resource
@@ -58,7 +60,9 @@ def names_a_file_that_is_nowhere(folder):
 def names_a_file_outside(folder):
     index = folder / "model.safetensors.index.json"
     told = json.loads(index.read_text())
-    told["weight_map"][next(iter(told["weight_map"]))] = f"../{folder.name}/{shards(folder)[0].name}"
+    told["weight_map"][next(iter(told["weight_map"]))] = (
+        f"../{folder.name}/{shards(folder)[0].name}"
+    )
     index.write_text(json.dumps(told))
 
 
@@ -74,15 +78,27 @@ def only_the_first_files_are_there(folder):
 
 
 FAULTS = {
-    "a weight file is missing": (lambda f: shards(f)[1].unlink(), "incomplete: 1 of 3 weight files are missing"),
-    "a weight file is cut short": (cut("model-*.safetensors", 0.7), "is damaged or cut short: download it again"),
-    "a weight file's head is cut short": (cut("model-*.safetensors", 0.01), "is damaged or cut short"),
+    "a weight file is missing": (
+        lambda f: shards(f)[1].unlink(),
+        "incomplete: 1 of 3 weight files are missing",
+    ),
+    "a weight file is cut short": (
+        cut("model-*.safetensors", 0.7),
+        "is damaged or cut short: download it again",
+    ),
+    "a weight file's head is cut short": (
+        cut("model-*.safetensors", 0.01),
+        "is damaged or cut short",
+    ),
     "a weight file is all zeros": (room_was_made_and_nothing_written, "is damaged or cut short"),
     "the index names a file that is nowhere": (
         names_a_file_that_is_nowhere,
         "first “model-00009-of-00009.safetensors”",
     ),
-    "the index names a file outside": (names_a_file_outside, "lists no weight files: download the model again"),
+    "the index names a file outside": (
+        names_a_file_outside,
+        "lists no weight files: download the model again",
+    ),
     "the index is cut short": (cut("*.index.json"), "“model.safetensors.index.json” of"),
     "the tokenizer is cut short": (cut("tokenizer.json"), "The tokenizer of"),
     "the tokenizer's config is cut short": (cut("tokenizer_config.json"), "The tokenizer of"),
@@ -100,10 +116,14 @@ def test_a_half_written_model_gets_one_sentence_at_every_door(whole_model, tmp_p
     wanted = Request(str(folder), "the then", Settings(max_new_tokens=4))
 
     shelf = Shelf(LIMITS)
-    (record,) = (r for r in map(json.loads, Workspace(shelf, LIMITS).step(wanted)) if r["type"] != "loading")
+    (record,) = (
+        r for r in map(json.loads, Workspace(shelf, LIMITS).step(wanted)) if r["type"] != "loading"
+    )
     with pytest.raises(TokenRecyclingError) as caught:
         list(api.records(shelf, LIMITS, wanted))
-    status = cli.main(["run", "--model", str(folder), "--prompt", "the then", "--max-new-tokens", "4"])
+    status = cli.main(
+        ["run", "--model", str(folder), "--prompt", "the then", "--max-new-tokens", "4"]
+    )
     told = capsys.readouterr()
 
     sentence = record["sentence"]
@@ -120,7 +140,9 @@ def test_a_half_written_model_gets_one_sentence_at_every_door(whole_model, tmp_p
 
 @contextmanager
 def room_for(bytes):
-    """Files of this process may grow to so many bytes, and no farther; the system's own way to say no."""
+    """Files of this process may grow to so many bytes, and no farther; the system's own way to say
+    no.
+    """
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (bytes, limits[1]))
     try:
@@ -132,7 +154,10 @@ def room_for(bytes):
 def test_what_does_not_fit_on_the_disk_leaves_what_was_there(tmp_path):
     path = tmp_path / "steps.csv"
     path.write_text("of yesterday")
-    with room_for(1000), pytest.raises(CannotWriteError, match="what was there before is as it was"):
+    with (
+        room_for(1000),
+        pytest.raises(CannotWriteError, match="what was there before is as it was"),
+    ):
         write_text(path, "x" * 5000)
     assert path.read_text() == "of yesterday"
     assert list(tmp_path.iterdir()) == [path]
@@ -153,9 +178,20 @@ def test_the_command_line_tells_it_in_a_sentence(tmp_path, capsys):
     assert cli.main(["diagnose", str(trace), "--csv", str(table)]) == 0
 
 
-def test_a_run_whose_files_do_not_fit_is_told_all_the_same_and_what_fits_is_written(tmp_path, capsys):
+def test_a_run_whose_files_do_not_fit_is_told_all_the_same_and_what_fits_is_written(
+    tmp_path, capsys
+):
     matrix, trace = tmp_path / "m.safetensors", tmp_path / "run.json"
-    run = ["run", "--model", "pocket", "--prompt", "once upon a time", "--max-new-tokens", "8", "--json"]
+    run = [
+        "run",
+        "--model",
+        "pocket",
+        "--prompt",
+        "once upon a time",
+        "--max-new-tokens",
+        "8",
+        "--json",
+    ]
     with room_for(60_000):  # the matrix has more
         status = cli.main([*run, "--matrix-out", str(matrix), "--trace", str(trace)])
     said = capsys.readouterr()
@@ -181,7 +217,9 @@ def saved(what):
 
 
 def test_the_page_tells_it_keeps_the_run_and_clears_what_was_begun():
-    visitors = Visitors(Shelf(LIMITS, load=lambda source, progress: tiny_models.target("llama")), LIMITS)
+    visitors = Visitors(
+        Shelf(LIMITS, load=lambda source, progress: tiny_models.target("llama")), LIMITS
+    )
     try:
         list(visitors.workspace("tab").run(request()))
         for what in ("json", "html", "nodes.csv"):

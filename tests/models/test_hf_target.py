@@ -1,4 +1,6 @@
-"""A tree scored in one pass must equal each of its paths run plainly, on every family, and the cache must stay true."""
+"""A tree scored in one pass must equal each of its paths run plainly, on every family, and the
+cache must stay true.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +24,33 @@ from tr_core.target import Draft
 from tr_core.trees.templates import chain, paper
 from tr_core.trees.tree import TreeTemplate
 
-# Deeper than the window of 8, with branches at several depths and a node whose only child is of rank 1.
+# Deeper than the window of 8, with branches at several depths and a node whose only child is of
+# rank 1.
 TREE = TreeTemplate.from_paths(
-    "test", [[0], [1], [2], [0, 0], [0, 1], [1, 1], *([0] * n for n in range(3, 11)), [0, 0, 1], [0] * 9 + [1]]
+    "test",
+    [
+        [0],
+        [1],
+        [2],
+        [0, 0],
+        [0, 1],
+        [1, 1],
+        *([0] * n for n in range(3, 11)),
+        [0, 0, 1],
+        [0] * 9 + [1],
+    ],
 )
 CLOSE = {"rtol": 0, "atol": 5e-5}
 
 
 def draft(template: TreeTemplate, seed: int) -> Draft:
     """Random tokens in a shape, siblings apart."""
-    tokens = torch.randperm(tiny.VOCAB - 2, generator=torch.Generator().manual_seed(seed))[: len(template.parents)] + 2
+    tokens = (
+        torch.randperm(tiny.VOCAB - 2, generator=torch.Generator().manual_seed(seed))[
+            : len(template.parents)
+        ]
+        + 2
+    )
     return Draft(template, tokens, torch.ones(len(tokens), dtype=torch.bool))
 
 
@@ -39,7 +58,9 @@ def plain_logits(target: HFTarget, ids: list[int]) -> torch.Tensor:
     """(V,) logits after ``ids``, by the bare model with neither cache nor mask of ours."""
     with torch.inference_mode():
         tokens = torch.tensor([ids])
-        return target._loaded.model(input_ids=tokens, attention_mask=torch.ones_like(tokens)).logits[0, -1]
+        return target._loaded.model(
+            input_ids=tokens, attention_mask=torch.ones_like(tokens)
+        ).logits[0, -1]
 
 
 def path_to(template: TreeTemplate, node: int) -> list[int]:
@@ -58,7 +79,9 @@ def check_every_node(target: HFTarget, context: list[int], drafted: Draft) -> to
 
 
 @pytest.mark.parametrize(("family", "attention"), tiny.CASES)
-def test_each_node_of_a_tree_sees_what_plain_decoding_would_see(family: str, attention: str) -> None:
+def test_each_node_of_a_tree_sees_what_plain_decoding_would_see(
+    family: str, attention: str
+) -> None:
     target = tiny.target(family, attention)
     assert target.attention == attention
     context = list(range(3, 16))
@@ -79,12 +102,16 @@ def test_every_listed_family_has_a_tiny_model_and_no_model_is_unlisted() -> None
 
 
 def test_masks_fold_the_window_by_position_not_by_place() -> None:
-    # Six tokens are cached; the root stands at position 6, its two children at 7, their child at 8. Window 4: the
-    # node at position 8 sees positions 5 … 8 only, and siblings stand at one position.
+    # Six tokens are cached; the root stands at position 6, its two children at 7, their child at 8.
+    # Window 4: the node at position 8 sees positions 5 … 8 only, and siblings stand at one
+    # position.
     template = TreeTemplate.from_child_counts("y", [[2], [1, 0]])
     maker = MaskMaker(Family("any", mask="by_layer_type"), 4, torch.float32, torch.device("cpu"))
     masks = maker.mask(maker.of_template(template), 6)
-    drawn = {kind: ["".join("x" if v == 0 else "." for v in row) for row in m[0, 0]] for kind, m in masks.items()}
+    drawn = {
+        kind: ["".join("x" if v == 0 else "." for v in row) for row in m[0, 0]]
+        for kind, m in masks.items()
+    }
     assert drawn == {
         "full_attention": [
             "xxxxxx" "x...",
@@ -102,7 +129,8 @@ def test_masks_fold_the_window_by_position_not_by_place() -> None:
 
 
 def test_the_window_is_exact_at_every_length_and_depth() -> None:
-    # Where the shortcuts of MaskMaker begin and end: with keys shown or hidden one place too far, one of these fails.
+    # Where the shortcuts of MaskMaker begin and end: with keys shown or hidden one place too far,
+    # one of these fails.
     maker = MaskMaker(Family("any", mask="window"), 4, torch.float32, torch.device("cpu"))
     for length in range(7):
         for nodes in range(7):
@@ -190,7 +218,9 @@ def test_prefill_in_chunks_shows_every_position_once(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_prefill_shows_the_places_that_were_asked_for_and_no_others(family: str, monkeypatch) -> None:
+def test_prefill_shows_the_places_that_were_asked_for_and_no_others(
+    family: str, monkeypatch
+) -> None:
     monkeypatch.setattr("tr_core.models.hf_target.PREFILL_TOKENS", 16)
     ids = [2 + n * n % 90 for n in range(50)]
     whole: list[torch.Tensor] = []
@@ -200,19 +230,24 @@ def test_prefill_shows_the_places_that_were_asked_for_and_no_others(family: str,
     target = tiny.target(family)
     target.prefill(ids, lambda places, logits: seen.append((list(places), logits)), asked)
     assert [places for places, _ in seen] == [[3, 15], [16], [49]]
-    torch.testing.assert_close(torch.cat([logits for _, logits in seen]), torch.cat(whole)[[3, 15, 16, 49]], **CLOSE)
+    torch.testing.assert_close(
+        torch.cat([logits for _, logits in seen]), torch.cat(whole)[[3, 15, 16, 49]], **CLOSE
+    )
     assert target.length == 50
     # The same from a model that can only give all logits.
     uncut = tiny.target(family)
     uncut._loaded = dataclasses.replace(uncut._loaded, slices_logits=False)
     uncut.prefill(ids, lambda places, logits: seen.append((list(places), logits)), asked)
     assert [places for places, _ in seen[3:]] == [[3, 15], [16], [49]]
-    torch.testing.assert_close(*(torch.cat([x for _, x in part]) for part in (seen[3:], seen[:3])), **CLOSE)
+    torch.testing.assert_close(
+        *(torch.cat([x for _, x in part]) for part in (seen[3:], seen[:3])), **CLOSE
+    )
 
 
 @pytest.mark.parametrize("family", sorted(name for name, f in FAMILIES.items() if f.position_table))
 def test_a_tree_may_hang_over_the_models_last_position(family: str) -> None:
-    # The paper's tree is 6 deep; 3 positions are left. Nodes too deep score rubbish, the others must be exact.
+    # The paper's tree is 6 deep; 3 positions are left. Nodes too deep score rubbish, the others
+    # must be exact.
     target = tiny.target(family)
     context = [2 + n % 90 for n in range(tiny.LENGTH - 3)]
     target.prefill(context)
@@ -228,9 +263,16 @@ def test_a_tree_may_hang_over_the_models_last_position(family: str) -> None:
 
 
 def test_long_rope_ends_where_its_angles_change() -> None:
-    rope = {"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 64, "factor": 2.0}
+    rope = {
+        "rope_type": "longrope",
+        "rope_theta": 1e4,
+        "original_max_position_embeddings": 64,
+        "factor": 2.0,
+    }
     factors = {"short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
-    config = tiny.config("phi3", rope_parameters={**rope, **factors}, original_max_position_embeddings=64)
+    config = tiny.config(
+        "phi3", rope_parameters={**rope, **factors}, original_max_position_embeddings=64
+    )
     assert max_length_of(config) == 64
     assert max_length_of(tiny.config("phi3")) == tiny.LENGTH
 
@@ -249,7 +291,9 @@ def test_forks_share_weights_and_nothing_else() -> None:
     second.reset()
     assert (first.length, second.length) == (5, 0)
     check_every_node(second, [], drafted)
-    torch.testing.assert_close(pending[0], plain_logits(first, [4, 5, 6, 7, int(drafted.tokens[0])]), **CLOSE)
+    torch.testing.assert_close(
+        pending[0], plain_logits(first, [4, 5, 6, 7, int(drafted.tokens[0])]), **CLOSE
+    )
 
 
 def test_calls_out_of_order_are_bugs_and_say_so() -> None:
@@ -285,7 +329,11 @@ def test_plain_generation_is_repeatable_and_leaves_the_random_state_alone() -> N
     state = torch.random.get_rng_state()
     options = {"max_new_tokens": 20, "temperature": 1.0, "top_k": 0, "eos_ids": ()}
     first = target.generate_plain([5, 6, 7], **options, seed=3)
-    assert first == target.generate_plain([5, 6, 7], **options, seed=3) != target.generate_plain([5, 6, 7], **options)
+    assert (
+        first
+        == target.generate_plain([5, 6, 7], **options, seed=3)
+        != target.generate_plain([5, 6, 7], **options)
+    )
     assert torch.equal(torch.random.get_rng_state(), state)
     assert target.length == 0
     assert len(target.generate_plain([5] * 120, max_new_tokens=50, eos_ids=())) == 8
@@ -325,7 +373,10 @@ def test_a_family_nobody_listed_is_taken_if_the_probe_finds_it_exact(family: str
 @pytest.mark.parametrize(
     ("family", "reason"),
     [
-        ("rembert", "gives other logits in a tree than in plain decoding"),  # reads in both directions
+        (
+            "rembert",
+            "gives other logits in a tree than in plain decoding",
+        ),  # reads in both directions
         ("openai-gpt", "fails on a tree"),  # has no cache
     ],
 )
@@ -353,10 +404,18 @@ def test_a_family_nobody_listed_is_refused_if_the_probe_finds_it_wrong(
         ("t5", None, "an encoder and a decoder"),
         ("gemma3", None, "several inputs"),
         ("llama4_text", None, "attention chunks"),
-        ("llama", {"layer_types": ["full_attention", "linear_attention"]}, "layers of the kind “linear_attention”"),
+        (
+            "llama",
+            {"layer_types": ["full_attention", "linear_attention"]},
+            "layers of the kind “linear_attention”",
+        ),
         ("gemma3_text", {"use_bidirectional_attention": True}, "both directions"),
         ("olmo3", None, "“sliding_window” in its config"),
-        ("olmo", {"layer_types": ["full_attention", "sliding_attention"]}, "“layer_types” in its config"),
+        (
+            "olmo",
+            {"layer_types": ["full_attention", "sliding_attention"]},
+            "“layer_types” in its config",
+        ),
     ],
 )
 def test_families_that_would_be_wrong_are_refused_with_their_reason(
@@ -365,7 +424,9 @@ def test_families_that_would_be_wrong_are_refused_with_their_reason(
     from transformers import AutoConfig
 
     config = AutoConfig.for_model(family) if changes is None else tiny.config(family, **changes)
-    with pytest.raises(UnsupportedModelError, match="cannot be decoded by trees: .*" + reason) as caught:
+    with pytest.raises(
+        UnsupportedModelError, match="cannot be decoded by trees: .*" + reason
+    ) as caught:
         family_of(config)
     assert str(caught.value).endswith("Choose another model.")
 
@@ -373,7 +434,9 @@ def test_families_that_would_be_wrong_are_refused_with_their_reason(
 def test_attention_that_takes_no_tree_mask_is_refused() -> None:
     made = tiny.model("llama")
     made.config._attn_implementation = "flash_attention_2"
-    with pytest.raises(ModelError, match="“flash_attention_2” of this model is not exact with a tree mask: load"):
+    with pytest.raises(
+        ModelError, match="“flash_attention_2” of this model is not exact with a tree mask: load"
+    ):
         wrap(made, tiny.byte_tokenizer(), "tiny")
 
 
@@ -382,12 +445,16 @@ def test_passes_run_from_packed_copies_of_the_same_weights():
     model, runner = target._loaded.model, target._loaded.runner
     layers = [m for m in model.modules() if type(m) is torch.nn.Linear]
     assert len([m for m in runner.modules() if isinstance(m, PackedLinear)]) == len(layers) > 0
-    assert {id(p) for p in runner.parameters()} == {id(p) for p in model.parameters()}, "a parameter was copied"
+    assert {id(p) for p in runner.parameters()} == {id(p) for p in model.parameters()}, (
+        "a parameter was copied"
+    )
     # The model itself, transformers' own, is what it was: it is the referee.
     assert not any(isinstance(m, PackedLinear) for m in model.modules())
     ids = torch.tensor([list(range(2, 40))])
     with torch.inference_mode():
-        torch.testing.assert_close(runner(input_ids=ids).logits, model(input_ids=ids).logits, **CLOSE)
+        torch.testing.assert_close(
+            runner(input_ids=ids).logits, model(input_ids=ids).logits, **CLOSE
+        )
 
 
 def test_layers_with_one_input_are_one_product_and_another_input_is_seen():
@@ -405,24 +472,37 @@ def test_layers_with_one_input_are_one_product_and_another_input_is_seen():
 
     one, other = torch.rand(2, 1, 3, model.config.hidden_size)
     with torch.inference_mode():
-        for name, inputs in (("q_proj", one), ("k_proj", one), ("v_proj", other), ("k_proj", other), ("q_proj", one)):
+        for name, inputs in (
+            ("q_proj", one),
+            ("k_proj", one),
+            ("v_proj", other),
+            ("k_proj", other),
+            ("q_proj", one),
+        ):
             told = getattr(attention, name)(inputs)
             torch.testing.assert_close(told, getattr(plain.self_attn, name)(inputs), **CLOSE)
 
 
-NEEDS_MKL = pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="this torch was built without MKL")
+NEEDS_MKL = pytest.mark.skipif(
+    not torch.backends.mkl.is_available(), reason="this torch was built without MKL"
+)
 NEEDS_BFLOAT16 = pytest.mark.skipif(
-    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="oneDNN has no bfloat16 kernels for this processor"
+    not torch.ops.mkldnn._is_mkldnn_bf16_supported(),
+    reason="oneDNN has no bfloat16 kernels for this processor",
 )
 
 
-@pytest.mark.parametrize("kernel", [pytest.param(packing._by_mkl, marks=NEEDS_MKL), packing._by_onednn])
+@pytest.mark.parametrize(
+    "kernel", [pytest.param(packing._by_mkl, marks=NEEDS_MKL), packing._by_onednn]
+)
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("lone_stored", [False, True])
 def test_each_kernel_tells_any_number_of_tokens_what_the_layer_told(
     kernel: packing.Kernel, bias: bool, lone_stored: bool
 ) -> None:
-    """The layout is made for one number of tokens: others must not be told wrong, nor what weights changed since."""
+    """The layout is made for one number of tokens: others must not be told wrong, nor what weights
+    changed since.
+    """
     layer = torch.nn.Linear(96, 50, bias=bias)
     mine = PackedLinear(layer, packing.Product([layer], kernel), 0, lone_stored)
     rows = torch.rand(1, 400, 96)
@@ -446,7 +526,9 @@ def test_each_kernel_tells_any_number_of_tokens_what_the_layer_told(
         (False, torch.float32, packing._by_onednn),
     ],
 )
-def test_mkl_computes_in_float32_on_the_processors_it_is_made_for(intel, dtype, expected, monkeypatch) -> None:
+def test_mkl_computes_in_float32_on_the_processors_it_is_made_for(
+    intel, dtype, expected, monkeypatch
+) -> None:
     monkeypatch.setattr(packing, "_ON_INTEL", intel)
     layers = {"head": torch.nn.Linear(8, 5, dtype=dtype)}
     assert packing._kernel(layers, dtype) is expected
@@ -462,7 +544,9 @@ def _wrong_for_many(weights: torch.Tensor, bias: torch.Tensor | None):
 
 @NEEDS_MKL
 @pytest.mark.parametrize("kernel", [_refusing, _wrong_for_many])
-def test_a_kernel_that_fails_or_tells_some_numbers_of_tokens_something_else_is_not_taken(kernel, monkeypatch) -> None:
+def test_a_kernel_that_fails_or_tells_some_numbers_of_tokens_something_else_is_not_taken(
+    kernel, monkeypatch
+) -> None:
     monkeypatch.setattr(packing, "_ON_INTEL", True)
     monkeypatch.setattr(packing, "_by_mkl", kernel)
     layers = {"head": torch.nn.Linear(8, 5)}

@@ -1,4 +1,6 @@
-"""Whatever is wrong with a model, the user reads one sentence that says what and what to do; a whole one loads."""
+"""Whatever is wrong with a model, the user reads one sentence that says what and what to do; a
+whole one loads.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,11 @@ def split(folder: Path) -> None:
 
 def test_a_saved_model_loads_and_writes_as_before(saved: Path) -> None:
     target = load_target(str(saved))
-    assert (target.family, target.vocab_size, target.max_length) == ("llama", tiny.VOCAB, tiny.LENGTH)
+    assert (target.family, target.vocab_size, target.max_length) == (
+        "llama",
+        tiny.VOCAB,
+        tiny.LENGTH,
+    )
     assert (str(target.device), target.dtype, target.attention) == ("cpu", torch.float32, "sdpa")
     prompt = target.vocabulary.encode("the theme")
     expected = tiny.target("llama", "sdpa").generate_plain(prompt, max_new_tokens=20)
@@ -73,7 +79,9 @@ def test_a_saved_model_loads_and_writes_as_before(saved: Path) -> None:
 
 
 def test_dtype_and_attention_are_as_asked(saved: Path) -> None:
-    target = load_target(str(saved), dtype="bfloat16", attention="eager", device="cpu", allow_download=False)
+    target = load_target(
+        str(saved), dtype="bfloat16", attention="eager", device="cpu", allow_download=False
+    )
     assert (target.dtype, target.attention) == (torch.bfloat16, "eager")
 
 
@@ -119,15 +127,29 @@ def lose_a_tensor(folder: Path) -> None:
             "the kind “nonsuch”, which this version of transformers does not",
         ),
         (
-            lambda f: edit_config(f, model_type="nonsuch", auto_map={"AutoModelForCausalLM": "evil.Model"}),
+            lambda f: edit_config(
+                f, model_type="nonsuch", auto_map={"AutoModelForCausalLM": "evil.Model"}
+            ),
             "brings its own code, which is never run here",
         ),
-        (lambda f: edit_config(f, model_type="bloom"), "Models of the family “bloom” cannot be decoded by trees"),
-        (lambda f: edit_config(f, model_type="vit"), "Models of the family “vit” do not write text"),
+        (
+            lambda f: edit_config(f, model_type="bloom"),
+            "Models of the family “bloom” cannot be decoded by trees",
+        ),
+        (
+            lambda f: edit_config(f, model_type="vit"),
+            "Models of the family “vit” do not write text",
+        ),
         (remove("model.safetensors"), "has a config but no weights"),
         (only_pickle, "has its weights only as “pytorch_model.bin”"),
-        (cut("model.safetensors", 0.7), "The weight file “model.safetensors” of “{}” is damaged or cut short"),
-        (cut("model.safetensors", 0), "The weight file “model.safetensors” of “{}” is damaged or cut short"),
+        (
+            cut("model.safetensors", 0.7),
+            "The weight file “model.safetensors” of “{}” is damaged or cut short",
+        ),
+        (
+            cut("model.safetensors", 0),
+            "The weight file “model.safetensors” of “{}” is damaged or cut short",
+        ),
         (lose_a_shard, "is incomplete: 1 of"),
         (lose_a_tensor, "1 tensors are missing, first “model.layers.1.mlp.up_proj.weight”"),
         (lambda f: (f / "model.safetensors.index.json").write_text("{"), "is damaged or cut short"),
@@ -135,7 +157,9 @@ def lose_a_tensor(folder: Path) -> None:
         (cut("tokenizer.json", 0.5), "The tokenizer of “{}” cannot be loaded"),
     ],
 )
-def test_a_broken_folder_is_told_apart(broken: Path, change: Callable[[Path], None], expected: str) -> None:
+def test_a_broken_folder_is_told_apart(
+    broken: Path, change: Callable[[Path], None], expected: str
+) -> None:
     change(broken)
     assert expected.format(broken) in sentence(broken)
 
@@ -149,7 +173,9 @@ def test_a_model_in_several_files_loads(broken: Path) -> None:
 def test_code_that_comes_with_a_model_is_left_alone(broken: Path) -> None:
     # A family that transformers knows needs none of it.
     (broken / "evil.py").write_text("raise SystemExit('ran')")
-    edit_config(broken, auto_map={"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"})
+    edit_config(
+        broken, auto_map={"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}
+    )
     assert load_target(str(broken)).family == "llama"
 
 
@@ -184,10 +210,22 @@ def test_without_a_network_a_hub_id_fails_at_once_and_says_why() -> None:
     ("options", "kind", "expected"),
     [
         ({"device": "warp"}, ModelError, "“warp” is no device"),
-        ({"device": "meta"}, ModelError, "There is no device “meta” that torch can use on this computer"),
+        (
+            {"device": "meta"},
+            ModelError,
+            "There is no device “meta” that torch can use on this computer",
+        ),
         ({"device": "cuda:99"}, ModelError, "There is no device “cuda:99”"),
-        ({"dtype": "int4"}, SettingsError, "“int4” is no dtype for a model: use auto, fast, float32"),
-        ({"attention": "flash_attention_2"}, ModelError, "takes no tree mask: use auto or sdpa or eager"),
+        (
+            {"dtype": "int4"},
+            SettingsError,
+            "“int4” is no dtype for a model: use auto, fast, float32",
+        ),
+        (
+            {"attention": "flash_attention_2"},
+            ModelError,
+            "takes no tree mask: use auto or sdpa or eager",
+        ),
         ({"attention": "flex_attention"}, ModelError, "takes no tree mask"),
     ],
 )

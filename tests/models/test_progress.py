@@ -1,4 +1,6 @@
-"""How far a model has come, in bytes, and that nobody has to wait for it: a Hub of our own on this machine."""
+"""How far a model has come, in bytes, and that nobody has to wait for it: a Hub of our own on this
+machine.
+"""
 
 import functools
 import hashlib
@@ -42,17 +44,30 @@ class Hub(BaseHTTPRequestHandler):
             told = {"id": ID, "sha": COMMIT, "siblings": [{"rfilename": name} for name in files]}
             return self._send(json.dumps(told).encode(), body)
         if path.startswith(f"/api/models/{ID}/tree"):
-            told = [{"type": "file", "path": n, "size": len(c), "oid": _oid(c)} for n, c in files.items()]
+            told = [
+                {"type": "file", "path": n, "size": len(c), "oid": _oid(c)}
+                for n, c in files.items()
+            ]
             return self._send(json.dumps(told).encode(), body)
         content = files.get(path.rpartition("/")[2])
         if content is None:
             return self.send_error(404)
-        cut = len(content) // 2 if body and self.server.cut and path.endswith(".safetensors") else None
-        return self._send(content, body, {"ETag": f'"{_oid(content)}"', "X-Repo-Commit": COMMIT}, cut)
+        cut = (
+            len(content) // 2
+            if body and self.server.cut and path.endswith(".safetensors")
+            else None
+        )
+        return self._send(
+            content, body, {"ETag": f'"{_oid(content)}"', "X-Repo-Commit": COMMIT}, cut
+        )
 
     def _send(self, content, body, more=(), cut=None):
         self.send_response(200)
-        for name, value in {"Content-Length": len(content), "Content-Type": "application/json", **dict(more)}.items():
+        for name, value in {
+            "Content-Length": len(content),
+            "Content-Type": "application/json",
+            **dict(more),
+        }.items():
             self.send_header(name, str(value))
         self.end_headers()
         if body:
@@ -81,8 +96,16 @@ def hub(folder, tmp_path, monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     server.folder, server.cut = folder, False
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    here = {"endpoint": f"http://127.0.0.1:{server.server_port}", "cache_dir": tmp_path, "token": False}
-    monkeypatch.setattr(model_files, "snapshot_download", functools.partial(huggingface_hub.snapshot_download, **here))
+    here = {
+        "endpoint": f"http://127.0.0.1:{server.server_port}",
+        "cache_dir": tmp_path,
+        "token": False,
+    }
+    monkeypatch.setattr(
+        model_files,
+        "snapshot_download",
+        functools.partial(huggingface_hub.snapshot_download, **here),
+    )
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     yield server
     server.shutdown()
@@ -99,10 +122,13 @@ def test_a_download_and_the_reading_are_told_in_bytes(hub, folder):
     fetched = [*weights, *folder.glob("*.json")]
     config = (folder / "config.json").stat().st_size  # came first, to be looked at
     assert len(weights) > 2
-    assert (downloaded[-1].done, downloaded[-1].whole) == (sum(f.stat().st_size for f in fetched) - config,) * 2
+    assert (downloaded[-1].done, downloaded[-1].whole) == (
+        sum(f.stat().st_size for f in fetched) - config,
+    ) * 2
     assert (read[0].done, {p.whole for p in read}) == (0, {sum(tensor_sizes(weights).values())})
     assert [p.done for p in read] == sorted(p.done for p in read)
-    # Each parameter by its own size: all before the last is all but the norm, or whichever came last.
+    # Each parameter by its own size: all before the last is all but the norm, or whichever came
+    # last.
     assert read[-2].whole - read[-2].done in tensor_sizes(weights).values()
     assert read[-1].done == read[-1].whole
 
@@ -120,7 +146,10 @@ def test_a_load_can_be_ended_at_either_stage_and_done_again(hub, doing):
 
 def test_bytes_are_told_in_words(capsys):
     assert str(Progress(DOWNLOADING, 1_250_000, 270_000_000)) == "downloading, 1.2 of 270.0 MB"
-    assert str(Progress(READING, 1_250_000_000, 14_480_000_000)) == "reading the weights, 1.25 of 14.48 GB"
+    assert (
+        str(Progress(READING, 1_250_000_000, 14_480_000_000))
+        == "reading the weights, 1.25 of 14.48 GB"
+    )
     line = io.StringIO()
     tell = line_on(line)
     tell(Progress(READING, 5 * 10**6, 10**7))
@@ -184,7 +213,9 @@ def test_the_page_tells_the_bytes_and_a_load_nobody_waits_for_ends(monkeypatch):
     assert slow.loads == 2
 
 
-def test_a_download_that_breaks_off_is_told_in_a_sentence_and_goes_on_later(hub, monkeypatch, capfd):
+def test_a_download_that_breaks_off_is_told_in_a_sentence_and_goes_on_later(
+    hub, monkeypatch, capfd
+):
     monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda seconds: None)
     hub.cut = True
     with pytest.raises(ModelError, match=r"^“someone/tiny” could not be downloaded: [^\n]*\.$"):

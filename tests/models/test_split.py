@@ -1,4 +1,6 @@
-"""Models in several places: layers on several devices, layers cut over several processes. The output is the same."""
+"""Models in several places: layers on several devices, layers cut over several processes. The
+output is the same.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,10 @@ from tr_core.trees import templates
 HERE = Path(__file__).resolve().parents[1] / "support"
 PROMPT = [5, 9, 33, 41, 5, 9, 33, 41, 17, 5, 9]
 # A tiny Llama of three layers, its second half elsewhere.
-FIRST, SECOND = ("model.embed_tokens", "model.rotary_emb", "model.layers.0"), ("model.layers.1", "model.layers.2")
+FIRST, SECOND = (
+    ("model.embed_tokens", "model.rotary_emb", "model.layers.0"),
+    ("model.layers.1", "model.layers.2"),
+)
 LAST = ("model.norm", "lm_head")
 
 
@@ -59,11 +64,14 @@ def without_clock(trace):
 
 
 def test_weights_that_come_from_disk_for_each_pass(whole, folder):
-    # accelerate's hooks do the same work here as between GPUs: weights and what layers hand on are moved before each.
+    # accelerate's hooks do the same work here as between GPUs: weights and what layers hand on are
+    # moved before each.
     places = {**dict.fromkeys(FIRST + LAST, "cpu"), **dict.fromkeys(SECOND, "disk")}
     for split in (places, {"": "disk"}):
         target = load_target(str(folder), device_map=split, attention="eager")
-        assert {p.device.type for p in target._loaded.model.parameters()} >= {"meta"}, "all weights were at hand"
+        assert {p.device.type for p in target._loaded.model.parameters()} >= {"meta"}, (
+            "all weights were at hand"
+        )
         for settings in ({}, {"temperature": 0.8, "seed": 3}):
             # A split model is not packed, and packed products may round otherwise.
             unpacked = behind(whole, examine(whole), tiny.byte_tokenizer(), name=str(folder))
@@ -75,9 +83,13 @@ def test_weights_that_come_from_disk_for_each_pass(whole, folder):
 
 def test_generate_takes_a_split_model_as_it_comes(whole, folder):
     ids = torch.tensor([PROMPT])
-    split = AutoModelForCausalLM.from_pretrained(folder, device_map={"": "disk"}, dtype=torch.float32)
+    split = AutoModelForCausalLM.from_pretrained(
+        folder, device_map={"": "disk"}, dtype=torch.float32
+    )
     expected = whole.generate(ids, max_new_tokens=20, eos_token_id=None)
-    found = split.generate(ids, max_new_tokens=20, eos_token_id=None, custom_generate=token_recycling, tree="small-8")
+    found = split.generate(
+        ids, max_new_tokens=20, eos_token_id=None, custom_generate=token_recycling, tree="small-8"
+    )
     assert found.tolist() == expected.tolist()
 
 
@@ -100,11 +112,14 @@ def put(model, places):
 
 
 def test_no_operation_mixes_the_devices_of_a_layer_split():
-    # Fake tensors have a device and no memory, and refuse to be mixed as those of two GPUs would. The tree and the
-    # matrix are where the logits are, each layer's keys and values where the layer is.
+    # Fake tensors have a device and no memory, and refuse to be mixed as those of two GPUs would.
+    # The tree and the matrix are where the logits are, each layer's keys and values where the layer
+    # is.
     with FakeTensorMode():
         config = tiny.config("llama", num_hidden_layers=3)
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="sdpa").eval()
+        model = AutoModelForCausalLM.from_config(
+            config, dtype=torch.float32, attn_implementation="sdpa"
+        ).eval()
         split = {**dict.fromkeys(FIRST, "cpu"), **dict.fromkeys(SECOND + LAST, "cpu:1")}
         put(model, split)
         hooks, offload = {"": "cpu", **split}, dict.fromkeys(split, False)
@@ -135,9 +150,16 @@ def two(folder, tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     # What torchrun would set, without a third process that imports torch.
-    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    common = {
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "OMP_NUM_THREADS": "1",
+    }
     common |= {
-        "PYTHONPATH": os.pathsep.join((str(HERE), str(HERE.parent / "models"), str(HERE.parents[1]))),
+        "PYTHONPATH": os.pathsep.join(
+            (str(HERE), str(HERE.parent / "models"), str(HERE.parents[1]))
+        ),
         "HF_HUB_OFFLINE": "1",
     }
     command = [sys.executable, str(HERE / "peer_worker.py"), str(folder), str(out)]
@@ -159,7 +181,17 @@ def two(folder, tmp_path_factory):
 def test_two_processes_write_what_one_writes(two, whole, folder):
     (first, second), _ = two
     assert first["processes"] == second["processes"] == 2
-    for name in ("greedy", "sampled", "strict", "static", "dynamic", "auto", "cost", "plain", "ours"):
+    for name in (
+        "greedy",
+        "sampled",
+        "strict",
+        "static",
+        "dynamic",
+        "auto",
+        "cost",
+        "plain",
+        "ours",
+    ):
         assert first[name] == second[name], name
     target = wrap(whole, tiny.byte_tokenizer(), str(folder))
     for name, settings in {
@@ -168,15 +200,22 @@ def test_two_processes_write_what_one_writes(two, whole, folder):
         "strict": {"strict": True},
     }.items():
         expected, found = without_clock(decoded(target.fork(), **settings)), first[name]
-        assert [s["emitted"] for s in found["steps"]] == [s["emitted"] for s in expected["steps"]], name
-        assert [s["tokens"] for s in found["steps"]] == [s["tokens"] for s in expected["steps"]], name
-    assert first["static"]["info"]["execution"] == "ordinary: the model is split over several devices"
+        assert [s["emitted"] for s in found["steps"]] == [
+            s["emitted"] for s in expected["steps"]
+        ], name
+        assert [s["tokens"] for s in found["steps"]] == [s["tokens"] for s in expected["steps"]], (
+            name
+        )
+    assert (
+        first["static"]["info"]["execution"] == "ordinary: the model is split over several devices"
+    )
     assert first["auto"] == list(decoded(target.fork()).output_ids)
     assert first["ours"] == first["plain"]
 
 
 def test_where_processes_disagree_the_first_decides(two, whole, folder):
-    # The second one's logits are noise: only choices, rows and ends that the first has decided can be the same.
+    # The second one's logits are noise: only choices, rows and ends that the first has decided can
+    # be the same.
     (first, second), _ = two
     target = wrap(whole, tiny.byte_tokenizer(), str(folder))
     assert first["noisy"] == second["noisy"] == list(decoded(target).output_ids)
@@ -188,7 +227,11 @@ def test_the_command_line_under_torchrun_speaks_and_writes_once(two):
     (first, second), out = two
     (line,) = first["spoken"].splitlines()
     told = json.loads(line)
-    assert (told["new_tokens"], told["identical"], told["device"]) == (9, True, "2 processes with cpu")
+    assert (told["new_tokens"], told["identical"], told["device"]) == (
+        9,
+        True,
+        "2 processes with cpu",
+    )
     assert json.loads((out / "trace0").read_text())["info"]["device"] == "2 processes with cpu"
     assert (first["status"], second["status"], second["spoken"]) == (0, 0, "")
     assert (first["refused"], second["refused"], second["complained"]) == (2, 2, "")
@@ -224,8 +267,12 @@ def test_splits_that_make_no_sense_are_refused(folder, options, words):
         ("llama", "4", "2 key and value heads cannot be shared out evenly among 4 processes"),
     ],
 )
-def test_models_whose_layers_cannot_be_cut_are_refused_before_loading(tmp_path, monkeypatch, family, processes, words):
-    tiny.config(family).save_pretrained(tmp_path)  # no weights are there, so that loading them would fail
+def test_models_whose_layers_cannot_be_cut_are_refused_before_loading(
+    tmp_path, monkeypatch, family, processes, words
+):
+    tiny.config(family).save_pretrained(
+        tmp_path
+    )  # no weights are there, so that loading them would fail
     for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.setenv(name, "0")
     monkeypatch.setenv("WORLD_SIZE", processes)
@@ -240,7 +287,17 @@ def test_a_split_by_layers_says_when_accelerate_is_missing(folder, monkeypatch):
 
 
 def test_the_device_map_of_the_command_line(folder, tmp_path, capsys):
-    words = ["run", "--model", str(folder), "--prompt", "the then", "--tree", "small-8", "--max-new-tokens", "3"]
+    words = [
+        "run",
+        "--model",
+        str(folder),
+        "--prompt",
+        "the then",
+        "--tree",
+        "small-8",
+        "--max-new-tokens",
+        "3",
+    ]
     file = tmp_path / "map.json"
     for text, status, told in (
         ('{"": "disk"}', 0, ""),

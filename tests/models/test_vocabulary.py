@@ -8,7 +8,10 @@ import tiny_models as tiny
 from tr_core.errors import PromptError
 from tr_core.models.vocabulary import TokenizerVocabulary
 
-CHAT = "{% for m in messages %}<s>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<think>{% endif %}"
+CHAT = (
+    "{% for m in messages %}<s>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<think>{%"
+    " endif %}"
+)
 
 
 @pytest.fixture
@@ -26,7 +29,9 @@ def as_bytes(vocabulary: TokenizerVocabulary, ids: list[int]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("text", ["the theme", " é😀 \n\n x", "<s> is no text", "a<think>b"])
-def test_the_bytes_of_byte_level_tokens_join_to_the_text(words: TokenizerVocabulary, text: str) -> None:
+def test_the_bytes_of_byte_level_tokens_join_to_the_text(
+    words: TokenizerVocabulary, text: str
+) -> None:
     assert b"".join(as_bytes(words, words.encode(text))) == text.encode()
 
 
@@ -51,10 +56,16 @@ def test_ids_beyond_the_tokenizer_have_a_name_and_no_text(words: TokenizerVocabu
     assert words.decode([*words.encode("hi"), 121]) == "hi"
 
 
-def test_the_fingerprint_knows_the_vocabulary(words: TokenizerVocabulary, pieces: TokenizerVocabulary) -> None:
+def test_the_fingerprint_knows_the_vocabulary(
+    words: TokenizerVocabulary, pieces: TokenizerVocabulary
+) -> None:
     assert len(words.fingerprint) == 16
     assert int(words.fingerprint, 16) >= 0
-    assert words.fingerprint == TokenizerVocabulary(tiny.byte_tokenizer(), 5).fingerprint != pieces.fingerprint
+    assert (
+        words.fingerprint
+        == TokenizerVocabulary(tiny.byte_tokenizer(), 5).fingerprint
+        != pieces.fingerprint
+    )
 
 
 def test_text_that_is_no_text_is_refused(words: TokenizerVocabulary) -> None:

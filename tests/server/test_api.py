@@ -29,7 +29,9 @@ def call(client, **arguments):
 
 @pytest.mark.parametrize("sampling", [{}, {"temperature": 0.8, "top_p": 0.9, "seed": 4}])
 def test_records_come_step_by_step_and_say_what_generate_says(client, sampling):
-    start, *steps, end = call(client, prompt=PROMPT, model="pocket", tree="paper", max_new_tokens=20, **sampling)
+    start, *steps, end = call(
+        client, prompt=PROMPT, model="pocket", tree="paper", max_new_tokens=20, **sampling
+    )
     assert (start["type"], end["type"]) == ("start", "end")
     assert {s["type"] for s in steps} == {"step"}
     assert [s["step"]["index"] for s in steps] == list(range(1, end["steps"] + 1))
@@ -37,7 +39,11 @@ def test_records_come_step_by_step_and_say_what_generate_says(client, sampling):
     target = load_target(source("pocket"))
     ids = target.vocabulary.encode(PROMPT)
     assert start["info"]["prompt_ids"] == ids
-    assert emitted == end["output_ids"] == reference.plain_ids(target, ids, Settings(max_new_tokens=20, **sampling))
+    assert (
+        emitted
+        == end["output_ids"]
+        == reference.plain_ids(target, ids, Settings(max_new_tokens=20, **sampling))
+    )
     assert end["mean_accepted_tokens"] == pytest.approx(len(emitted) / end["steps"])
 
 
@@ -73,7 +79,8 @@ def test_bad_input_is_one_sentence(client, bad, words):
 
 
 @pytest.mark.parametrize(
-    "prompt", ["\N{GRINNING FACE}\u202e<script>alert(1)</script>", "{{value}} ${value}", "a\0\x1b[0m"]
+    "prompt",
+    ["\N{GRINNING FACE}\u202e<script>alert(1)</script>", "{{value}} ${value}", "a\0\x1b[0m"],
 )
 def test_any_text_is_a_prompt(client, prompt):
     *_, end = call(client, prompt=prompt, max_new_tokens=5)

@@ -1,4 +1,6 @@
-"""The examples of docs/api.md and the README, run as they are printed; and the doors for whoever runs the server."""
+"""The examples of docs/api.md and the README, run as they are printed; and the doors for whoever
+runs the server.
+"""
 
 import json
 import re
@@ -35,7 +37,12 @@ def here(app_url, monkeypatch, tmp_path):
     return lambda example: example.replace(PRINTED, app_url.rstrip("/"))
 
 
-PYTHON = [e for text in (API, (ROOT / "README.md").read_text()) for e in examples("python", text) if "Client(" in e]
+PYTHON = [
+    e
+    for text in (API, (ROOT / "README.md").read_text())
+    for e in examples("python", text)
+    if "Client(" in e
+]
 
 
 @pytest.mark.parametrize("example", PYTHON, ids=range(len(PYTHON)))
@@ -52,8 +59,14 @@ def test_the_examples_in_python_run_as_printed(here, example, capsys):
 
 def test_the_example_with_curl_runs_as_printed(here):
     (example,) = examples("sh", API)
-    done = subprocess.run(["bash", "-c", here(example)], capture_output=True, text=True, timeout=120)
-    lines = [line.removeprefix("data: ") for line in done.stdout.splitlines() if line.startswith("data: ")]
+    done = subprocess.run(
+        ["bash", "-c", here(example)], capture_output=True, text=True, timeout=120
+    )
+    lines = [
+        line.removeprefix("data: ")
+        for line in done.stdout.splitlines()
+        if line.startswith("data: ")
+    ]
     records = [json.loads(json.loads(line)[0]) for line in lines if line.startswith('["')]
     assert [records[0]["type"], records[-1]["type"]] == ["start", "end"]
     assert records[0]["info"]["tree"] == "small-16"
@@ -68,7 +81,9 @@ def test_each_argument_is_described_in_its_order_with_its_default():
     written = {"": "empty", "False": "false", "True": "true", "0.0": "0", "1.0": "1"}
     for (_, name, told), argument in zip(rows, arguments, strict=True):
         if name not in ("prompt", "model"):
-            assert told.strip("`") == written.get(str(argument.default), str(argument.default)), name
+            assert told.strip("`") == written.get(str(argument.default), str(argument.default)), (
+                name
+            )
 
 
 def test_health_is_told_at_once_and_metrics_only_when_switched_on(app_url):

@@ -1,4 +1,6 @@
-"""A prompt run again with other settings, without a browser: what the Compare button yields, and what is kept."""
+"""A prompt run again with other settings, without a browser: what the Compare button yields, and
+what is kept.
+"""
 
 from __future__ import annotations
 
@@ -111,7 +113,12 @@ def test_a_variation_that_the_model_refuses_is_told_and_the_others_go_on(workspa
 def test_several_settings_in_one_variation():
     base = request()
     found = variation("tree 24,  K 4, hot", base)
-    assert (found.settings.tree, found.settings.k, found.hot, found.prompt) == ("24", 4, True, base.prompt)
+    assert (found.settings.tree, found.settings.k, found.hot, found.prompt) == (
+        "24",
+        4,
+        True,
+        base.prompt,
+    )
     assert variation("top-p 0.9, temperature 0.5", base).settings.top_p == 0.9
     with pytest.raises(SettingsError, match="changes nothing"):
         variation("cold", base)
@@ -120,7 +127,11 @@ def test_several_settings_in_one_variation():
 def test_all_that_the_page_offers_fits():
     for label, text in choices():
         assert label
-        base = request(tree="12", drafter="other") if text.startswith("drafter") else request(tree="12")
+        base = (
+            request(tree="12", drafter="other")
+            if text.startswith("drafter")
+            else request(tree="12")
+        )
         assert variation(text, base) == variation(label, base) != base
 
 

@@ -63,13 +63,17 @@ def compare(tab):
 
 
 @pytest.mark.parametrize(
-    "visit", [run_to_the_end, go_in_the_middle, run_hot_after_another, compare], ids=lambda visit: visit.__name__
+    "visit",
+    [run_to_the_end, go_in_the_middle, run_hot_after_another, compare],
+    ids=lambda visit: visit.__name__,
 )
 def test_whoever_leaves_takes_everything_along(visitors, shelf, visit):
     before = ours()
     others = {id(found) for found in before}
     visit(visitors.workspace("tab"))
-    own = [(type(found).__name__, weakref.ref(found)) for found in ours() if id(found) not in others]
+    own = [
+        (type(found).__name__, weakref.ref(found)) for found in ours() if id(found) not in others
+    ]
     assert {kind for kind, _ in own} >= {"Workspace", "LocalRun", "Recording"}
     visitors.leave("tab")
     gc.collect()
@@ -92,10 +96,16 @@ class Watched(HFTarget):
 
 
 def test_one_thread_computes_for_all(monkeypatch):
-    """torch keeps buffers for each thread that has computed: a thread for each visitor cost 7 to 11 MB."""
+    """torch keeps buffers for each thread that has computed: a thread for each visitor cost 7 to 11
+    MB.
+    """
     monkeypatch.setattr(Watched, "threads", set())
-    shelf = Shelf(LIMITS, load=lambda source, progress: Watched(tiny_models.target("llama")._loaded))
-    visits = [threading.Thread(target=run_to_the_end, args=(Workspace(shelf, LIMITS),)) for _ in range(4)]
+    shelf = Shelf(
+        LIMITS, load=lambda source, progress: Watched(tiny_models.target("llama")._loaded)
+    )
+    visits = [
+        threading.Thread(target=run_to_the_end, args=(Workspace(shelf, LIMITS),)) for _ in range(4)
+    ]
     for thread in visits:
         thread.start()
     for thread in visits:
@@ -112,7 +122,9 @@ class Built:
 
 
 def test_gradio_keeps_the_page_of_few_visitors(shelf):
-    """By default it keeps a copy of the page's description for each of the last 10,000 tabs, 0.15 MB each."""
+    """By default it keeps a copy of the page's description for each of the last 10,000 tabs, 0.15
+    MB each.
+    """
     built = Built()
     app._launch(built, shelf, LIMITS, "127.0.0.1", 1)
     assert built.options["state_session_capacity"] == LIMITS.max_runs

@@ -15,7 +15,16 @@ from load import Visitors  # noqa: E402 - lies beside the benchmarks
 
 
 def test_a_few_visitors_for_a_few_seconds_find_nothing_wrong():
-    command = [sys.executable, "benchmarks/load.py", "--visitors", "4", "--seconds", "5", "--warm-up", "3"]
+    command = [
+        sys.executable,
+        "benchmarks/load.py",
+        "--visitors",
+        "4",
+        "--seconds",
+        "5",
+        "--warm-up",
+        "3",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["wrong"] == []

@@ -1,4 +1,6 @@
-"""The queue for the accelerator: turns in order, nobody starved, nobody stuck behind one who is gone."""
+"""The queue for the accelerator: turns in order, nobody starved, nobody stuck behind one who is
+gone.
+"""
 
 import threading
 
@@ -21,7 +23,9 @@ def test_turns_come_in_order_and_a_place_is_told():
     with turns.ticket() as first, turns.ticket() as second:
         assert turns.wait(first, 0) is None
         clock.now += 2
-        assert turns.wait(second, 0) == Place(ahead=1, seconds=0.0)  # nothing is known yet of how long turns take
+        assert turns.wait(second, 0) == Place(
+            ahead=1, seconds=0.0
+        )  # nothing is known yet of how long turns take
         turns._leave(first)
         assert turns.wait(second, 0) is None
     with turns, turns.ticket() as third:

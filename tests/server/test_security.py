@@ -1,4 +1,6 @@
-"""Hostile input at every door: one sentence or success, never a traceback; and nothing of the server in or out."""
+"""Hostile input at every door: one sentence or success, never a traceback; and nothing of the
+server in or out.
+"""
 
 import contextlib
 import json
@@ -46,11 +48,23 @@ GOOD = dict(zip(FIELDS, (
 ), strict=True))  # fmt: skip
 
 hostile_text = st.text(max_size=40) | st.sampled_from(
-    ["../../etc/passwd", "/etc/passwd", "a\0b", "<script>", "{{7*7}}", "__import__('os')", "\ud800", "a" * 400, "١٢"]
+    [
+        "../../etc/passwd",
+        "/etc/passwd",
+        "a\0b",
+        "<script>",
+        "{{7*7}}",
+        "__import__('os')",
+        "\ud800",
+        "a" * 400,
+        "١٢",
+    ]
 )
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | hostile_text,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=4,
 )
 few = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -89,7 +103,10 @@ def test_the_page_takes_any_values_of_its_controls(values):
 def test_the_endpoint_takes_any_arguments(values, steps, checkpoint):
     try:
         request = request_of(**(GOOD | values | {"tree_file": None, "matrix_file": None}))
-        told = [json.loads(record)["type"] for record in api.records(SHELF, LIMITS, request, steps, checkpoint)]
+        told = [
+            json.loads(record)["type"]
+            for record in api.records(SHELF, LIMITS, request, steps, checkpoint)
+        ]
         assert set(told) <= {"start", "step", "end", "checkpoint"}
     except TokenRecyclingError as error:
         sentences([json.dumps({"type": "error", "sentence": str(error)})])
@@ -125,7 +142,9 @@ def test_a_run_changed_anywhere_is_opened_or_refused(tmp_path_factory, data):
     whole = json.loads((ROOT / "assets" / "examples" / "story.json").read_text())
     place = whole
     while True:
-        key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
+        key = data.draw(
+            st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place)))
+        )
         inner = place[key]
         if not isinstance(inner, dict | list) or not inner or data.draw(st.booleans()):
             break
@@ -194,7 +213,10 @@ def test_only_the_scripts_of_the_page_itself_may_run():
     policy = guarded(framed_by="https://huggingface.co").get("/").headers["content-security-policy"]
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
     # printf 'let a = 1;' | openssl dgst -sha256 -binary | base64
-    assert rules["script-src"] == "'self' 'unsafe-eval' 'sha256-xY6QKfH9PRsQnLz56nj6MBwiK5oHg+im1Jkpdp1x/Ck='"
+    assert (
+        rules["script-src"]
+        == "'self' 'unsafe-eval' 'sha256-xY6QKfH9PRsQnLz56nj6MBwiK5oHg+im1Jkpdp1x/Ck='"
+    )
     assert rules["default-src"] == "'none'"
     assert rules["connect-src"] == "'self'"
     assert rules["frame-ancestors"] == "'self' https://huggingface.co"
@@ -210,7 +232,8 @@ def test_bodies_are_bounded_whether_their_length_is_told_or_not():
 
 
 @pytest.mark.parametrize(
-    "path", ["file=https://example.com/x", "proxy=x", "vibe-edit", "monitoring", "deep_link", "runs"]
+    "path",
+    ["file=https://example.com/x", "proxy=x", "vibe-edit", "monitoring", "deep_link", "runs"],
 )
 def test_doors_that_the_page_has_no_use_for_are_closed(path):
     assert guarded().get(f"/gradio_api/{path}").status_code == 404
@@ -227,23 +250,43 @@ def test_the_real_page_gives_no_file_of_the_server_away(app_url):
             f"file={ROOT}/assets/models/pocket/config.json", "file=/proc/self/environ",
         ):  # fmt: skip
             assert client.get(f"/gradio_api/{path}").status_code in (403, 404), path
-        for path in ("/tr/../app.py", "/tr/%2e%2e/app.py", "/tr/..%2f..%2fapp.py", "/tr//etc/passwd"):
+        for path in (
+            "/tr/../app.py",
+            "/tr/%2e%2e/app.py",
+            "/tr/..%2f..%2fapp.py",
+            "/tr//etc/passwd",
+        ):
             assert client.get(path).status_code == 404
         uploaded = client.post("/gradio_api/upload", files={"files": ("../../evil.json", b"{}")})
-        assert all(Path(place).resolve().is_relative_to(Path(place).parent.resolve()) for place in uploaded.json())
+        assert all(
+            Path(place).resolve().is_relative_to(Path(place).parent.resolve())
+            for place in uploaded.json()
+        )
         assert not any(".." in Path(place).parts for place in uploaded.json())
 
 
 def test_any_event_gets_one_sentence_and_none_can_name_a_file_of_the_server():
     environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests" / "support"), str(ROOT / "tests" / "server"))),
+        "PYTHONPATH": os.pathsep.join(
+            (str(ROOT), str(ROOT / "tests" / "support"), str(ROOT / "tests" / "server"))
+        ),
         "GRADIO_ANALYTICS_ENABLED": "False",
     }
     command = [sys.executable, str(ROOT / "tests" / "support" / "private_doors.py")]
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(
+        command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=200
+    )
     assert done.returncode == 0, done.stderr[-4000:]
     told = json.loads(done.stdout.splitlines()[-1])
-    assert {"run", "on_step", "on_kept", "on_save", "on_save_comparison", "on_example", "on_load"} <= set(told["doors"])
+    assert {
+        "run",
+        "on_step",
+        "on_kept",
+        "on_save",
+        "on_save_comparison",
+        "on_example",
+        "on_load",
+    } <= set(told["doors"])
     assert len(told["files"]) == 2
     for status, text in told["files"]:
         assert status >= 400
@@ -257,7 +300,9 @@ def test_secrets_are_in_no_log_line_and_no_trace(monkeypatch, capsys):
     monkeypatch.setenv("HF_TOKEN", "hf_abcdefghijklmnop")
     monkeypatch.setenv("SOME_API_KEY", "very-secret-value")
     formatted = log.JsonLines().format(
-        log.logging.LogRecord("tr", 20, "", 0, "took hf_abcdefghijklmnop and hf_qrstuvwxyz1234", (), None)
+        log.logging.LogRecord(
+            "tr", 20, "", 0, "took hf_abcdefghijklmnop and hf_qrstuvwxyz1234", (), None
+        )
     )
     assert "hf_abc" not in formatted
     assert "hf_qrs" not in formatted
@@ -265,7 +310,10 @@ def test_secrets_are_in_no_log_line_and_no_trace(monkeypatch, capsys):
     workspace = Workspace(SHELF, LIMITS)
     list(workspace.run(request_of(**GOOD)))
     told = workspace.trace.to_json()
-    assert not any(v in told for v in ("hf_abcdefghijklmnop", "very-secret-value", str(ROOT), socket.gethostname()))
+    assert not any(
+        v in told
+        for v in ("hf_abcdefghijklmnop", "very-secret-value", str(ROOT), socket.gethostname())
+    )
     assert os.environ["HF_TOKEN"] not in capsys.readouterr().err
 
 
@@ -285,14 +333,18 @@ def test_a_failure_is_logged_without_its_words():
     with pytest.raises(ValueError, match="private") as caught:
         fail()
     failed = (caught.type, caught.value, caught.tb)
-    formatted = log.JsonLines().format(log.logging.LogRecord("tr", 40, "", 0, "a run failed", (), failed))
+    formatted = log.JsonLines().format(
+        log.logging.LogRecord("tr", 40, "", 0, "a run failed", (), failed)
+    )
     told = json.loads(formatted)
     assert (told["level"], told["error"]) == ("error", "ValueError")
     assert told["where"][0].startswith("test_security.py:")
     assert "private" not in formatted
 
 
-SOURCES = [p for room in ("tr_core", "viz", "ui") for p in (ROOT / room).rglob("*.py")] + [ROOT / "app.py"]
+SOURCES = [p for room in ("tr_core", "viz", "ui") for p in (ROOT / room).rglob("*.py")] + [
+    ROOT / "app.py"
+]
 
 
 def test_no_pickle_no_remote_code_and_no_clock_that_jumps():

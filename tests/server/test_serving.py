@@ -61,7 +61,9 @@ class Browser:
                 self.end = record
             if record["type"] == "checkpoint":
                 self.checkpoint = record["text"]
-            self.wanted = record["type"] == "forgotten" or (self.wanted and record["type"] != "step")
+            self.wanted = record["type"] == "forgotten" or (
+                self.wanted and record["type"] != "step"
+            )
             self.words.append(record["type"])
             self.last = record
         return self
@@ -71,12 +73,19 @@ class Browser:
         return claims.read(json.dumps({"run": self.run, "steps": len(self.steps), **kept}))
 
     def record(self):
-        return {"run": self.run, "start": self.start, "steps": list(self.steps.values()), "end": self.end}
+        return {
+            "run": self.run,
+            "start": self.start,
+            "steps": list(self.steps.values()),
+            "end": self.end,
+        }
 
     def wish(self, what, *others, **more):
         """To save the run on its screen, or several."""
         runs = [b.run for b in (self, *others)]
-        return claims.read(json.dumps({"what": what, "runs": runs, "steps": len(self.steps)} | more), Save)
+        return claims.read(
+            json.dumps({"what": what, "runs": runs, "steps": len(self.steps)} | more), Save
+        )
 
     def handed(self, what, *others):
         """The same for a server that has asked for what is kept of them."""
@@ -88,13 +97,17 @@ class Browser:
         return [token for step in self.steps.values() for token in step["emitted"]]
 
 
-@pytest.mark.parametrize("changes", [{}, {"temperature": 0.9, "seed": 3}, {"drafter": "prompt_lookup"}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"temperature": 0.9, "seed": 3}, {"drafter": "prompt_lookup"}]
+)
 def test_another_server_goes_on_with_the_run_of_the_screen(tmp_path, changes):
     wish = request(**changes)
     whole = Browser().read(Workspace(server(), LIMITS).run(wish))
     browser = Browser()
     one, two = Workspace(server(), LIMITS), Workspace(server(), LIMITS)
-    for _ in range(CHECKPOINT_EVERY + 2):  # the last checkpoint is two steps old when the server goes away
+    for _ in range(
+        CHECKPOINT_EVERY + 2
+    ):  # the last checkpoint is two steps old when the server goes away
         browser.read(one.step(wish, browser.claim() if browser.run else None))
     seen = len(browser.steps)
     browser.read(two.step(wish, browser.claim()))
@@ -105,11 +118,15 @@ def test_another_server_goes_on_with_the_run_of_the_screen(tmp_path, changes):
     assert browser.ids() == whole.ids()
     assert browser.last["identical"] is True
     told = json.loads(two.analysis())
-    assert (told["run"], told["steps"]) == (browser.run, len(browser.steps)), "the panels tell of all steps"
+    assert (told["run"], told["steps"]) == (browser.run, len(browser.steps)), (
+        "the panels tell of all steps"
+    )
     trace = read_trace(Path(two.saving.save(browser.wish("json"), tmp_path)))
     assert list(trace.output_ids) == whole.ids()
     assert [step.index for step in trace.steps] == list(browser.steps)
-    assert json.loads(viz.run_record(trace, browser.run))["start"]["prompt"] == browser.start["prompt"]
+    assert (
+        json.loads(viz.run_record(trace, browser.run))["start"]["prompt"] == browser.start["prompt"]
+    )
 
 
 def test_a_run_that_the_server_does_not_have_is_saved_from_what_the_browser_kept(tmp_path):
@@ -144,7 +161,9 @@ def test_a_page_that_has_lost_a_step_goes_on_and_says_what_cannot_be_saved(tmp_p
     browser.read(other.run(wish, browser.claim()))
     browser.read(other.run(wish, browser.claim()))
     assert browser.last["identical"] is True
-    assert other.analysis() is None, "nothing is told of a run as a whole that is not here as a whole"
+    assert other.analysis() is None, (
+        "nothing is told of a run as a whole that is not here as a whole"
+    )
     assert other.saving.save(browser.wish("json"), tmp_path) is None
     with pytest.raises(TraceError, match="damaged"):
         other.saving.save(browser.handed("json"), tmp_path)
@@ -329,7 +348,10 @@ def test_a_model_is_loaded_once_for_all_who_ask():
 
     shelf = Shelf(LIMITS, load=load)
     browsers = [Browser() for _ in range(3)]
-    visits = [threading.Thread(target=lambda b=b: b.read(Workspace(shelf, LIMITS).step(request()))) for b in browsers]
+    visits = [
+        threading.Thread(target=lambda b=b: b.read(Workspace(shelf, LIMITS).step(request())))
+        for b in browsers
+    ]
     for thread in visits:
         thread.start()
     while not any("loading" in b.words for b in browsers):
@@ -388,7 +410,10 @@ def test_a_wall_clock_that_jumps_changes_nothing(monkeypatch):
     assert browser.ids() == whole.ids()
     assert browser.last["identical"] is True
     times = [
-        ms for step in workspace.trace.steps for ms in msgspec.structs.asdict(step.timing).values() if ms is not None
+        ms
+        for step in workspace.trace.steps
+        for ms in msgspec.structs.asdict(step.timing).values()
+        if ms is not None
     ]
     assert times
     assert all(0 <= ms < 60_000 for ms in times)

@@ -37,7 +37,9 @@ def request(prompt="the then", **changes):
 
 
 def told(records):
-    """Records but for checkpoints, which the browser only keeps, and for waiting, which a busy machine tells of."""
+    """Records but for checkpoints, which the browser only keeps, and for waiting, which a busy
+    machine tells of.
+    """
     read = [json.loads(text) for text in records]
     flat = [r for content in read for r in (content if isinstance(content, list) else [content])]
     return [r for r in flat if r["type"] not in ("checkpoint", "loading")]
@@ -154,7 +156,11 @@ def test_a_drafter_that_is_compiled_first_is_told_of_and_can_be_stopped(workspac
     wanted = request(drafter="recycling_plus", tree="8")
 
     def until_compiling(records):
-        return next(r for r in map(json.loads, records) if r["type"] == "loading" and "compiling" in r["doing"])
+        return next(
+            r
+            for r in map(json.loads, records)
+            if r["type"] == "loading" and "compiling" in r["doing"]
+        )
 
     stopped = workspace.step(wanted)
     assert until_compiling(stopped)["model"] == "recycling_plus"

@@ -1,4 +1,6 @@
-"""Runs through fork and pickle, as on ZeroGPU: in bounded calls that share nothing with the page's process."""
+"""Runs through fork and pickle, as on ZeroGPU: in bounded calls that share nothing with the page's
+process.
+"""
 
 import json
 import os
@@ -17,11 +19,19 @@ def test_calls_that_share_nothing_make_one_run():
     """Greedy, with a budget, and sampled; see zero_gpu_run.CASES."""
     environment = os.environ | {"PYTHONPATH": f"{TESTS.parents[1]}:{TESTS}", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(TESTS / "zero_gpu_run.py")]
-    done = subprocess.run(command, env=environment, cwd=TESTS.parents[1], capture_output=True, text=True, timeout=200)
+    done = subprocess.run(
+        command, env=environment, cwd=TESTS.parents[1], capture_output=True, text=True, timeout=200
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     for told in json.loads(done.stdout.splitlines()[-1]):
         assert "no complete checkpoint" in told.pop("broken")
-        assert told == {"same": True, "numbered": True, "told": True, "plain": True, "untouched": True}
+        assert told == {
+            "same": True,
+            "numbered": True,
+            "told": True,
+            "plain": True,
+            "untouched": True,
+        }
 
 
 def checkpoint(prompt, output=()):

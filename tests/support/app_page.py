@@ -1,4 +1,6 @@
-"""Driving the real page: opened tabs that note every fault, and the few things each test does with one."""
+"""Driving the real page: opened tabs that note every fault, and the few things each test does with
+one.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ SOON_MS = 30_000  # generous: timings belong in benchmarks
 
 @pytest.fixture
 def tabs(app_url, browser):
-    """Opens tabs; afterwards asserts that nothing was logged as an error and nothing left the machine."""
+    """Opens tabs; afterwards asserts that nothing was logged as an error and nothing left the
+    machine.
+    """
     contexts, faults = [], []
 
     def note_request(request):
@@ -17,7 +21,8 @@ def tabs(app_url, browser):
             faults.append(f"request to {request.url}")
 
     def note_message(message):
-        # Gradio logs its own streams as broken when a tab is reloaded or closed in the middle of a run.
+        # Gradio logs its own streams as broken when a tab is reloaded or closed in the middle of a
+        # run.
         cut_off = "AbortError" in message.text or "errored out" in message.text
         if message.type == "error" and not cut_off:
             faults.append(f"console: {message.text}")
@@ -52,4 +57,6 @@ def at(page, step=None, steps=None, phase=None):
 
 def at_least(page, steps):
     """Wait until a run that streams has come this far; single steps may pass between two looks."""
-    page.wait_for_function(f"+document.querySelector('#tr-explorer').dataset.steps >= {steps}", timeout=SOON_MS)
+    page.wait_for_function(
+        f"+document.querySelector('#tr-explorer').dataset.steps >= {steps}", timeout=SOON_MS
+    )

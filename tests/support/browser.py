@@ -1,4 +1,6 @@
-"""A real browser for tests: finds Chromium, serves folders on 127.0.0.1, and notes every request that leaves it."""
+"""A real browser for tests: finds Chromium, serves folders on 127.0.0.1, and notes every request
+that leaves it.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def chromium() -> str | None:
     chosen = os.environ.get("TR_CHROMIUM")
     if chosen:
         return chosen
-    return next((p for p in ("/usr/bin/chromium", shutil.which("chromium")) if p and Path(p).exists()), None)
+    return next(
+        (p for p in ("/usr/bin/chromium", shutil.which("chromium")) if p and Path(p).exists()), None
+    )
 
 
 @pytest.fixture(scope="session")

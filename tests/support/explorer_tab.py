@@ -1,4 +1,6 @@
-"""The explorer by itself in a browser tab, fed with records: fixtures, and the few things each test does with it."""
+"""The explorer by itself in a browser tab, fed with records: fixtures, and the few things each test
+does with it.
+"""
 
 from __future__ import annotations
 
@@ -33,14 +35,19 @@ def address(tmp_path_factory):
 
 @pytest.fixture
 def open_page(browser, address):
-    """Opens pages; afterwards asserts that none had an error, opened a dialog, or asked anybody else for anything."""
+    """Opens pages; afterwards asserts that none had an error, opened a dialog, or asked anybody
+    else for anything.
+    """
     contexts, faults = [], []
 
     def opener(width=1160, height=860, **options):
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         page = context.new_page()
-        page.on("request", lambda r: None if r.url.startswith((address, "data:")) else faults.append(r.url))
+        page.on(
+            "request",
+            lambda r: None if r.url.startswith((address, "data:")) else faults.append(r.url),
+        )
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)
         page.on("dialog", lambda d: (faults.append(d.message), d.dismiss()))

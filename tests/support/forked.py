@@ -1,4 +1,6 @@
-"""Runs a function as ZeroGPU does: in a forked worker, all pickled on the way, a generator drained to a queue."""
+"""Runs a function as ZeroGPU does: in a forked worker, all pickled on the way, a generator drained
+to a queue.
+"""
 
 from __future__ import annotations
 

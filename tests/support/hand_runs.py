@@ -1,4 +1,6 @@
-"""Runs written out step by step, for the tests of the diagnosis. No torch here. Token 0 is “a”, 1 is “b”, …"""
+"""Runs written out step by step, for the tests of the diagnosis. No torch here. Token 0 is “a”, 1
+is “b”, …
+"""
 
 from __future__ import annotations
 
@@ -31,13 +33,16 @@ def step(
     Args:
         nodes: (N,) of (parent, rank, token), breadth-first, the root left out.
         choices: (N + 1,) the model's pick after each node, the root's first.
-        rows: token → its row before and after; the first node of the token is told to have written it.
+        rows: token → its row before and after; the first node of the token is told to have written
+            it.
         root: its token.
         unseen: nodes that hold a filler.
         emitted: tokens kept before the run stopped; all by default.
         stop: why it stopped.
     """
-    template = TreeTemplate("hand", (-1, *(p for p, _, _ in nodes)), (-1, *(r for _, r, _ in nodes)))
+    template = TreeTemplate(
+        "hand", (-1, *(p for p, _, _ in nodes)), (-1, *(r for _, r, _ in nodes))
+    )
     tokens = (root, *(t for _, _, t in nodes))
     verdict = walk(DraftTree(template, tokens, frozenset(unseen)), choices)
     said = (*(tokens[n] for n in verdict.path), verdict.bonus)
@@ -64,11 +69,15 @@ def step(
     )
 
 
-def run(prompt: Sequence[int], *steps: StepTrace, drafter: str = "token_recycling", k: int = 3) -> RunTrace:
+def run(
+    prompt: Sequence[int], *steps: StepTrace, drafter: str = "token_recycling", k: int = 3
+) -> RunTrace:
     """A run of these steps; what depends on their order is filled in here."""
     numbered, committed = [], len(prompt)
     for index, one in enumerate(steps, start=1):
-        numbered.append(replace(one, index=index, committed=committed, cached=committed + len(one.emitted) - 1))
+        numbered.append(
+            replace(one, index=index, committed=committed, cached=committed + len(one.emitted) - 1)
+        )
         committed += len(one.emitted)
     info = RunInfo(
         model="hand", family="toy", tokenizer="0" * 16, vocab_size=10, drafter=drafter, tree="hand",
@@ -76,13 +85,16 @@ def run(prompt: Sequence[int], *steps: StepTrace, drafter: str = "token_recyclin
         attention="none", versions={}, prompt_ids=tuple(prompt), prefill_ms=1.0, rows_seen=0,
     )  # fmt: skip
     text = "".join(LETTERS[t] for s in steps for t in s.emitted)
-    trace = RunTrace(SCHEMA, info, tuple(numbered), LETTERS, {}, text, steps[-1].stop if steps else None)
+    trace = RunTrace(
+        SCHEMA, info, tuple(numbered), LETTERS, {}, text, steps[-1].stop if steps else None
+    )
     # What the reader refuses is no trace.
     return RunTrace.from_json(trace.to_json())
 
 
 def telling_run() -> RunTrace:
-    """Five steps that end for five reasons, on rows of two places: “ba” is asked, “bcacacab” written.
+    """Five steps that end for five reasons, on rows of two places: “ba” is asked, “bcacacab”
+    written.
 
     1  a ─┬─ b ── d   b, then c: at rank 1 of b's row, where the tree has rank 0 alone. The row of a loses c.
           └─ c

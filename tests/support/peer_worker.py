@@ -1,4 +1,6 @@
-"""What each of two processes does in test_split.py: the same, told to a file. ``python peer_worker.py MODEL OUT``."""
+"""What each of two processes does in test_split.py: the same, told to a file. ``python
+peer_worker.py MODEL OUT``.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ OURS = {"custom_generate": token_recycling, "tree": "small-8"}
 def work(folder: str, out: str) -> dict:
     target = load_target(folder, tensor_parallel=True, attention="eager")
     rank = dist.get_rank()
-    told = {name: without_clock(decoded(target.fork(), **settings)) for name, settings in RUNS.items()}
+    told = {
+        name: without_clock(decoded(target.fork(), **settings)) for name, settings in RUNS.items()
+    }
     measured = decoded(target.fork(), tree="auto")
     told |= {"auto": list(measured.output_ids), "cost": measured.info.cost}
 
@@ -44,12 +48,29 @@ def work(folder: str, out: str) -> dict:
     disagreeing(told, model, target, rank, ids)
 
     files = ["--trace", f"{out}/trace{rank}", "--matrix-out", f"{out}/rows{rank}"]
-    words = ["run", "--model", folder, "--prompt", "the then", "--tree", "small-8", "--max-new-tokens", "9"]
-    with contextlib.redirect_stdout(io.StringIO()) as spoken, contextlib.redirect_stderr(io.StringIO()) as complained:
+    words = [
+        "run",
+        "--model",
+        folder,
+        "--prompt",
+        "the then",
+        "--tree",
+        "small-8",
+        "--max-new-tokens",
+        "9",
+    ]
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as spoken,
+        contextlib.redirect_stderr(io.StringIO()) as complained,
+    ):
         # It takes leave of the other process at its end, so whatever needs both must come before.
         told["status"] = main([*words, "--json", "--check", "--ignore-eos", *files])
         told["refused"] = main([*words, "--temperature", "-1"])
-    told |= {"spoken": spoken.getvalue(), "complained": complained.getvalue(), "left": not dist.is_initialized()}
+    told |= {
+        "spoken": spoken.getvalue(),
+        "complained": complained.getvalue(),
+        "left": not dist.is_initialized(),
+    }
     return told | {"processes": target._loaded.peers.size}
 
 
@@ -57,7 +78,9 @@ def disagreeing(told, model, target, rank, ids) -> None:
     """The second process gets noise for logits, other dice, and a clock that runs ahead."""
     forward, now = HFTarget._forward, time.time
     noise = torch.Generator().manual_seed(1)
-    HFTarget._forward = lambda *a, **k: forward(*a, **k) + rank * 50 * torch.randn(tiny.VOCAB, generator=noise)
+    HFTarget._forward = lambda *a, **k: (
+        forward(*a, **k) + rank * 50 * torch.randn(tiny.VOCAB, generator=noise)
+    )
     told["noisy"] = list(decoded(target.fork()).output_ids)
     torch.manual_seed(rank)
     told["dice"] = model.generate(ids, do_sample=True, **GENERATE, **OURS)[0].tolist()

@@ -1,7 +1,7 @@
 """Started by test_security.py: knocks at every door of the page as a browser that means harm.
 
-Doors are called as Gradio calls them: what comes in goes through its components first. A process of its own, since a
-page that is built here leaves event loops behind.
+Doors are called as Gradio calls them: what comes in goes through its components first. A process of
+its own, since a page that is built here leaves event loops behind.
 """
 
 import asyncio
@@ -23,7 +23,9 @@ from ui.server.limits import Limits
 
 LIMITS = Limits(max_new_tokens=6, max_prompt_chars=300, local_paths=False)
 SETTINGS = [*GOOD.values()]
-WISH = json.dumps({"what": "json", "runs": ["abc"], "handed": True, "records": [{"run": "abc", "start": {}}]})
+WISH = json.dumps(
+    {"what": "json", "runs": ["abc"], "handed": True, "records": [{"run": "abc", "start": {}}]}
+)
 
 
 class Tab:
@@ -38,7 +40,9 @@ class Tab:
 
         made, page.Visitors = page.Visitors, visitors
         try:
-            self.page = page.build(Shelf(LIMITS, load=lambda source, progress: tiny_models.target("llama")), LIMITS)
+            self.page = page.build(
+                Shelf(LIMITS, load=lambda source, progress: tiny_models.target("llama")), LIMITS
+            )
         finally:
             page.Visitors = made
         self.doors = {}
@@ -55,14 +59,21 @@ class Tab:
 
     def knock(self, door, values, told=None, query=b""):
         """What comes back: values, or a sentence."""
-        asked = Request({"type": "http", "query_string": query, "headers": [], "path": "/", "method": "POST"})
+        asked = Request(
+            {"type": "http", "query_string": query, "headers": [], "path": "/", "method": "POST"}
+        )
         request = gr.Request(asked, session_hash="tab")
 
         async def knock():
             given, iterator = [], None
             while True:
                 got = await self.page.process_api(
-                    door, values, SessionState(self.page), request, iterator, event_data=gr.EventData(None, told)
+                    door,
+                    values,
+                    SessionState(self.page),
+                    request,
+                    iterator,
+                    event_data=gr.EventData(None, told),
                 )
                 given += got["data"]
                 iterator = got["iterator"]
@@ -108,7 +119,9 @@ def any_door_takes_anything(data, name):
         values[place] = data.draw(anything)
     if data.draw(st.integers(0, 9)) == 0:
         values = data.draw(st.sampled_from([values[:-1], [*values, None], [*values, {}]]))
-    query = data.draw(st.sampled_from([b"", b"k=%00&tokens=x", b"prompt=%ff%fe&tree=..%2f", b"&&==%"]))
+    query = data.draw(
+        st.sampled_from([b"", b"k=%00&tokens=x", b"prompt=%ff%fe&tree=..%2f", b"&&==%"])
+    )
     records = list(tab.records(tab.knock(door, values, data.draw(told), query)))
     for record in records:
         if record["type"] == "error":
@@ -147,7 +160,11 @@ def files_of_the_server():
     client = TestClient(app, raise_server_exceptions=False)
     config = client.get("/config").json()
     kinds = {c["id"]: c["type"] for c in config["components"]}
-    doors = [d for d in config["dependencies"] if "uploadbutton" in {kinds[i] for i in d["inputs"]} and d["backend_fn"]]
+    doors = [
+        d
+        for d in config["dependencies"]
+        if "uploadbutton" in {kinds[i] for i in d["inputs"]} and d["backend_fn"]
+    ]
     for door in doors:
         data = [{"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}]
         body = {"data": data, "fn_index": door["id"], "session_hash": "evil"}

@@ -1,4 +1,5 @@
-"""A tiny random model of every supported family, and tiny tokenizers: built here, nothing downloaded.
+"""A tiny random model of every supported family, and tiny tokenizers: built here, nothing
+downloaded.
 
 A new family is one entry in ``CONFIGS``; the tests of trees, caches and losslessness pick it up.
 """
@@ -16,7 +17,8 @@ from tr_core.attention.families import FAMILIES
 from tr_core.models.hf_target import HFTarget
 from tr_core.models.loading import wrap
 
-# On busy cores two threads wait for each other longer than such small matrices take: 160 s instead of 8.
+# On busy cores two threads wait for each other longer than such small matrices take: 160 s instead
+# of 8.
 torch.set_num_threads(1)
 
 VOCAB = 112
@@ -38,8 +40,20 @@ _COMMON = {
     "pad_token_id": 0,
 }
 _MIXED_LAYERS = {"sliding_window": WINDOW, "layer_types": ["sliding_attention", "full_attention"]}
-_EXPERTS = {"num_experts_per_tok": 2, "num_local_experts": 4, "num_experts": 4, "moe_intermediate_size": 16}
-_OLD_GPT = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": LENGTH, "n_inner": 48, "rotary_dim": 4}
+_EXPERTS = {
+    "num_experts_per_tok": 2,
+    "num_local_experts": 4,
+    "num_experts": 4,
+    "moe_intermediate_size": 16,
+}
+_OLD_GPT = {
+    "n_embd": 32,
+    "n_layer": 2,
+    "n_head": 4,
+    "n_positions": LENGTH,
+    "n_inner": 48,
+    "rotary_dim": 4,
+}
 
 CONFIGS: Mapping[str, dict] = {
     "cohere": {"logit_scale": 1.0},
@@ -57,7 +71,12 @@ CONFIGS: Mapping[str, dict] = {
         "topk_group": 1,
         "first_k_dense_replace": 1,
     },
-    "falcon": {"alibi": False, "new_decoder_architecture": False, "multi_query": True, "ffn_hidden_size": 48},
+    "falcon": {
+        "alibi": False,
+        "new_decoder_architecture": False,
+        "multi_query": True,
+        "ffn_hidden_size": 48,
+    },
     "gemma": {"head_dim": 8},
     "gemma2": {**_MIXED_LAYERS, "head_dim": 8, "query_pre_attn_scalar": 8},
     "gemma3_text": {**_MIXED_LAYERS, "head_dim": 8, "query_pre_attn_scalar": 8},
@@ -96,7 +115,9 @@ def config(family: str, **changes: object):
     return AutoConfig.for_model(family, **{**_COMMON, **CONFIGS.get(family, {}), **changes})
 
 
-def model(family: str, attention: str = "eager", *, seed: int = 0, **changes: object) -> PreTrainedModel:
+def model(
+    family: str, attention: str = "eager", *, seed: int = 0, **changes: object
+) -> PreTrainedModel:
     """A tiny random float32 model whose greedy output varies."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -108,7 +129,9 @@ def model(family: str, attention: str = "eager", *, seed: int = 0, **changes: ob
 
 
 def liven(made: PreTrainedModel) -> None:
-    """Redraw all weights so large that attention matters and logits are far apart: no near-ties, no constant output."""
+    """Redraw all weights so large that attention matters and logits are far apart: no near-ties, no
+    constant output.
+    """
     for name, weight in made.named_parameters():
         if weight.dim() >= 2:
             table = "embed" in name or "wte" in name or "wpe" in name
@@ -123,7 +146,9 @@ def _shared(family: str, attention: str) -> HFTarget:
 
 
 def target(family: str, attention: str = "eager", **changes: object) -> HFTarget:
-    """A target of a tiny model; models without changes are built once, each caller has its own cache."""
+    """A target of a tiny model; models without changes are built once, each caller has its own
+    cache.
+    """
     if changes:
         return wrap(model(family, attention, **changes), byte_tokenizer(), name=f"tiny-{family}")
     return _shared(family, attention).fork()
@@ -131,10 +156,14 @@ def target(family: str, attention: str = "eager", **changes: object) -> HFTarget
 
 @functools.cache
 def byte_tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level one: id 0 begins, id 1 ends, then printable ASCII and the bytes of “é” and “😀”, and two merges."""
+    """A byte-level one: id 0 begins, id 1 ends, then printable ASCII and the bytes of “é” and “😀”,
+    and two merges.
+    """
     alphabet = sorted({c for c, b in _spelling().items() if 32 <= b < 127 or b in "é😀\n".encode()})
     tokens = ["<s>", "</s>", *alphabet, "th", "Ġth"]
-    backend = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(tokens)}, merges=[("t", "h"), ("Ġ", "th")]))
+    backend = Tokenizer(
+        models.BPE(vocab={t: i for i, t in enumerate(tokens)}, merges=[("t", "h"), ("Ġ", "th")])
+    )
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     backend.add_special_tokens(["<s>", "</s>"])
@@ -145,7 +174,16 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
 @functools.cache
 def piece_tokenizer() -> PreTrainedTokenizerFast:
     """A SentencePiece-like one: “▁” for a space, ``<0xNN>`` for what it cannot spell."""
-    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", *"abdeh", "▁a", "▁b"]
+    tokens = [
+        "<unk>",
+        "<s>",
+        "</s>",
+        *(f"<0x{byte:02X}>" for byte in range(256)),
+        "▁",
+        *"abdeh",
+        "▁a",
+        "▁b",
+    ]
     backend = Tokenizer(
         models.BPE(
             vocab={t: i for i, t in enumerate(tokens)},
@@ -155,12 +193,21 @@ def piece_tokenizer() -> PreTrainedTokenizerFast:
             fuse_unk=True,
         )
     )
-    backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
     backend.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
     )
     backend.add_special_tokens(["<unk>", "<s>", "</s>"])
-    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, unk_token="<unk>", bos_token="<s>", eos_token="</s>"
+    )
 
 
 def _spelling() -> dict[str, int]:

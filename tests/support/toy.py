@@ -1,4 +1,6 @@
-"""A bigram table that plays the model: the engine is tested on drafts and verdicts one can check by hand."""
+"""A bigram table that plays the model: the engine is tested on drafts and verdicts one can check by
+hand.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,11 @@ class ToyVocabulary:
 
 
 class ToyTarget:
-    """``ToyTarget({5: [6, 3, 1], …})``: after token 5 the model's best is 6, then 3, then 1, then the rest by id.
+    """``ToyTarget({5: [6, 3, 1], …})``: after token 5 the model's best is 6, then 3, then 1, then
+    the rest by id.
 
-    The cache is the list of tokens whose keys would be in it, so a wrong ``keep`` shows as wrong text.
+    The cache is the list of tokens whose keys would be in it, so a wrong ``keep`` shows as wrong
+    text.
     """
 
     name = "toy"
@@ -66,14 +70,23 @@ class ToyTarget:
 
     def fork(self) -> ToyTarget:
         self.last_fork = ToyTarget(
-            self.table, self.vocab_size, eos=tuple(self.eos_ids), max_length=self.max_length, costs=self.costs
+            self.table,
+            self.vocab_size,
+            eos=tuple(self.eos_ids),
+            max_length=self.max_length,
+            costs=self.costs,
         )
         return self.last_fork
 
     def reset(self) -> None:
         self.cache = []
 
-    def prefill(self, ids: Sequence[int], observe: Observe | None = None, places: Sequence[int] | None = None) -> None:
+    def prefill(
+        self,
+        ids: Sequence[int],
+        observe: Observe | None = None,
+        places: Sequence[int] | None = None,
+    ) -> None:
         self.cache += ids
         places = range(len(ids)) if places is None else places
         if observe is not None and places:

@@ -1,7 +1,9 @@
-"""Runs made by hand and by a toy model, for the tests of everything that reads traces. No torch here.
+"""Runs made by hand and by a toy model, for the tests of everything that reads traces. No torch
+here.
 
-``toy_run`` plays Token Recycling for real, in plain Python, on a model whose next token depends on the last two: so
-drafts, verdicts, rows and stops fit each other as they do in a run of the engine, and every call gives the same run.
+``toy_run`` plays Token Recycling for real, in plain Python, on a model whose next token depends on
+the last two: so drafts, verdicts, rows and stops fit each other as they do in a run of the engine,
+and every call gives the same run.
 """
 
 from __future__ import annotations
@@ -43,26 +45,41 @@ HOSTILE = (
     "\xa0",
     "__proto__",
 )
-FILLERS = tuple(f" {a}{b}{c}" for a in "bdklmnprst" for b in ("a", "o", "ei", "u") for c in ("n", "r", "sh", "lly"))
+FILLERS = tuple(
+    f" {a}{b}{c}"
+    for a in "bdklmnprst"
+    for b in ("a", "o", "ei", "u")
+    for c in ("n", "r", "sh", "lly")
+)
 PARROT = ("f0", "9f", "a6", "9c")  # 🦜, in four tokens that are no text of their own
-PIECES: dict[int, str] = dict(enumerate([*WORDS, *HOSTILE, *FILLERS, *(f"<0x{b.upper()}>" for b in PARROT)]))
+PIECES: dict[int, str] = dict(
+    enumerate([*WORDS, *HOSTILE, *FILLERS, *(f"<0x{b.upper()}>" for b in PARROT)])
+)
 PARTIAL_BYTES = {len(PIECES) - len(PARROT) + i: b for i, b in enumerate(PARROT)}
 VOCAB = len(PIECES)
 
 
 class ToyModel:
-    """Ranks next tokens by the last two and their position; the last one settles most, so that recycling pays."""
+    """Ranks next tokens by the last two and their position; the last one settles most, so that
+    recycling pays.
+    """
 
     def __init__(self, seed: int, surprise: float) -> None:
         self._seed, self._surprise = seed, surprise
 
-    def best(self, position: int, before: int, last: int, k: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
-        """(k,) best next tokens after ``before, last``, the latter at ``position``, and their probabilities."""
+    def best(
+        self, position: int, before: int, last: int, k: int
+    ) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """(k,) best next tokens after ``before, last``, the latter at ``position``, and their
+        probabilities.
+        """
         bird = sorted(PARTIAL_BYTES)
         habits = random.Random(f"{self._seed} {last}")
         # Half common words, half anything: so that rows are met again soon, as in text.
         common = len(WORDS) + len(HOSTILE)
-        usual = habits.sample(range(common), 8) + habits.sample(range(common, VOCAB - len(PARROT)), max(k - 4, 4))
+        usual = habits.sample(range(common), 8) + habits.sample(
+            range(common, VOCAB - len(PARROT)), max(k - 4, 4)
+        )
         if habits.random() < 0.08:
             usual[0] = bird[0]
         if last in bird[:-1]:
@@ -110,7 +127,16 @@ def toy_run(
     done = []
     for index in range(1, steps + 1):
         last = index == steps
-        step, rows = _step(index, context, rows, template, model, k, cut if last else 0, stop_reason if last else None)
+        step, rows = _step(
+            index,
+            context,
+            rows,
+            template,
+            model,
+            k,
+            cut if last else 0,
+            stop_reason if last else None,
+        )
         context.extend(step.emitted)
         done.append(step)
     output = [t for s in done for t in s.emitted]
@@ -207,7 +233,8 @@ def _step(
 
 
 def tiny_run() -> RunTrace:
-    """One step, written out: one node is accepted, one is a right guess under a wrong parent, one was never seen.
+    """One step, written out: one node is accepted, one is a right guess under a wrong parent, one
+    was never seen.
 
     ::
 
@@ -239,4 +266,6 @@ def tiny_run() -> RunTrace:
     )
     template = TreeTemplate("tiny", step.parents, step.ranks)
     pieces = {0: "<unk>", 1: " the", 2: " fox", 3: "<b>", 4: " ran", 5: " saw"}
-    return RunTrace(SCHEMA, run_info(template, 2, (0, 1)), (step,), pieces, {}, " fox saw", None, True)
+    return RunTrace(
+        SCHEMA, run_info(template, 2, (0, 1)), (step,), pieces, {}, " fox saw", None, True
+    )

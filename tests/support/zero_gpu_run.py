@@ -1,6 +1,7 @@
 """Started by test_zero.py: decodes in forked workers, and prints what came of it as JSON.
 
-A process of its own, with one thread for the arithmetic, since threads of torch do not survive a fork.
+A process of its own, with one thread for the arithmetic, since threads of torch do not survive a
+fork.
 """
 
 import json
@@ -66,7 +67,9 @@ CASES = [("small-8", 0.0, 3), ("auto", 0.0, 4), ("small-8", 0.9, 5)]
 
 if __name__ == "__main__":
     told = [
-        main(Settings(tree=tree, temperature=temperature, max_new_tokens=30, ignore_eos=True), steps)
+        main(
+            Settings(tree=tree, temperature=temperature, max_new_tokens=30, ignore_eos=True), steps
+        )
         for tree, temperature, steps in CASES
     ]
     print(json.dumps(told))

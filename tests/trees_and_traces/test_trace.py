@@ -17,7 +17,9 @@ from tr_core.trace.labels import visible_piece
 @pytest.fixture(scope="module")
 def trace():
     table = {0: [1, 2], 1: [2, 3], 2: [3, 0], 3: [0, 1]}
-    return record(Session(ToyTarget(table), Settings(tree="small-8", max_new_tokens=20)).start([0, 1, 2]))
+    return record(
+        Session(ToyTarget(table), Settings(tree="small-8", max_new_tokens=20)).start([0, 1, 2])
+    )
 
 
 def test_there_and_back(trace):
@@ -82,13 +84,24 @@ def test_stray_bytes_are_shown_as_such():
 def test_metrics_of_a_run_made_by_hand(trace):
     # a→b→c→d→a…: the first steps learn, the later ones are right all the way down.
     assert metrics.mean_accepted_tokens(trace.steps) == 20 / len(trace.steps)
-    assert metrics.accepted_by_depth(trace.steps)[1] == sum(bool(s.path) for s in trace.steps) / len(trace.steps)
+    assert metrics.accepted_by_depth(trace.steps)[1] == sum(
+        bool(s.path) for s in trace.steps
+    ) / len(trace.steps)
     accepted = sum(len(s.path) for s in trace.steps)
     drafted = sum(8 - len(s.unseen) for s in trace.steps)
-    assert metrics.acceptance_rate(trace.steps) == accepted / drafted > accepted / (8 * len(trace.steps))
+    assert (
+        metrics.acceptance_rate(trace.steps)
+        == accepted / drafted
+        > accepted / (8 * len(trace.steps))
+    )
     by_rank = acceptance.by_rank(trace.steps)
     assert by_rank[0].rate > by_rank[1].rate == 0
-    assert metrics.mean_accepted_tokens([]) == metrics.tokens_per_second([]) == metrics.acceptance_rate([]) == 0
+    assert (
+        metrics.mean_accepted_tokens([])
+        == metrics.tokens_per_second([])
+        == metrics.acceptance_rate([])
+        == 0
+    )
 
 
 def test_toy_vocabulary_reads_as_expected():

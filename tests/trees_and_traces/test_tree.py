@@ -135,4 +135,8 @@ def test_a_rank_needs_a_k_that_fills_it():
 
 def test_children_are_found_by_token_and_never_below_an_unseen_row():
     tree = DraftTree(SMALL, (7, 4, 5, 4, 4, 9), frozenset({2}))
-    assert tree.children == {(0, 4): 1, (1, 4): 3, (4, 9): 5}  # of two equal siblings the lower rank
+    assert tree.children == {
+        (0, 4): 1,
+        (1, 4): 3,
+        (4, 9): 5,
+    }  # of two equal siblings the lower rank

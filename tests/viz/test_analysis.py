@@ -20,10 +20,18 @@ TELLING = telling_run()
 
 def test_each_step_has_its_reason_and_two_sentences():
     why = analysis(TELLING)["why"]
-    assert [line[0] for line in why] == ["rank_cut", "row_never_seen", "evicted", "depth_limit", "stopped"]
+    assert [line[0] for line in why] == [
+        "rank_cut",
+        "row_never_seen",
+        "evicted",
+        "depth_limit",
+        "stopped",
+    ]
     assert why[2][1:] == [
-        "0 of 3 drafted tokens accepted: after “a” the model chose “c” (probability 0.75), which is not among the 2 "
-        "candidates of its row (“b”, “d”).",
+        (
+            "0 of 3 drafted tokens accepted: after “a” the model chose “c” (probability 0.75),"
+            " which is not among the 2 candidates of its row (“b”, “d”)."
+        ),
         "It had been there until step 1, when the root that read “b” “a” evicted it.",
     ]
 
@@ -60,7 +68,12 @@ def test_the_tokens_that_cost_most_lead_to_their_steps():
 def test_what_ifs_say_what_could_not_be_replayed():
     lines = {words: rest for words, *rest in analysis(TELLING)["what_ifs"]}
     assert lines["this run"] == [5, 1.6, 0, "as recorded"]
-    assert lines["a wider tree: every rank at every node, as deep as now"] == [4, 2.0, 1, "at most, with these rows"]
+    assert lines["a wider tree: every rank at every node, as deep as now"] == [
+        4,
+        2.0,
+        1,
+        "at most, with these rows",
+    ]
     assert lines["a larger k: 4"] == [None, None, None, "not in the record"]
     assert analysis(TELLING)["additions"] == [["[0, 1]", 1, 1], ["[0, 0, 0]", 1, 1]]
 
@@ -120,13 +133,23 @@ def test_all_records_of_a_saved_run_agree_on_its_name():
 
 def test_a_view_names_only_what_there_is():
     more = {"panel": "diagnosis", "node": 3, "highlight": [{"rows": [5]}]}
-    assert json.loads(viz.view_record(2, "accept", **more)) == {"type": "view", "step": 2, "phase": "accept"} | more
+    assert (
+        json.loads(viz.view_record(2, "accept", **more))
+        == {
+            "type": "view",
+            "step": 2,
+            "phase": "accept",
+        }
+        | more
+    )
     with pytest.raises(ValueError, match="a view has no panels"):
         viz.view_record(1, panels="diagnosis")
 
 
 def test_a_copy_that_runs_on_into_its_own_branch_can_be_read_again():
-    """In “aaaa” a copy of the last token copies itself; the engine's own record of it was refused before."""
+    """In “aaaa” a copy of the last token copies itself; the engine's own record of it was refused
+    before.
+    """
     run_on = (Source("root"), Source("row", 1), Source("row", 1), Source("lookup", 2, 6))
     first = msgspec.structs.replace(TELLING.steps[3], sources=run_on)
     assert run_on[3].place >= first.committed

@@ -24,7 +24,10 @@ IMPORT = re.compile(r'^import \{[^}*]*\} from "\.\.?/[\w./-]+\.js";$', re.MULTIL
 
 def hostile(trace):
     """The same run with pieces that would like to be markup."""
-    pieces = {t: ["</script><script>window.pwned=1</script>", *viz_runs.HOSTILE][t % 20] for t in trace.pieces}
+    pieces = {
+        t: ["</script><script>window.pwned=1</script>", *viz_runs.HOSTILE][t % 20]
+        for t in trace.pieces
+    }
     pieces |= {
         1: "<!--<script>",
         2: "\u2028\u2029",
@@ -50,8 +53,12 @@ def record_of(page):
 
 
 def unpacked(page, block):
-    found = re.search(rf'<script type="text/plain" id="tr-saved-{block}">(.*?)</script', page, re.DOTALL)[1]
-    assert re.fullmatch(r"[A-Za-z0-9+/=]+", found), "nothing in it means anything to a reader of HTML"
+    found = re.search(
+        rf'<script type="text/plain" id="tr-saved-{block}">(.*?)</script', page, re.DOTALL
+    )[1]
+    assert re.fullmatch(r"[A-Za-z0-9+/=]+", found), (
+        "nothing in it means anything to a reader of HTML"
+    )
     return gzip.decompress(base64.b64decode(found)).decode()
 
 
@@ -59,11 +66,17 @@ def unpacked(page, block):
 def test_modules_are_of_the_form_that_the_page_can_hold(path):
     source = path.read_text(encoding="utf-8")
     code = re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL)
-    assert len(re.findall(r"^\s*import\b", code, re.MULTILINE)) == len(IMPORT.findall(source)), "another kind of import"
+    assert len(re.findall(r"^\s*import\b", code, re.MULTILINE)) == len(IMPORT.findall(source)), (
+        "another kind of import"
+    )
     assert not re.search(r"\bimport\(", code), "a module fetched later"
-    assert not re.search(r"\bas \w+[^}]*\} from|^export (?!(async )?(function|class|const|let) )", code, re.MULTILINE)
+    assert not re.search(
+        r"\bas \w+[^}]*\} from|^export (?!(async )?(function|class|const|let) )", code, re.MULTILINE
+    )
     assert not re.search(r"</?script|<!--", source), "would end the page's script"
-    assert not re.search(r"\b(fetch|XMLHttpRequest|WebSocket|eval|innerHTML|outerHTML|insertAdjacentHTML)\b", code)
+    assert not re.search(
+        r"\b(fetch|XMLHttpRequest|WebSocket|eval|innerHTML|outerHTML|insertAdjacentHTML)\b", code
+    )
 
 
 def test_a_bundle_keeps_the_names_of_modules_apart(tmp_path):
@@ -71,14 +84,20 @@ def test_a_bundle_keeps_the_names_of_modules_apart(tmp_path):
         '// @ts-check\nimport { twice } from "./b.js";\nimport {\n  ONE,\n} from "./c.js";\n'
         "const own = 1;\nconsole.log(twice(ONE) + own);\n"
     )
-    (tmp_path / "b.js").write_text('import { ONE } from "./c.js";\nconst own = ONE + 1;\nexport function twice(n) {}\n')
+    (tmp_path / "b.js").write_text(
+        'import { ONE } from "./c.js";\nconst own = ONE + 1;\nexport function twice(n) {}\n'
+    )
     (tmp_path / "c.js").write_text("export const ONE = 1;\n")
     assert bundle("a.js", tmp_path).split("\n\n") == [
         "\nconst module_c = (() => {\nconst ONE = 1;\nreturn { ONE };\n})();",
-        "const module_b = (() => {\nconst { ONE } = module_c;\nconst own = ONE + 1;\nfunction twice(n) {}\n"
-        "return { twice };\n})();",
-        "const module_a = (() => {\nconst { twice } = module_b;\nconst {\n  ONE,\n} = module_c;\n"
-        "const own = 1;\nconsole.log(twice(ONE) + own);\nreturn {  };\n})();\n",
+        (
+            "const module_b = (() => {\nconst { ONE } = module_c;\nconst own = ONE + 1;\nfunction"
+            " twice(n) {}\nreturn { twice };\n})();"
+        ),
+        (
+            "const module_a = (() => {\nconst { twice } = module_b;\nconst {\n  ONE,\n} ="
+            " module_c;\nconst own = 1;\nconsole.log(twice(ONE) + own);\nreturn {  };\n})();\n"
+        ),
     ]
 
 
@@ -97,13 +116,20 @@ def test_the_page_holds_the_run_and_names_no_other_place():
     ]
     assert not [a for _, a in tags if "src" in a or a.get("href", "data:,") != "data:,"]
     addresses = set(
-        re.findall(r"(?:https?:)?//[\w.]+\.[\w/.]+", re.sub(r'<script type="text/plain".*?</script', "", page))
+        re.findall(
+            r"(?:https?:)?//[\w.]+\.[\w/.]+",
+            re.sub(r'<script type="text/plain".*?</script', "", page),
+        )
     )
-    assert addresses == {"http://www.w3.org/2000/svg"}, "the name of SVG's elements is no place that is asked"
+    assert addresses == {"http://www.w3.org/2000/svg"}, (
+        "the name of SVG's elements is no place that is asked"
+    )
 
 
 def test_only_the_explorer_and_plotly_may_run():
-    """By the hash of its very text; of styles the page's own, and the empty one that plotly starts with."""
+    """By the hash of its very text; of styles the page's own, and the empty one that plotly starts
+    with.
+    """
     page = to_html(viz_runs.toy_run(1))
     policy = next(a["content"] for t, a in Tags(page).found if a.get("http-equiv"))
     own = re.search(r'<script type="module">(.*?)</script', page, re.DOTALL)[1]
@@ -112,9 +138,10 @@ def test_only_the_explorer_and_plotly_may_run():
         f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
         for text in (own, unpacked(page, "plotly"), style, "")
     ]
-    assert policy == (
-        f"default-src 'none'; script-src {hashes[0]} {hashes[1]}; style-src 'unsafe-hashes' {hashes[2]} {hashes[3]}; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
+    assert (
+        policy
+        == f"default-src 'none'; script-src {hashes[0]} {hashes[1]}; style-src 'unsafe-hashes'"
+        f" {hashes[2]} {hashes[3]}; img-src data:; base-uri 'none'; form-action 'none'"
     )
     assert "plotly.js v" in unpacked(page, "plotly")[:200]
 
@@ -142,7 +169,9 @@ def test_a_hundred_steps_stay_below_three_megabytes():
 
 @pytest.fixture
 def saved(browser, tmp_path):
-    """Opens exported pages from the disk with the network cut; asserts that none was missed and nothing failed."""
+    """Opens exported pages from the disk with the network cut; asserts that none was missed and
+    nothing failed.
+    """
     contexts, faults = [], []
 
     def opener(trace, **options):
@@ -155,7 +184,9 @@ def saved(browser, tmp_path):
         known = (path.as_uri(), "data:")
         page.on("request", lambda r: None if r.url.startswith(known) else faults.append(r.url))
         page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else None)
+        page.on(
+            "console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else None
+        )
         page.on("dialog", lambda d: (faults.append(d.message), d.dismiss()))
         page.goto(path.as_uri())
         page.wait_for_selector("#tr-explorer[data-steps]:not([data-steps='0'])")
@@ -228,11 +259,12 @@ def test_without_a_network_every_panel_works(saved):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_is_one_picture_and_fits_a_phone(saved, scheme):
     page = saved(viz_runs.toy_run(4), viewport={"width": 390, "height": 844}, color_scheme=scheme)
-    ground, card = page.evaluate(
-        """() => [getComputedStyle(document.body).backgroundColor,
-        getComputedStyle(document.querySelector(".tr-panel")).backgroundColor]"""
-    )
-    expected = {"light": ("rgb(251, 251, 250)", "rgb(255, 255, 255)"), "dark": ("rgb(15, 18, 22)", "rgb(23, 27, 33)")}
+    ground, card = page.evaluate("""() => [getComputedStyle(document.body).backgroundColor,
+        getComputedStyle(document.querySelector(".tr-panel")).backgroundColor]""")
+    expected = {
+        "light": ("rgb(251, 251, 250)", "rgb(255, 255, 255)"),
+        "dark": ("rgb(15, 18, 22)", "rgb(23, 27, 33)"),
+    }
     assert (ground, card) == expected[scheme]
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 

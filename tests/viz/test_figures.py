@@ -22,9 +22,21 @@ from viz.records.analysis_record import FIGURES as ON_THE_PAGE
 #    └─ c
 SMALL = run(
     [A],
-    step([(0, 0, B), (0, 1, C), (1, 0, D)], [B, E, A, A], {A: ((B, C), (B, D)), B: ((D, C), (E, D))}, root=A),
-    step([(0, 0, A), (0, 1, A), (1, 0, A)], [A, A, A, A], {E: ((), (A, B))}, root=E, unseen=[1, 2, 3]),
-    step([(0, 0, B), (0, 1, D), (1, 0, E)], [B, E, A, C], {A: ((B, D), (B, D)), B: ((E, D), (D, E))}, root=A),
+    step(
+        [(0, 0, B), (0, 1, C), (1, 0, D)],
+        [B, E, A, A],
+        {A: ((B, C), (B, D)), B: ((D, C), (E, D))},
+        root=A,
+    ),
+    step(
+        [(0, 0, A), (0, 1, A), (1, 0, A)], [A, A, A, A], {E: ((), (A, B))}, root=E, unseen=[1, 2, 3]
+    ),
+    step(
+        [(0, 0, B), (0, 1, D), (1, 0, E)],
+        [B, E, A, C],
+        {A: ((B, D), (B, D)), B: ((E, D), (D, E))},
+        root=A,
+    ),
 )
 NOTHING = run([A])
 FIGURES = [
@@ -65,7 +77,10 @@ def test_a_notebook_is_told_what_a_figure_takes_and_gives():
 
 def expecting():
     """The small run, as if its drafter had expected something of each node."""
-    steps = [msgspec.structs.replace(s, expected=(1.0, *[0.5] * (len(s.tokens) - 1))) for s in SMALL.steps]
+    steps = [
+        msgspec.structs.replace(s, expected=(1.0, *[0.5] * (len(s.tokens) - 1)))
+        for s in SMALL.steps
+    ]
     return msgspec.structs.replace(SMALL, steps=tuple(steps))
 
 
@@ -130,9 +145,12 @@ def test_why_paths_ended():
 
 
 def test_bytes_per_token():
-    info = msgspec.structs.replace(SMALL.info, weight_bytes=4_000_000, cache_bytes_per_token=1_000_000)
+    info = msgspec.structs.replace(
+        SMALL.info, weight_bytes=4_000_000, cache_bytes_per_token=1_000_000
+    )
     trace = msgspec.structs.replace(SMALL, info=info)
-    # Step 1: weights, the root and three nodes in the cache, for two tokens; plain: weights and 1, then 2 tokens.
+    # Step 1: weights, the root and three nodes in the cache, for two tokens; plain: weights and 1,
+    # then 2 tokens.
     tree, plain = data(viz.bytes_per_token(trace))
     assert tree == ("token_recycling", (1, 2, 3), (4.0, 10.0, pytest.approx(11 / 3)))
     assert plain == ("plain decoding", (1, 2, 3), (5.5, 7.0, 9.0))
@@ -150,8 +168,12 @@ def test_the_draft_tree_tells_statuses_by_shape_and_word():
     }
     assert len({t.marker.symbol for t in marks.values()}) == 5
     assert marks["accepted"].text == (" ·fox",)
-    assert marks["accepted"].hovertext == ("node 1, rank 0 of “·the”: “·fox”, accepted, probability 0.75",)
-    assert marks["row never seen"].hovertext == ("node 5, rank 0 of “·ran”: its row was never seen",)
+    assert marks["accepted"].hovertext == (
+        "node 1, rank 0 of “·the”: “·fox”, accepted, probability 0.75",
+    )
+    assert marks["row never seen"].hovertext == (
+        "node 5, rank 0 of “·ran”: its row was never seen",
+    )
     assert marks["bonus"].hovertext == ("bonus: “·saw”, the model's own choice after “·fox”",)
     thin, thick = (t for t in figure.data if not t.name)
     assert list(thick.x) == [0, 1, None, 1, 2, None]
@@ -171,7 +193,10 @@ def test_no_text_of_a_model_is_markup_to_plotly():
     assert "&lt;b&gt;" in shown
     for hostile in ("<b", "<a", "</", "$"):
         assert hostile not in shown
-    assert figures.safe("<a href='x'>$x$</a> &lt;") == "&lt;a href='x'&gt;&#36;x&#36;&lt;/a&gt; &amp;lt;"
+    assert (
+        figures.safe("<a href='x'>$x$</a> &lt;")
+        == "&lt;a href='x'&gt;&#36;x&#36;&lt;/a&gt; &amp;lt;"
+    )
 
 
 def test_an_old_trace_without_bytes_is_read():

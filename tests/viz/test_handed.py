@@ -1,4 +1,6 @@
-"""A run that a browser hands back is the run that it was told; whatever else it may hand in is refused or harmless."""
+"""A run that a browser hands back is the run that it was told; whatever else it may hand in is
+refused or harmless.
+"""
 
 import json
 
@@ -60,7 +62,9 @@ def test_a_run_that_was_never_ended_has_the_text_of_its_tokens():
 
 
 RECORD = viz.run_record(viz_runs.toy_run(3), "abc")
-ODD = st.sampled_from([-1, 2**70, 1e300, "x" * 9, [], {}, [[]], {"1": []}, {"x": ["a"]}, {"1": ["", "", "", "zz"]}])
+ODD = st.sampled_from(
+    [-1, 2**70, 1e300, "x" * 9, [], {}, [[]], {"1": []}, {"x": ["a"]}, {"1": ["", "", "", "zz"]}]
+)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -68,13 +72,17 @@ ODD = st.sampled_from([-1, 2**70, 1e300, "x" * 9, [], {}, [[]], {"1": []}, {"x":
 def test_a_record_changed_anywhere_is_taken_or_refused_in_one_sentence(data):
     whole = place = json.loads(RECORD)
     while True:
-        key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
+        key = data.draw(
+            st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place)))
+        )
         inner = place[key]
         if not isinstance(inner, dict | list) or not inner or data.draw(st.booleans()):
             break
         place = inner
     if data.draw(st.booleans()):
-        place[key] = data.draw(ODD | st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text())
+        place[key] = data.draw(
+            ODD | st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+        )
     else:
         del place[key]
     refused = ""
@@ -87,7 +95,9 @@ def test_a_record_changed_anywhere_is_taken_or_refused_in_one_sentence(data):
     assert "\n" not in refused
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"run": "a"}', b"\xff\xfe", "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"run": "a"}', b"\xff\xfe", "[" * 100_000]
+)
 def test_what_is_no_record_is_refused(text):
     with pytest.raises(TraceError, match="What the page has kept of this run is damaged"):
         viz.read_run(text)

@@ -1,4 +1,6 @@
-"""The tour's content: what a chapter says is what its run shows, and what it cannot say is refused in one sentence."""
+"""The tour's content: what a chapter says is what its run shows, and what it cannot say is refused
+in one sentence.
+"""
 
 from __future__ import annotations
 
@@ -65,27 +67,36 @@ def test_the_toy_can_be_redone_by_pen(toy):
             tree.append((row[rank] if row else None, [*tree[parent][1], tree[parent][0]]))
         said = [None if w is None else say([*text[:-1], *way, w]) for w, way in tree]
         path, at = [], 0
-        while below := [n for n in range(1, 6) if step.parents[n] == at and tree[n][0] == said[at][0]]:
+        while below := [
+            n for n in range(1, 6) if step.parents[n] == at and tree[n][0] == said[at][0]
+        ]:
             at = below[0]
             path.append(at)
         written = [*(tree[n][0] for n in path), said[at][0]][: len(STORY) - len(text)]
         for (w, _), best in zip(tree, said, strict=True):
             if w is not None:
                 rows[w] = best
-        assert [None if n in step.unseen else WORDS[t] for n, t in enumerate(step.tokens)] == [w for w, _ in tree]
+        assert [None if n in step.unseen else WORDS[t] for n, t in enumerate(step.tokens)] == [
+            w for w, _ in tree
+        ]
         assert (named(step.emitted), list(step.path)) == (written, path[: len(written)])
-        assert {WORDS[r.token]: named(r.after) for r in step.rows} == {w: rows[w] for w, _ in tree if w is not None}
+        assert {WORDS[r.token]: named(r.after) for r in step.rows} == {
+            w: rows[w] for w, _ in tree if w is not None
+        }
         text += written
     assert tuple(text) == STORY
 
 
 def test_what_the_chapters_lean_on(toy):
-    chain, plain_run, hot = (read_trace(lessons.LESSONS / f"toy-{n}.json") for n in ("chain", "plain", "hot"))
+    chain, plain_run, hot = (
+        read_trace(lessons.LESSONS / f"toy-{n}.json") for n in ("chain", "plain", "hot")
+    )
     assert [len(t.steps) for t in (plain_run, chain, toy, hot)] == [18, 13, 10, 7]
     assert {t.text for t in (plain_run, chain, toy, hot)} == {"".join(f" {w}" for w in STORY[1:])}
     assert all(t.reference_identical for t in (plain_run, chain, toy, hot))
     assert chain.info.nodes == toy.info.nodes == 5
-    # “ran” is drafted and rejected in step 4, and first written in step 8; in step 9 its row is what drafts.
+    # “ran” is drafted and rejected in step 4, and first written in step 8; in step 9 its row is
+    # what drafts.
     writers = [s.statuses[r.node] for s in toy.steps[:8] for r in s.rows if r.token == RAN]
     assert set(writers) == {"rejected"}
     assert toy.steps[8].tokens[0] == RAN
@@ -106,7 +117,9 @@ def test_recording_again_changes_nothing():
 def test_the_worksheet_gives_nothing_away_before_its_solutions(toy):
     page = worksheet(toy)
     tasks, solutions = page.split("<h1>Solutions</h1>")
-    assert tasks.count("<section>") == 4, "the rules, two pages to fill in, and the page that begins with the solutions"
+    assert tasks.count("<section>") == 4, (
+        "the rules, two pages to fill in, and the page that begins with the solutions"
+    )
     assert "✓" not in tasks
     assert len(re.findall(r'<text[^>]*middle">\w', tasks)) == 0
     assert solutions.count("✓ ") == sum(len(s.path) for s in toy.steps[3:7])
@@ -140,11 +153,17 @@ def test_every_place_that_a_scene_names_is_there(record):
         assert scene.get("select", 0) < len(step["ids"])
         assert ring.get("region", "tree") in lessons.REGIONS
         assert scene.get("panel", "attention") in lessons.PANELS
-        assert not re.search(r"[{}*`]", " ".join(map(plain, scene["text"]))), "a brace or a mark is left over"
+        assert not re.search(r"[{}*`]", " ".join(map(plain, scene["text"]))), (
+            "a brace or a mark is left over"
+        )
 
 
 def answers(record, number):
-    asks = [s["ask"] for n, s in scenes(record) if n == number and s.get("ask", {}).get("kind") == "predict"]
+    asks = [
+        s["ask"]
+        for n, s in scenes(record)
+        if n == number and s.get("ask", {}).get("kind") == "predict"
+    ]
     return [[plain(o["label"]) for o in ask["options"] if o["right"]] for ask in asks]
 
 
@@ -317,7 +336,9 @@ def test_a_question_has_one_right_answer(answers, words):
 
 def test_a_prediction_of_a_number_needs_the_records_answer_among_its_own():
     head = "# T\nminutes: 1\n\n## toy, step 4, draft\n\nText.\n\n### Predict: emitted\nHow many?\n"
-    found = resolve(f"{head}- 1 -> no\n- 2 -> yes,\n  on two lines\n")["scenes"][0]["ask"]["options"]
+    found = resolve(f"{head}- 1 -> no\n- 2 -> yes,\n  on two lines\n")["scenes"][0]["ask"][
+        "options"
+    ]
     assert [(o["label"], o["right"], o["reply"]) for o in found] == [
         (["1"], False, ["no"]),
         (["2"], True, ["yes, on two lines"]),
@@ -341,7 +362,11 @@ def test_a_translation_is_a_copied_folder(tmp_path):
     folder = tmp_path / "lektionen"
     shutil.copytree(lessons.LESSONS, folder)
     first = folder / "01-one-pass-one-word.md"
-    first.write_text(first.read_text(encoding="utf-8").replace("# One pass, one word", "# Ein Durchlauf, ein Wort"))
+    first.write_text(
+        first.read_text(encoding="utf-8").replace(
+            "# One pass, one word", "# Ein Durchlauf, ein Wort"
+        )
+    )
     record = json.loads(viz.lessons_record(folder))
     assert record["chapters"][0]["title"] == "Ein Durchlauf, ein Wort"
     assert len(record["chapters"]) == 12
@@ -351,7 +376,8 @@ def test_words_of_a_model_are_never_read_as_markup(toy):
     pieces = dict(toy.pieces) | {DOG: "**<b>`{root}", AND: "<img src=x>"}
     hostile = msgspec.structs.replace(toy, pieces=pieces)
     chapter = parse_chapter(
-        "# T\nminutes: 1\n\n## toy, step 4, verify\n\n**{path}** and `{bonus}`: {written}.\n", "x.md"
+        "# T\nminutes: 1\n\n## toy, step 4, verify\n\n**{path}** and `{bonus}`: {written}.\n",
+        "x.md",
     )
     found = lessons.resolve(chapter, {"toy": hostile})["scenes"][0]["text"]
     assert found == [

@@ -1,1 +1,3 @@
-"""What recorded runs tell: metrics, diagnosis, replays, comparisons, and their words. Reads traces alone, no torch."""
+"""What recorded runs tell: metrics, diagnosis, replays, comparisons, and their words. Reads traces
+alone, no torch.
+"""

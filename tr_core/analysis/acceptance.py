@@ -1,8 +1,9 @@
-"""Where a run's drafts were accepted: by depth and rank, by place in the text, by kind of token. No torch here.
+"""Where a run's drafts were accepted: by depth and rank, by place in the text, by kind of token. No
+torch here.
 
-vLLM calls the share of steps whose path reached a depth *acceptance rate per position* (``metrics.accepted_by_depth``)
-and ``metrics.acceptance_rate`` *draft acceptance rate*; Spec-Bench's *mean accepted tokens* counts the bonus, and so
-do all MATs here.
+vLLM calls the share of steps whose path reached a depth *acceptance rate per position*
+(``metrics.accepted_by_depth``) and ``metrics.acceptance_rate`` *draft acceptance rate*;
+Spec-Bench's *mean accepted tokens* counts the bonus, and so do all MATs here.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ class Span(msgspec.Struct, frozen=True):
 
 
 def by_depth_and_rank(steps: Sequence[StepTrace]) -> dict[tuple[int, int], Share]:
-    """(depth, rank) → drafted nodes whose parent was accepted, and those of them that were accepted themselves.
+    """(depth, rank) → drafted nodes whose parent was accepted, and those of them that were accepted
+    themselves.
 
     Unseen nodes hold no token, so they are no drafts.
     """
@@ -67,7 +69,9 @@ def by_depth_and_rank(steps: Sequence[StepTrace]) -> dict[tuple[int, int], Share
 
 
 def by_rank(steps: Sequence[StepTrace]) -> dict[int, Share]:
-    """Rank → drafted nodes whose parent was accepted, and those of them that were: what a place in a row is worth."""
+    """Rank → drafted nodes whose parent was accepted, and those of them that were: what a place in
+    a row is worth.
+    """
     shares: dict[int, Share] = {}
     for (_, rank), share in by_depth_and_rank(steps).items():
         old = shares.get(rank, Share(0, 0))
@@ -76,7 +80,9 @@ def by_rank(steps: Sequence[StepTrace]) -> dict[int, Share]:
 
 
 def by_class(trace: RunTrace) -> dict[str, Share]:
-    """Class of token (see ``token_class``) → tokens emitted, and those of them that had been drafted."""
+    """Class of token (see ``token_class``) → tokens emitted, and those of them that had been
+    drafted.
+    """
     counts = {name: [0, 0] for name in CLASSES}
     before = trace.info.prompt_ids[-1:]
     text = trace.pieces.get(before[0], "") if before else ""
@@ -91,11 +97,13 @@ def by_class(trace: RunTrace) -> dict[str, Share]:
 
 
 def token_class(piece: str, before: str = "") -> str:
-    """One of ``CLASSES``; “other” are bytes that are no text of their own, and symbols of no other class.
+    """One of ``CLASSES``; “other” are bytes that are no text of their own, and symbols of no other
+    class.
 
     Args:
         piece: the token's text.
-        before: the text of the token before it, which tells whether a letter begins a word or goes on with one.
+        before: the text of the token before it, which tells whether a letter begins a word or goes
+            on with one.
     """
     if not piece:
         return "other"
@@ -124,7 +132,9 @@ def by_position(trace: RunTrace, parts: int = PARTS) -> list[Span]:
     spans = []
     for first, last in pairwise(borders):
         passes = sum(share[first:last])
-        spans.append(Span(first + 1, last, passes, sum(drafted[first:last]), (last - first) / passes))
+        spans.append(
+            Span(first + 1, last, passes, sum(drafted[first:last]), (last - first) / passes)
+        )
     return spans
 
 

@@ -1,9 +1,9 @@
 """Two to four runs of one prompt side by side, aligned by output position. No torch here.
 
-Positions are counted from 1, the first token after the prompt. ``passes`` at a position are the forward passes that a
-run had made when that token was written: the fewer, the further ahead. Runs are compared over the positions at which
-all of them wrote the same; behind the first difference the texts are other texts, and positions there meet by number
-only.
+Positions are counted from 1, the first token after the prompt. ``passes`` at a position are the
+forward passes that a run had made when that token was written: the fewer, the further ahead. Runs
+are compared over the positions at which all of them wrote the same; behind the first difference the
+texts are other texts, and positions there meet by number only.
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ class Jump(msgspec.Struct, frozen=True):
 
 
 class Lead(msgspec.Struct, frozen=True):
-    """Where a run was ahead of all others most: after ``position`` tokens, by ``passes`` forward passes."""
+    """Where a run was ahead of all others most: after ``position`` tokens, by ``passes`` forward
+    passes.
+    """
 
     run: int
     position: int
@@ -96,7 +98,8 @@ class Chosen(msgspec.Struct, frozen=True):
     Attributes:
         token: its id; None where the run had ended.
         step: number of the step that wrote it; None likewise.
-        probability: the model's, at temperature 1; None if the token is not among the candidates recorded.
+        probability: the model's, at temperature 1; None if the token is not among the candidates
+            recorded.
         margin: between the model's two most probable tokens there; None if fewer are recorded.
     """
 
@@ -120,7 +123,8 @@ class Summary(msgspec.Struct, frozen=True):
         name: as in its ``Lane``.
         tokens, passes: written, and forward passes after the prefill.
         mean_accepted_tokens: tokens ÷ passes.
-        tokens_per_second, ms_per_step: of the steps, without the prefill; on the machine that made the run.
+        tokens_per_second, ms_per_step: of the steps, without the prefill; on the machine that made
+            the run.
         nodes: draft nodes of a step, on average.
         drafted, accepted: nodes in all, and those of them that were accepted.
         lossless: whether plain decoding gave the same ids; None if that was not checked.
@@ -145,10 +149,12 @@ class Alignment(msgspec.Struct, frozen=True):
         lanes: one a run, in the order given.
         summaries: likewise.
         shared: positions, from 1 on, at which all runs have the same token.
-        verdict: ``equal`` · ``beginning``, the shorter texts are beginnings of the longest · ``different``.
+        verdict: ``equal`` · ``beginning``, the shorter texts are beginnings of the longest ·
+            ``different``.
         difference: the first one, or None if all are equal.
         alike: where not all are equal, groups of runs that wrote the same from beginning to end.
-        may_differ: those of ``TEXT_FACTS`` in which the runs differ, so that other texts are no fault.
+        may_differ: those of ``TEXT_FACTS`` in which the runs differ, so that other texts are no
+            fault.
         jumps: the largest, by gain, then by place.
         leads: of each run that ever was ahead of all others, where it was most.
     """
@@ -181,10 +187,14 @@ def align(traces: Sequence[RunTrace]) -> Alignment:
     listed = [facts(info) for info in infos]
     return Alignment(
         lanes=lanes,
-        summaries=tuple(_summary(lane.name, trace) for lane, trace in zip(lanes, traces, strict=True)),
+        summaries=tuple(
+            _summary(lane.name, trace) for lane, trace in zip(lanes, traces, strict=True)
+        ),
         shared=shared,
         verdict=verdict,
-        difference=None if verdict == "equal" else Difference(shared + 1, _chosen(traces, lanes, shared)),
+        difference=(
+            None if verdict == "equal" else Difference(shared + 1, _chosen(traces, lanes, shared))
+        ),
         alike=() if verdict == "equal" else _alike(texts),
         may_differ=tuple(key for key in TEXT_FACTS if len({f[key] for f in listed}) > 1),
         jumps=_jumps(lanes, shared),
@@ -199,12 +209,13 @@ def _refuse(traces: Sequence[RunTrace]) -> None:
     for number, other in enumerate((trace.info for trace in traces[1:]), start=2):
         if other.tokenizer != first.tokenizer:
             raise CompareError(
-                f"Run {number} ({other.model}) has another tokenizer than run 1 ({first.model}), so their positions "
-                "cannot be aligned: compare models that share one."
+                f"Run {number} ({other.model}) has another tokenizer than run 1 ({first.model}), so"
+                " their positions cannot be aligned: compare models that share one."
             )
         if other.prompt_ids != first.prompt_ids:
             raise CompareError(
-                f"Run {number} has another prompt than run 1: compare runs of one prompt, token for token."
+                f"Run {number} has another prompt than run 1: compare runs of one prompt, token for"
+                " token."
             )
 
 
@@ -213,7 +224,11 @@ def _lane(name: str, trace: RunTrace) -> Lane:
     made = 0
     for step in trace.steps:
         made += step.passes
-        steps.append(LaneStep(step.index, len(emitter) + 1, len(emitter) + len(step.emitted), len(step.path), made))
+        steps.append(
+            LaneStep(
+                step.index, len(emitter) + 1, len(emitter) + len(step.emitted), len(step.path), made
+            )
+        )
         emitter += [step.index] * len(step.emitted)
         passes += [made] * len(step.emitted)
     return Lane(name, tuple(steps), tuple(emitter), tuple(passes))
@@ -221,7 +236,9 @@ def _lane(name: str, trace: RunTrace) -> Lane:
 
 def _shared(texts: Sequence[Sequence[int]]) -> int:
     together = zip(*texts, strict=False)
-    return next((n for n, tokens in enumerate(together) if len(set(tokens)) > 1), min(map(len, texts)))
+    return next(
+        (n for n, tokens in enumerate(together) if len(set(tokens)) > 1), min(map(len, texts))
+    )
 
 
 def _alike(texts: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
@@ -240,7 +257,9 @@ def _chosen(traces: Sequence[RunTrace], lanes: Sequence[Lane], place: int) -> tu
     """What each run has at a place of the output, from 0."""
     found = []
     for trace, lane in zip(traces, lanes, strict=True):
-        at = next((n for n, line in enumerate(lane.steps) if line.first <= place + 1 <= line.last), None)
+        at = next(
+            (n for n, line in enumerate(lane.steps) if line.first <= place + 1 <= line.last), None
+        )
         if at is None:
             found.append(Chosen(None, None, None, None))
             continue
@@ -254,7 +273,9 @@ def _choice(step: StepTrace, number: int) -> Chosen:
     after = (0, *step.path)[number]
     token, best = step.emitted[number], step.probabilities[after]
     chances = dict(zip(step.candidates[after], best, strict=False))
-    return Chosen(token, step.index, chances.get(token), best[0] - best[1] if len(best) > 1 else None)
+    return Chosen(
+        token, step.index, chances.get(token), best[0] - best[1] if len(best) > 1 else None
+    )
 
 
 def _summary(name: str, trace: RunTrace) -> Summary:

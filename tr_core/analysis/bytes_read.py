@@ -1,7 +1,8 @@
-"""What the passes of a run read, in bytes: the reason why a tree pass costs little more than a plain one. No torch.
+"""What the passes of a run read, in bytes: the reason why a tree pass costs little more than a
+plain one. No torch.
 
-A pass reads all weights once, whatever the number of its tokens, and the keys and values of every token it attends to.
-Activations and the candidate rows (a few hundred bytes a node) are left out.
+A pass reads all weights once, whatever the number of its tokens, and the keys and values of every
+token it attends to. Activations and the candidate rows (a few hundred bytes a node) are left out.
 """
 
 from __future__ import annotations

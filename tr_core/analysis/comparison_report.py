@@ -1,4 +1,6 @@
-"""Runs side by side as the command line shows them: a table, one JSON object, CSV, and their words. No torch."""
+"""Runs side by side as the command line shows them: a table, one JSON object, CSV, and their words.
+No torch.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ def as_json(traces: Sequence[RunTrace], found: Alignment) -> dict[str, Any]:
     name = _namer(traces)
     plain = msgspec.to_builtins(found)
     runs = [
-        summary | {"steps": lane["steps"]} for summary, lane in zip(plain["summaries"], plain["lanes"], strict=True)
+        summary | {"steps": lane["steps"]}
+        for summary, lane in zip(plain["summaries"], plain["lanes"], strict=True)
     ]
     return {
         "runs": runs,
@@ -54,27 +57,34 @@ def as_text(traces: Sequence[RunTrace], found: Alignment) -> str:
     name = _namer(traces)
     width = max(len(s.name) for s in found.summaries) + 2
     table = [
-        f"{'':<{width}}{'tokens':>7}{'passes':>8}{'MAT':>7}{'tokens/s':>10}{'ms/step':>9}{'nodes':>7}{'drafted':>9}"
-        f"{'accepted':>10}  lossless"
+        f"{'':<{width}}{'tokens':>7}{'passes':>8}{'MAT':>7}{'tokens/s':>10}{'ms/step':>9}{'nodes':>7}{'drafted':>9}{'accepted':>10}"
+        "  lossless"
     ]
     for s in found.summaries:
         table.append(
-            f"{s.name:<{width}}{s.tokens:>7}{s.passes:>8}{s.mean_accepted_tokens:>7.2f}{s.tokens_per_second:>10.1f}"
-            f"{s.ms_per_step:>9.1f}{s.nodes:>7.1f}{s.drafted:>9}{s.accepted:>10}  {_LOSSLESS[s.lossless]}"
+            f"{s.name:<{width}}{s.tokens:>7}{s.passes:>8}{s.mean_accepted_tokens:>7.2f}{s.tokens_per_second:>10.1f}{s.ms_per_step:>9.1f}{s.nodes:>7.1f}{s.drafted:>9}{s.accepted:>10}"
+            f"  {_LOSSLESS[s.lossless]}"
         )
     parts = [table, [texts_sentence(traces, found, name), *alike_sentences(found)]]
     for lead in found.leads:
         parts[1].append(
-            f"{found.lanes[lead.run].name} was ahead of all others most after {_count(lead.position, 'token')}: by "
-            f"{_count(lead.passes, 'pass', 'passes')}."
+            f"{found.lanes[lead.run].name} was ahead of all others most after"
+            f" {_count(lead.position, 'token')}: by {_count(lead.passes, 'pass', 'passes')}."
         )
     if found.jumps:
-        parts.append(["where one jumped ahead", *(jump_sentence(found, j, traces, name) for j in found.jumps)])
+        parts.append(
+            [
+                "where one jumped ahead",
+                *(jump_sentence(found, j, traces, name) for j in found.jumps),
+            ]
+        )
     return "\n\n".join("\n".join(part) for part in parts)
 
 
 def positions_csv(traces: Sequence[RunTrace], found: Alignment) -> str:
-    """One line a position and run; ``same`` tells whether all runs have written the same up to there."""
+    """One line a position and run; ``same`` tells whether all runs have written the same up to
+    there.
+    """
     out = io.StringIO(newline="")
     writer = csv.writer(out)
     writer.writerow(COLUMNS)
@@ -88,7 +98,14 @@ def positions_csv(traces: Sequence[RunTrace], found: Alignment) -> str:
             # As JSON: exact, on one line, and never a formula to a spreadsheet.
             text = json.dumps(trace.pieces.get(token, f"<id {token}>"), ensure_ascii=False)
             source = "accepted" if accepted[run][place] else "bonus"
-            line = (place + 1, run + 1, json.dumps(lane.name, ensure_ascii=False), token, text, lane.emitter[place])
+            line = (
+                place + 1,
+                run + 1,
+                json.dumps(lane.name, ensure_ascii=False),
+                token,
+                text,
+                lane.emitter[place],
+            )
             writer.writerow((*line, source, lane.passes[place], place < found.shared))
     return out.getvalue()
 
@@ -97,7 +114,10 @@ def texts_sentence(traces: Sequence[RunTrace], found: Alignment, name: Name) -> 
     """Whether the texts are equal; if not, where they part first, and how sure the model was there."""
     count = _count(found.shared, "token")
     if found.verdict == "equal":
-        return f"{'Both' if len(found.lanes) == 2 else f'All {len(found.lanes)}'} texts are equal: {count}."
+        return (
+            f"{'Both' if len(found.lanes) == 2 else f'All {len(found.lanes)}'} texts are equal:"
+            f" {count}."
+        )
     listed = zip(found.lanes, found.difference.runs, strict=True)
     if found.verdict == "beginning":
         ended = ", ".join(lane.name for lane, chosen in listed if chosen.token is None)
@@ -109,7 +129,10 @@ def texts_sentence(traces: Sequence[RunTrace], found: Alignment, name: Name) -> 
 def alike_sentences(found: Alignment) -> list[str]:
     """Which runs wrote the same text, where not all did."""
     names = [[found.lanes[run].name for run in group] for group in found.alike]
-    return [f"{', '.join(group[:-1])} and {group[-1]} wrote the same from beginning to end." for group in names]
+    return [
+        f"{', '.join(group[:-1])} and {group[-1]} wrote the same from beginning to end."
+        for group in names
+    ]
 
 
 def jump_sentence(found: Alignment, jump: Jump, traces: Sequence[RunTrace], name: Name) -> str:
@@ -119,10 +142,13 @@ def jump_sentence(found: Alignment, jump: Jump, traces: Sequence[RunTrace], name
         f"{lane.name} {spent}" for place, (lane, spent) in enumerate(zip(found.lanes, jump.spent, strict=True))
         if place != jump.run
     )  # fmt: skip
-    where = f"tokens {jump.first} – {jump.last}" if jump.last > jump.first else f"token {jump.first}"
+    where = (
+        f"tokens {jump.first} – {jump.last}" if jump.last > jump.first else f"token {jump.first}"
+    )
     return (
-        f"{found.lanes[jump.run].name}, step {jump.step}: {where} ({' '.join(name(t) for t in tokens)}) in "
-        f"{_count(jump.spent[jump.run], 'pass', 'passes')}; {others}."
+        f"{found.lanes[jump.run].name}, step {jump.step}: {where}"
+        f" ({' '.join(name(t) for t in tokens)}) in"
+        f" {_count(jump.spent[jump.run], 'pass', 'passes')}; {others}."
     )
 
 
@@ -135,9 +161,15 @@ def _namer(traces: Sequence[RunTrace]) -> Name:
 
 def _why(traces: Sequence[RunTrace], found: Alignment) -> str:
     if found.may_differ:
-        return f"That is no fault: {' and '.join(_FACT_WORDS[key] for key in found.may_differ)} may write another text."
+        return (
+            f"That is no fault: {' and '.join(_FACT_WORDS[key] for key in found.may_differ)} may"
+            " write another text."
+        )
     if traces[0].info.dtype in HALF:
-        return f"In {traces[0].info.dtype} rounding can turn a choice where the two best are this near, or it is a bug."
+        return (
+            f"In {traces[0].info.dtype} rounding can turn a choice where the two best are this"
+            " near, or it is a bug."
+        )
     return "With these settings they should be equal: this is a bug."
 
 
@@ -145,7 +177,9 @@ def _chosen(chosen: Chosen, name: Name) -> str:
     if chosen.token is None:
         return "had ended"
     margin = "" if chosen.margin is None else f", {chosen.margin:.3f} between the two best"
-    chance = "" if chosen.probability is None else f" (probability {chosen.probability:.3f}{margin})"
+    chance = (
+        "" if chosen.probability is None else f" (probability {chosen.probability:.3f}{margin})"
+    )
     return f"wrote {name(chosen.token)}{chance}"
 
 

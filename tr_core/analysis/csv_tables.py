@@ -1,6 +1,7 @@
 """A run as tables: CSV of its steps and of its nodes. No torch.
 
-Token texts are written as JSON strings, ``" the"``: exact, on one line, and never a formula to a spreadsheet.
+Token texts are written as JSON strings, ``" the"``: exact, on one line, and never a formula to a
+spreadsheet.
 """
 
 from __future__ import annotations
@@ -45,9 +46,11 @@ def steps_csv(trace: RunTrace, diagnosis: Diagnosis) -> str:
 
 
 def nodes_csv(trace: RunTrace) -> str:
-    """One line a node, roots included; ``probability`` is the model's for the node's token after its parent.
+    """One line a node, roots included; ``probability`` is the model's for the node's token after
+    its parent.
 
-    It is left empty where the token is not among the parent's recorded candidates, and for the root.
+    It is left empty where the token is not among the parent's recorded candidates, and for the
+    root.
     """
     lines = []
     for step in trace.steps:

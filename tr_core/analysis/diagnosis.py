@@ -1,6 +1,7 @@
 """Why each step's path ended where it did, decided from the trace alone. No torch here.
 
-A path ends at a node (the root, if nothing was accepted). The reasons, of which every step has exactly one:
+A path ends at a node (the root, if nothing was accepted). The reasons, of which every step has
+exactly one:
 
     stopped          the run stopped before the path ended by itself: an end token, a stop string, a limit
     no_draft         nothing was drafted: the root alone
@@ -10,18 +11,20 @@ A path ends at a node (the root, if nothing was accepted). The reasons, of which
     rank_cut         the row held the token, but the tree had no child at that rank
     other_token      the draft went on with other tokens, and no row tells why (drafters without a matrix)
 
-A drafter that grows its own trees tells what it knew at the end node (``StepTrace.held``), and has three of its own:
+A drafter that grows its own trees tells what it knew at the end node (``StepTrace.held``), and has
+three of its own:
 
     budget_spent     it knew the token that the model chose, but the nodes went where it expected more
     not_known        it knew other tokens there only
     nothing_known    it knew none (for one that drafts from the rows of one matrix: not_in_row, row_never_seen)
 
-**Tokens lost** by a step: how many more of the tokens that the run wrote next this step would have accepted, had the
-token that the model chose stood below the end node, and had the draft from there on gone on through the rows as they
-were, at any rank, down to its tree's last level (for ``depth_limit``: below it). Along the true text all rows are
-recorded, so this is exact for one step, where drafts come from these rows alone. It is not additive: what one step
-gains, its followers no longer can; the replays of ``tr_core.analysis.replay`` count whole runs instead. Where nothing
-is known of rows, or drafts come from more than these, only the one token is counted.
+**Tokens lost** by a step: how many more of the tokens that the run wrote next this step would have
+accepted, had the token that the model chose stood below the end node, and had the draft from there
+on gone on through the rows as they were, at any rank, down to its tree's last level (for
+``depth_limit``: below it). Along the true text all rows are recorded, so this is exact for one
+step, where drafts come from these rows alone. It is not additive: what one step gains, its
+followers no longer can; the replays of ``tr_core.analysis.replay`` count whole runs instead. Where
+nothing is known of rows, or drafts come from more than these, only the one token is counted.
 """
 
 from __future__ import annotations
@@ -68,15 +71,18 @@ class StepDiagnosis(msgspec.Struct, frozen=True):
         after: the end node's token.
         position: its place in prompt and output.
         accepted: nodes of the path.
-        drafted: nodes that held a token, the root not counted; those below a row never seen hold none.
+        drafted: nodes that held a token, the root not counted; those below a row never seen hold
+            none.
         token: what the model chose after the end node.
         probability: of that token, or None if it is not among the candidates recorded.
-        row: (k,) the end node's row when the draft was made; empty if never written, None if not recorded, or if the
-            drafter drafts from more than such rows.
-        rank: place of ``token`` in that row, or among all that such a drafter knew there; None if it was not there.
+        row: (k,) the end node's row when the draft was made; empty if never written, None if not
+            recorded, or if the drafter drafts from more than such rows.
+        rank: place of ``token`` in that row, or among all that such a drafter knew there; None if
+            it was not there.
         below: tokens drafted below the end node, best first.
         written: who wrote that row last; None if nobody in this run did.
-        evicted: for ``not_in_row``, who took the token out of the row; None if it was not in it in this run.
+        evicted: for ``not_in_row``, who took the token out of the row; None if it was not in it in
+            this run.
         add: ranks from the root to the one node that would have caught the token, or None.
         lost: tokens lost, see the module.
         unused: for ``stopped``, tokens that draft and model agreed on behind the stop.
@@ -106,7 +112,9 @@ class StepDiagnosis(msgspec.Struct, frozen=True):
 
 
 class ContextCost(msgspec.Struct, frozen=True):
-    """What one token cost as the last token of a path: steps that ended after it, tokens lost, reasons."""
+    """What one token cost as the last token of a path: steps that ended after it, tokens lost,
+    reasons.
+    """
 
     token: int
     steps: int
@@ -121,12 +129,14 @@ class Diagnosis(msgspec.Struct, frozen=True):
         steps: one line a step.
         reasons: steps of each reason, zeros included; they add up to the steps.
         lost: tokens lost to each reason.
-        evicted: of the ``not_in_row`` steps, those whose token had been in the row earlier in the run.
+        evicted: of the ``not_in_row`` steps, those whose token had been in the row earlier in the
+            run.
         mean_accepted_tokens: MAT of the run.
         costly: the ten tokens that cost most as the last of a path.
         additions: single nodes that would have caught most; see ``tr_core.analysis.replay``.
         what_ifs: what other trees and matrices would have gained; see ``tr_core.analysis.replay``.
-        never_accepted: draft nodes that no step accepted, if all steps had the same tree; else None.
+        never_accepted: draft nodes that no step accepted, if all steps had the same tree; else
+            None.
     """
 
     steps: tuple[StepDiagnosis, ...]
@@ -148,7 +158,9 @@ def diagnose(trace: RunTrace) -> Diagnosis:
     """Explain a run. Any trace that can be read can be explained, a run without steps too."""
     history = RowHistory(trace)
     complete = trace.stop_reason is not None
-    steps = tuple(_explain(history, number, step, complete) for number, step in enumerate(trace.steps))
+    steps = tuple(
+        _explain(history, number, step, complete) for number, step in enumerate(trace.steps)
+    )
     reasons = Counter(d.reason for d in steps)
     return Diagnosis(
         steps=steps,
@@ -157,7 +169,9 @@ def diagnose(trace: RunTrace) -> Diagnosis:
         evicted=sum(d.evicted is not None for d in steps),
         mean_accepted_tokens=metrics.mean_accepted_tokens(trace.steps),
         costly=_costly(steps),
-        additions=additions(trace, history, Counter(d.add for d in steps if d.add is not None and d.lost)),
+        additions=additions(
+            trace, history, Counter(d.add for d in steps if d.add is not None and d.lost)
+        ),
         what_ifs=what_ifs(trace, history),
         never_accepted=_never_accepted(trace.steps),
     )
@@ -167,7 +181,10 @@ def _explain(history: RowHistory, number: int, step: StepTrace, complete: bool) 
     end = step.path[-1] if step.path else 0
     after, token = step.tokens[end], step.choices[end]
     row, tree = history.row(after, number) if step.ranks_are_places else None, step.tree
-    children = sorted((n for n in range(1, len(step.tokens)) if step.parents[n] == end), key=lambda n: step.ranks[n])
+    children = sorted(
+        (n for n in range(1, len(step.tokens)) if step.parents[n] == end),
+        key=lambda n: step.ranks[n],
+    )
     reason = _reason(step, tree.template, end, row, children)
     rank = row.index(token) if row and token in row else None
     if row is None and step.held is not None:
@@ -196,7 +213,11 @@ def _explain(history: RowHistory, number: int, step: StepTrace, complete: bool) 
         below=tuple(step.tokens[n] for n in children if n not in step.unseen),
         written=history.last_write(after, number) if row else None,
         evicted=history.eviction(after, token, number) if not_in_row else None,
-        add=_ranks(step, rank) if reason in ("rank_cut", "depth_limit") and row and rank is not None else None,
+        add=(
+            _ranks(step, rank)
+            if reason in ("rank_cut", "depth_limit") and row and rank is not None
+            else None
+        ),
         lost=lost,
         unused=len(walk(tree, step.choices).path) - len(step.path) if reason == "stopped" else 0,
         stop=step.stop,
@@ -204,7 +225,9 @@ def _explain(history: RowHistory, number: int, step: StepTrace, complete: bool) 
     )
 
 
-def _reason(step: StepTrace, tree: TreeTemplate, end: int, row: tuple[int, ...] | None, children: list[int]) -> Reason:
+def _reason(
+    step: StepTrace, tree: TreeTemplate, end: int, row: tuple[int, ...] | None, children: list[int]
+) -> Reason:
     seen_children = [n for n in children if n not in step.unseen]
     if step.bonus is None:
         return "stopped"
@@ -219,7 +242,8 @@ def _reason(step: StepTrace, tree: TreeTemplate, end: int, row: tuple[int, ...] 
     if tree.depths[end] == tree.depth:
         return "depth_limit"
     if row is None:
-        # No row is recorded: the marks of unseen children still tell, and a branch without any is over.
+        # No row is recorded: the marks of unseen children still tell, and a branch without any is
+        # over.
         if not children:
             return "depth_limit"
         return "other_token" if seen_children else "row_never_seen"
@@ -237,11 +261,12 @@ def _lost(history: RowHistory, number: int, accepted: int, limit: int | None) ->
 
     Args:
         accepted: length of its path.
-        limit: levels of the tree below the end node; None to count below the last level instead, where the first
-            token must be in its row too.
+        limit: levels of the tree below the end node; None to count below the last level instead,
+            where the first token must be in its row too.
     """
     text, place = history.text, history.starts[number] + accepted
-    # The token after the last one gained comes with the pass as its bonus, so the text must go on behind it.
+    # The token after the last one gained comes with the pass as its bonus, so the text must go on
+    # behind it.
     room = len(text) - 2 - place
     count = 0
     while limit is None or count < limit:
@@ -272,7 +297,9 @@ def _costly(steps: Iterable[StepDiagnosis]) -> tuple[ContextCost, ...]:
         if d.lost:
             by_token.setdefault(d.after, []).append(d)
     costs = [
-        ContextCost(token, len(listed), sum(d.lost for d in listed), dict(Counter(d.reason for d in listed)))
+        ContextCost(
+            token, len(listed), sum(d.lost for d in listed), dict(Counter(d.reason for d in listed))
+        )
         for token, listed in by_token.items()
     ]
     return tuple(sorted(costs, key=lambda c: (-c.lost, -c.steps, c.token))[:COSTLY])

@@ -26,7 +26,9 @@ RANKS = 16
 
 
 def as_json(trace: RunTrace, d: Diagnosis) -> dict[str, Any]:
-    """All that is known of a run, ready for ``json.dumps``: numbers for scripts, ``details`` a line a step."""
+    """All that is known of a run, ready for ``json.dumps``: numbers for scripts, ``details`` a line
+    a step.
+    """
     name, history = namer(trace), RowHistory(trace)
 
     def texts(listed: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
@@ -44,18 +46,26 @@ def as_json(trace: RunTrace, d: Diagnosis) -> dict[str, Any]:
         "mean_accepted_tokens": d.mean_accepted_tokens,
         "draft_acceptance_rate": metrics.acceptance_rate(trace.steps),
         "per_position_acceptance_rate": list(metrics.accepted_by_depth(trace.steps).values()),
-        "by_rank": _shares({str(rank): share for rank, share in acceptance.by_rank(trace.steps).items()}),
+        "by_rank": _shares(
+            {str(rank): share for rank, share in acceptance.by_rank(trace.steps).items()}
+        ),
         "by_depth_and_rank": [
             {"depth": depth, "rank": rank, "drafted": share.total, "accepted": share.accepted}
             for (depth, rank), share in acceptance.by_depth_and_rank(trace.steps).items()
         ],
         "reliability": {
             "all": msgspec.to_builtins(reliability.overall(trace.steps)),
-            "by_source": {name: msgspec.to_builtins(r) for name, r in reliability.by_source(trace.steps).items()},
+            "by_source": {
+                name: msgspec.to_builtins(r)
+                for name, r in reliability.by_source(trace.steps).items()
+            },
         },
         "by_class": _shares(acceptance.by_class(trace)),
         "by_position": msgspec.to_builtins(acceptance.by_position(trace)),
-        "sliding_mat": [{"step": s, "mean_accepted_tokens": mat} for s, mat in acceptance.sliding_mat(trace.steps)],
+        "sliding_mat": [
+            {"step": s, "mean_accepted_tokens": mat}
+            for s, mat in acceptance.sliding_mat(trace.steps)
+        ],
         "costly_tokens": texts(msgspec.to_builtins(d.costly), "token"),
         "additions": msgspec.to_builtins(d.additions),
         "never_accepted_nodes": d.never_accepted,
@@ -78,14 +88,18 @@ def as_text(trace: RunTrace, d: Diagnosis, *, each_step: bool = False) -> str:
     parts.append(
         [
             f"{info.model}, {info.drafter}, tree {info.tree}, k = {info.k}",
-            f"{len(trace.output_ids)} tokens in {count} passes: {d.mean_accepted_tokens:.2f} a pass (MAT), "
-            f"draft acceptance rate {metrics.acceptance_rate(trace.steps):.1%}",
+            (
+                f"{len(trace.output_ids)} tokens in {count} passes: {d.mean_accepted_tokens:.2f} a"
+                f" pass (MAT), draft acceptance rate {metrics.acceptance_rate(trace.steps):.1%}"
+            ),
         ]
     )
     reasons = [f"{'why paths ended':<40}{'steps':>7}{'share':>8}{'tokens lost':>13}"]
     for reason, steps in d.reasons.items():
         if steps:
-            reasons.append(f"{REASON_WORDS[reason]:<40}{steps:>7}{steps / count:>8.0%}{d.lost[reason]:>13}")
+            reasons.append(
+                f"{REASON_WORDS[reason]:<40}{steps:>7}{steps / count:>8.0%}{d.lost[reason]:>13}"
+            )
         if reason == "not_in_row" and steps:
             reasons.append(f"{'  evicted earlier in this run':<40}{d.evicted:>7}")
             reasons.append(f"{'  never stored in this run':<40}{steps - d.evicted:>7}")
@@ -93,7 +107,9 @@ def as_text(trace: RunTrace, d: Diagnosis, *, each_step: bool = False) -> str:
     parts.append(reasons)
     if d.costly:
         width = max(len(name(c.token)) for c in d.costly) + 2
-        costly = [f"tokens that cost most, as the last of a path\n{'':<{width}}{'lost':>6}{'steps':>7}"]
+        costly = [
+            f"tokens that cost most, as the last of a path\n{'':<{width}}{'lost':>6}{'steps':>7}"
+        ]
         for c in d.costly:
             words = ", ".join(f"{REASON_WORDS[r]} ({n})" for r, n in c.reasons.items())
             costly.append(f"{name(c.token):<{width}}{c.lost:>6}{c.steps:>7}  {words}")
@@ -106,9 +122,13 @@ def as_text(trace: RunTrace, d: Diagnosis, *, each_step: bool = False) -> str:
                 numbers = f"{w.passes:>7}{w.mean_accepted_tokens:>7.2f}{w.saved:>7}"
             lines.append(f"{explain_what_if(w):<58}{numbers}  {CERTAINTY_WORDS[w.certainty]}")
         for a in d.additions:
-            lines.append(f"{explain_addition(a):<58}{'':>14}{a.saved:>7}  {CERTAINTY_WORDS['estimate']}")
+            lines.append(
+                f"{explain_addition(a):<58}{'':>14}{a.saved:>7}  {CERTAINTY_WORDS['estimate']}"
+            )
         if d.never_accepted is not None:
-            lines.append(f"nodes of the tree that no step accepted: {d.never_accepted} of {info.nodes}")
+            lines.append(
+                f"nodes of the tree that no step accepted: {d.never_accepted} of {info.nodes}"
+            )
         parts.append(lines)
     classes = acceptance.by_class(trace)
     parts.append(
@@ -146,7 +166,9 @@ def _along_the_text(trace: RunTrace) -> list[str]:
     lines = [f"{'tokens of the output':<22}{'MAT':>6}{'drafted':>9}"]
     for span in acceptance.by_position(trace):
         drafted = span.accepted / (span.last - span.first + 1)
-        lines.append(f"{f'{span.first} – {span.last}':<22}{span.mean_accepted_tokens:>6.2f}{drafted:>9.0%}")
+        lines.append(
+            f"{f'{span.first} – {span.last}':<22}{span.mean_accepted_tokens:>6.2f}{drafted:>9.0%}"
+        )
     return lines if len(lines) > 1 else []
 
 
@@ -156,7 +178,10 @@ def _along_the_steps(trace: RunTrace) -> list[str]:
     if not mats:
         return []
     states = {state.step: state for state in RowHistory(trace).over_time()}
-    lines = [f"{'up to step':<22}{'MAT':>6}" + (f"{'rows filled':>13}{'age of rows used':>18}" if states else "")]
+    lines = [
+        f"{'up to step':<22}{'MAT':>6}"
+        + (f"{'rows filled':>13}{'age of rows used':>18}" if states else "")
+    ]
     chosen = sorted({round(len(mats) * part / ROWS) for part in range(1, ROWS + 1)} - {0})
     for step, mat in (mats[number - 1] for number in chosen):
         line = f"{step:<22}{mat:>6.2f}"
@@ -174,8 +199,14 @@ def _sources(trace: RunTrace) -> list[str]:
         f"{name:<24}{r.nodes:>8}{r.expected:>10.1f}{r.accepted:>10}"
         for name, r in reliability.by_source(trace.steps).items()
     ]
-    return [f"{'where nodes came from':<24}{'drafted':>8}{'expected':>10}{'accepted':>10}", *lines] if lines else []
+    return (
+        [f"{'where nodes came from':<24}{'drafted':>8}{'expected':>10}{'accepted':>10}", *lines]
+        if lines
+        else []
+    )
 
 
 def _shares(shares: dict[str, acceptance.Share]) -> dict[str, dict[str, float]]:
-    return {key: {"total": s.total, "accepted": s.accepted, "rate": s.rate} for key, s in shares.items()}
+    return {
+        key: {"total": s.total, "accepted": s.accepted, "rate": s.rate} for key, s in shares.items()
+    }

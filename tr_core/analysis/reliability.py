@@ -1,8 +1,10 @@
-"""Whether drafts were as good as their drafter expected: expected against observed acceptance. No torch here.
+"""Whether drafts were as good as their drafter expected: expected against observed acceptance. No
+torch here.
 
-A drafter that grows its own trees tells for each node the chance that it is on the path (``StepTrace.expected``). Of
-all nodes that were given about the same chance, that share should have been accepted; what is not is drawn as a
-reliability diagram (Murphy & Winkler 1977), and summed up as the mean distance from the diagonal, weighted by nodes.
+A drafter that grows its own trees tells for each node the chance that it is on the path
+(``StepTrace.expected``). Of all nodes that were given about the same chance, that share should have
+been accepted; what is not is drawn as a reliability diagram (Murphy & Winkler 1977), and summed up
+as the mean distance from the diagonal, weighted by nodes.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ class Reliability(msgspec.Struct, frozen=True):
 
     Attributes:
         bins: those that hold nodes, by rising chance.
-        nodes, expected, accepted: drafted nodes, the sum of their chances, and how many were on the path.
+        nodes, expected, accepted: drafted nodes, the sum of their chances, and how many were on the
+            path.
         error: mean of |observed − expected| over the bins, weighted by their nodes.
     """
 
@@ -62,11 +65,15 @@ def by_source(steps: Sequence[StepTrace]) -> dict[str, Reliability]:
     listed: dict[str, list[tuple[float, bool]]] = {}
     for source, chance, hit in _nodes(steps):
         listed.setdefault(source, []).append((chance, hit))
-    return {name: _summed(listed[name]) for name in sorted(listed, key=lambda n: (-len(listed[n]), n))}
+    return {
+        name: _summed(listed[name]) for name in sorted(listed, key=lambda n: (-len(listed[n]), n))
+    }
 
 
 def _nodes(steps: Sequence[StepTrace]) -> Iterable[tuple[str, float, bool]]:
-    """(source, chance, whether it was on the path) of every drafted node that something was expected of."""
+    """(source, chance, whether it was on the path) of every drafted node that something was
+    expected of.
+    """
     for step in steps:
         # Where the run stopped within a path, what stood behind was agreed on, and is no failure.
         agreed = _agreed(step)

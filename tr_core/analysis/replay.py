@@ -1,13 +1,16 @@
 """What another tree or another matrix would have gained on a recorded run. No torch here.
 
-The text that a lossless run writes does not depend on its drafts, so a run can be played again along its own text:
-at each place a what-if tree is filled from the recorded rows, the agreeing path is skipped over, and passes are
-counted. With the recorded tree this gives the recorded passes exactly (the tests hold it to that). With another tree
-the passes fall elsewhere and would have scored, and so overwritten, other rows than the record has; a replay that
-starts between two recorded passes takes the rows of the earlier one, and those of the text since. So it is an
-estimate that leans to the recorded tree, since a larger one also writes more rows; docs/decisions.md has figures.
+The text that a lossless run writes does not depend on its drafts, so a run can be played again
+along its own text: at each place a what-if tree is filled from the recorded rows, the agreeing path
+is skipped over, and passes are counted. With the recorded tree this gives the recorded passes
+exactly (the tests hold it to that). With another tree the passes fall elsewhere and would have
+scored, and so overwritten, other rows than the record has; a replay that starts between two
+recorded passes takes the rows of the earlier one, and those of the text since. So it is an estimate
+that leans to the recorded tree, since a larger one also writes more rows; docs/decisions.md has
+figures.
 
-What the record does not hold is said, not guessed: rows have k places, so a larger k cannot be replayed.
+What the record does not hold is said, not guessed: rows have k places, so a larger k cannot be
+replayed.
 """
 
 from __future__ import annotations
@@ -22,10 +25,21 @@ import msgspec
 from tr_core.analysis.row_history import RowHistory
 from tr_core.trace import RunTrace, StepTrace
 
-Kind = Literal["recorded", "wider", "deeper", "any_tree", "smaller_k", "larger_k", "hot", "hot_at_best", "path_only"]
+Kind = Literal[
+    "recorded",
+    "wider",
+    "deeper",
+    "any_tree",
+    "smaller_k",
+    "larger_k",
+    "hot",
+    "hot_at_best",
+    "path_only",
+]
 Certainty = Literal["exact", "estimate", "bound", "not_recorded"]
 Ranks = tuple[int, ...]
-# Where the child at a rank stands, as ranks from the root, or None if the tree has none there. The root is ().
+# Where the child at a rank stands, as ranks from the root, or None if the tree has none there. The
+# root is ().
 Shape = Callable[[Ranks, int], "Ranks | None"]
 
 ADDITIONS = 5
@@ -35,17 +49,19 @@ class WhatIf(msgspec.Struct, frozen=True):
     """One other way to draft, replayed along the recorded text.
 
     Attributes:
-        kind: ``recorded`` the run as it was · ``wider`` every rank at every node, same depth · ``deeper`` the same
-            tree again below its last level, without end · ``any_tree`` every rank at any depth: all that the rows
-            hold · ``smaller_k`` rows cut to their first ``k`` places · ``larger_k`` · ``hot`` rows that were never
-            seen hold what another place in the text wrote into them later, if any did · ``hot_at_best`` and the
-            others hold the right token · ``path_only`` rows written by roots and accepted nodes alone: shows what the
+        kind: ``recorded`` the run as it was · ``wider`` every rank at every node, same depth ·
+            ``deeper`` the same tree again below its last level, without end · ``any_tree`` every
+            rank at any depth: all that the rows hold · ``smaller_k`` rows cut to their first ``k``
+            places · ``larger_k`` · ``hot`` rows that were never seen hold what another place in the
+            text wrote into them later, if any did · ``hot_at_best`` and the others hold the right
+            token · ``path_only`` rows written by roots and accepted nodes alone: shows what the
             rejected ones gave, or took.
         k: places of a row.
         passes: forward passes; None if the record cannot tell.
         mean_accepted_tokens: tokens emitted ÷ passes; None likewise.
         saved: passes fewer than recorded; None likewise.
-        certainty: exact · estimate · bound: no more than this with the recorded rows · not_recorded.
+        certainty: exact · estimate · bound: no more than this with the recorded rows ·
+            not_recorded.
     """
 
     kind: Kind
@@ -71,7 +87,9 @@ class Addition(msgspec.Struct, frozen=True):
 
 
 def what_ifs(trace: RunTrace, history: RowHistory) -> tuple[WhatIf, ...]:
-    """All what-ifs of a run; empty for a drafter whose drafts cannot be made again from the rows of one matrix."""
+    """All what-ifs of a run; empty for a drafter whose drafts cannot be made again from the rows of
+    one matrix.
+    """
     if not history.replayable:
         return ()
     replay, k = Replay(trace, history), trace.info.k
@@ -110,9 +128,13 @@ def additions(trace: RunTrace, history: RowHistory, caught: Counter[Ranks]) -> t
     # Replays cost time, and a node that few steps missed saves few passes.
     listed = [
         Addition(ranks, steps, recorded - replay.passes(_with(ranks)))
-        for ranks, steps in sorted(caught.items(), key=lambda c: (-c[1], len(c[0]), c[0]))[: 4 * ADDITIONS]
+        for ranks, steps in sorted(caught.items(), key=lambda c: (-c[1], len(c[0]), c[0]))[
+            : 4 * ADDITIONS
+        ]
     ]
-    return tuple(sorted(listed, key=lambda a: (-a.saved, -a.steps, len(a.ranks), a.ranks))[:ADDITIONS])
+    return tuple(
+        sorted(listed, key=lambda a: (-a.saved, -a.steps, len(a.ranks), a.ranks))[:ADDITIONS]
+    )
 
 
 class Replay:
@@ -125,7 +147,9 @@ class Replay:
         self._written: dict[int, list[tuple[int, tuple[int, ...]]]] = {}
         for start, step in zip(history.starts, trace.steps, strict=True):
             for place, node in enumerate((0, *step.path), start):
-                self._written.setdefault(step.tokens[node], []).append((place, step.candidates[node]))
+                self._written.setdefault(step.tokens[node], []).append(
+                    (place, step.candidates[node])
+                )
 
     def passes(
         self,
@@ -139,7 +163,8 @@ class Replay:
         """Forward passes that the recorded text takes.
 
         Args:
-            shape: from the nodes of a step's tree to the tree to draft with; the recorded one by default.
+            shape: from the nodes of a step's tree to the tree to draft with; the recorded one by
+                default.
             k: places of a row that may be used; all by default.
             hot: rows never seen hold what another place in the text wrote into them later.
             best: and where none did, they hold the right token.
@@ -164,7 +189,9 @@ class Replay:
         return count
 
     def _row(self, token: int, number: int, root: int) -> tuple[int, ...] | None:
-        """The row of ``token`` for a pass whose root stands at ``root``, within or at the start of step ``number``."""
+        """The row of ``token`` for a pass whose root stands at ``root``, within or at the start of
+        step ``number``.
+        """
         step, start = self._trace.steps[number], self._history.starts[number]
         for node in reversed((0, *step.path)[: root - start]):
             if step.tokens[node] == token:
@@ -172,7 +199,9 @@ class Replay:
         return self._history.row(token, number)
 
     def _path_row(self, token: int, root: int) -> tuple[int, ...] | None:
-        """The row of ``token`` for a pass whose root stands at ``root``, had only the text itself written rows."""
+        """The row of ``token`` for a pass whose root stands at ``root``, had only the text itself
+        written rows.
+        """
         writes = self._written.get(token, ())
         later = bisect_left(writes, root, key=lambda w: w[0])
         return writes[later - 1][1] if later else self._history.row(token, 0)

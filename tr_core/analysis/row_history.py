@@ -1,10 +1,13 @@
-"""The matrix of a run at any of its steps, rebuilt from the rows that the steps overwrote. No torch here.
+"""The matrix of a run at any of its steps, rebuilt from the rows that the steps overwrote. No torch
+here.
 
-A ``RowChange`` tells a row before and after its step, so a row is known from its first mention on, and before it too:
-nothing had changed it until then. A row that no step mentions is unknown; the prompt or an earlier run may have
-written it. Every token of the text but the last is scored, so along the text all rows are known.
+A ``RowChange`` tells a row before and after its step, so a row is known from its first mention on,
+and before it too: nothing had changed it until then. A row that no step mentions is unknown; the
+prompt or an earlier run may have written it. Every token of the text but the last is scored, so
+along the text all rows are known.
 
-Steps are counted from 0 here (places in ``trace.steps``); what is handed out names them by ``StepTrace.index``.
+Steps are counted from 0 here (places in ``trace.steps``); what is handed out names them by
+``StepTrace.index``.
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ class Write(msgspec.Struct, frozen=True):
     Attributes:
         step: number of the step.
         node: the node in that step's tree.
-        position: place of its token in prompt and output; for a rejected node, where it would have stood.
+        position: place of its token in prompt and output; for a rejected node, where it would have
+            stood.
         context: up to 4 tokens that end in the node's own: what the model read there.
         status: what became of the node.
     """
@@ -46,8 +50,8 @@ class MatrixState(msgspec.Struct, frozen=True):
         fill: their share of the vocabulary.
         new, rewritten: rows written for the first time, and rows written again.
         changed: rows written again with other candidates, or in another order.
-        age: mean age in steps of the rows that the draft was made from; a row that the prompt or an earlier run wrote
-            counts from before step 1. None if no row was used.
+        age: mean age in steps of the rows that the draft was made from; a row that the prompt or an
+            earlier run wrote counts from before step 1. None if no row was used.
     """
 
     step: int
@@ -90,7 +94,8 @@ class RowHistory:
         text: prompt and output ids.
         starts: place of each step's root in ``text``.
         has_rows: whether the drafter kept a matrix.
-        replayable: whether all drafts came from its rows alone, so that others can be made from them.
+        replayable: whether all drafts came from its rows alone, so that others can be made from
+            them.
     """
 
     def __init__(self, trace: RunTrace) -> None:
@@ -111,7 +116,9 @@ class RowHistory:
         self.replayable = self.has_rows and all(step.ranks_are_places for step in trace.steps)
 
     def row(self, token: int, number: int) -> tuple[int, ...] | None:
-        """(k,) the row of ``token`` when step ``number`` drafted; empty if never written, None if not recorded."""
+        """(k,) the row of ``token`` when step ``number`` drafted; empty if never written, None if
+        not recorded.
+        """
         changes = self._changes.get(token)
         if changes is None:
             return None
@@ -119,17 +126,23 @@ class RowHistory:
         return changes[later - 1][1].after if later else changes[0][1].before
 
     def second_writing(self, token: int) -> tuple[int, ...] | None:
-        """(k,) the row as the second step that wrote it left it, from another place in the text; None if none did."""
+        """(k,) the row as the second step that wrote it left it, from another place in the text;
+        None if none did.
+        """
         changes = self._changes.get(token, ())
         return changes[1][1].after if len(changes) > 1 else None
 
     def last_write(self, token: int, number: int) -> Write | None:
-        """Who wrote the row of ``token`` that step ``number`` drafted from; None if nobody in this run."""
+        """Who wrote the row of ``token`` that step ``number`` drafted from; None if nobody in this
+        run.
+        """
         earlier = [c for c in self._changes.get(token, ()) if c[0] < number]
         return self._write(*earlier[-1]) if earlier else None
 
     def eviction(self, token: int, candidate: int, number: int) -> Write | None:
-        """Who took ``candidate`` out of the row of ``token`` last, before step ``number``; None if nobody did."""
+        """Who took ``candidate`` out of the row of ``token`` last, before step ``number``; None if
+        nobody did.
+        """
         for place, change in reversed(self._changes.get(token, ())):
             if place < number and candidate in change.evicted:
                 return self._write(place, change)
@@ -160,7 +173,9 @@ class RowHistory:
         return states
 
     def lives(self) -> list[RowLife]:
-        """Every row that the run wrote, those that lost most candidates first: the data of a matrix map."""
+        """Every row that the run wrote, those that lost most candidates first: the data of a matrix
+        map.
+        """
         lives = []
         for token, changes in self._changes.items():
             rows = [change for _, change in changes]
@@ -187,7 +202,13 @@ class RowHistory:
             node = step.parents[node]
         start = self.starts[number]
         context = (*self.text[max(start + 1 - CONTEXT, 0) : start + 1], *reversed(branch))
-        return Write(step.index, change.node, start + len(branch), context[-CONTEXT:], step.statuses[change.node])
+        return Write(
+            step.index,
+            change.node,
+            start + len(branch),
+            context[-CONTEXT:],
+            step.statuses[change.node],
+        )
 
 
 def _sources(step: StepTrace) -> set[int]:

@@ -1,7 +1,7 @@
 """A diagnosis in English: all words of it are here, so that a translation is one file. No torch.
 
-``explain`` gives two sentences a step: what happened, and what would have helped. Tokens are named by a function of
-their id, so that the page and the command line can name them each in its own way.
+``explain`` gives two sentences a step: what happened, and what would have helped. Tokens are named
+by a function of their id, so that the page and the command line can name them each in its own way.
 """
 
 from __future__ import annotations
@@ -46,7 +46,11 @@ def namer(trace: RunTrace) -> Name:
     def name(token: int) -> str:
         piece = trace.pieces.get(token)
         # A trace made by hand may leave texts out.
-        return f"token {token}" if piece is None else f"“{full_label(piece, trace.partial_bytes.get(token, ''))}”"
+        return (
+            f"token {token}"
+            if piece is None
+            else f"“{full_label(piece, trace.partial_bytes.get(token, ''))}”"
+        )
 
     return name
 
@@ -79,29 +83,38 @@ def explain_addition(line: Addition) -> str:
 def caveats(trace: RunTrace, what_ifs: bool) -> tuple[str, ...]:
     """What a reader of the numbers must know."""
     listed = [
-        "Tokens lost are counted for each step alone: what one step gains, the next can no longer gain, so a run could "
-        "not save their sum."
+        "Tokens lost are counted for each step alone: what one step gains, the next can no longer"
+        " gain, so a run could not save their sum."
     ]
     if what_ifs:
         listed += [
-            "What-ifs replay the recorded rows along the recorded text. Another tree would also have written other "
-            "rows, a larger one more of them: so it gains rather more than shown, and a smaller one rather less.",
-            f"The record holds k = {trace.info.k} candidates a node and not what stood behind them, so a larger k "
-            "cannot be replayed.",
+            (
+                "What-ifs replay the recorded rows along the recorded text. Another tree would also"
+                " have written other rows, a larger one more of them: so it gains rather more than"
+                " shown, and a smaller one rather less."
+            ),
+            (
+                f"The record holds k = {trace.info.k} candidates a node and not what stood behind"
+                " them, so a larger k cannot be replayed."
+            ),
         ]
     elif trace.steps:
-        records = "drafts from more than rows" if any(s.rows for s in trace.steps) else "records no rows"
+        records = (
+            "drafts from more than rows" if any(s.rows for s in trace.steps) else "records no rows"
+        )
         listed.append(f"The drafter {trace.info.drafter} {records}, so nothing can be replayed.")
     if trace.stop_reason is None and trace.steps:
-        listed.append("The run was interrupted: what its last steps lost is cut where the record ends.")
+        listed.append(
+            "The run was interrupted: what its last steps lost is cut where the record ends."
+        )
     return tuple(listed)
 
 
 def _never_seen(d: StepDiagnosis, name: Name) -> tuple[str, str]:
     if d.drafted:
         first = (
-            f"{_accepted(d)}: nothing could be drafted after {name(d.after)}, since its row had never been written; "
-            f"the model went on with {name(d.token)}."
+            f"{_accepted(d)}: nothing could be drafted after {name(d.after)}, since its row had"
+            f" never been written; the model went on with {name(d.token)}."
         )
     else:
         first = (
@@ -113,17 +126,32 @@ def _never_seen(d: StepDiagnosis, name: Name) -> tuple[str, str]:
 
 def _not_in_row(d: StepDiagnosis, name: Name) -> tuple[str, str]:
     first = (
-        f"{_accepted(d)}: after {name(d.after)} the model chose {name(d.token)}{_chance(d)}, "
-        f"which is not among the {len(d.row or ())} candidates of its row ({_listed(d.row or (), name)})."
+        f"{_accepted(d)}: after {name(d.after)} the model chose {name(d.token)}{_chance(d)}, which"
+        f" is not among the {len(d.row or ())} candidates of its row"
+        f" ({_listed(d.row or (), name)})."
     )
     if d.evicted is not None:
-        return first, f"It had been there until step {d.evicted.step}, when {_place(d.evicted, name)} evicted it."
+        return (
+            first,
+            (
+                f"It had been there until step {d.evicted.step}, when {_place(d.evicted, name)}"
+                " evicted it."
+            ),
+        )
     if d.written is None:
-        return first, "The row is from before step 1, from the prompt or an earlier run, and never held it in this run."
+        return (
+            first,
+            (
+                "The row is from before step 1, from the prompt or an earlier run, and never held"
+                " it in this run."
+            ),
+        )
     return (
         first,
-        f"It never was there in this run; the row was last written in step {d.written.step}, "
-        f"by {_place(d.written, name)}.",
+        (
+            f"It never was there in this run; the row was last written in step {d.written.step}, "
+            f"by {_place(d.written, name)}."
+        ),
     )
 
 
@@ -133,8 +161,10 @@ def _rank_cut(d: StepDiagnosis, name: Name) -> tuple[str, str]:
     else:
         drafted = "the tree drafted nothing below that node"
     return (
-        f"{_accepted(d)}: the model chose {name(d.token)}, which stood at rank {d.rank} of the row of "
-        f"{name(d.after)}, but {drafted}.",
+        (
+            f"{_accepted(d)}: the model chose {name(d.token)}, which stood at rank {d.rank} of the"
+            f" row of {name(d.after)}, but {drafted}."
+        ),
         f"One more node{_at(d)}, would have caught it{_more(d)}.",
     )
 
@@ -145,15 +175,24 @@ def _depth_limit(d: StepDiagnosis, name: Name) -> tuple[str, str]:
     if d.rank is not None:
         return (
             first,
-            f"The next token, {name(d.token)}, stood at rank {d.rank} of the row below; one more node{_at(d)}, "
-            f"would have caught it{_more(d)}.",
+            (
+                f"The next token, {name(d.token)}, stood at rank {d.rank} of the row below; one"
+                f" more node{_at(d)}, would have caught it{_more(d)}."
+            ),
         )
     if d.row is None:
         return (
             first,
-            f"The model went on with {name(d.token)}; whether a longer draft would have had it is not recorded.",
+            (
+                f"The model went on with {name(d.token)}; whether a longer draft would have had it"
+                " is not recorded."
+            ),
         )
-    why = f"the row does not hold {name(d.token)}" if d.row else "the row of that token had never been written"
+    why = (
+        f"the row does not hold {name(d.token)}"
+        if d.row
+        else "the row of that token had never been written"
+    )
     return first, f"A deeper tree would not have helped: {why}."
 
 
@@ -161,21 +200,29 @@ def _stopped(d: StepDiagnosis, name: Name) -> tuple[str, str]:
     words = STOP_REASONS.get(d.stop or "", "the run was stopped")
     unused = "No agreed token was left over."
     if d.unused:
-        unused = f"{_count(d.unused, 'drafted token')} more that the model agreed with stood behind the stop."
+        unused = (
+            f"{_count(d.unused, 'drafted token')} more that the model agreed with stood behind the"
+            " stop."
+        )
     return f"{_accepted(d)}: the run ended at {name(d.after)}, because {words}.", unused
 
 
 def _no_draft(d: StepDiagnosis, name: Name) -> tuple[str, str]:
     return (
-        f"Nothing was drafted after {name(d.after)}, so the pass gave the model's own token alone, {name(d.token)}.",
+        (
+            f"Nothing was drafted after {name(d.after)}, so the pass gave the model's own token"
+            f" alone, {name(d.token)}."
+        ),
         "Only a drafter that proposes something here could have saved a pass.",
     )
 
 
 def _other_token(d: StepDiagnosis, name: Name) -> tuple[str, str]:
     return (
-        f"{_accepted(d)}: after {name(d.after)} the draft went on with {_listed(d.below, name)}, "
-        f"but the model chose {name(d.token)}{_chance(d)}.",
+        (
+            f"{_accepted(d)}: after {name(d.after)} the draft went on with"
+            f" {_listed(d.below, name)}, but the model chose {name(d.token)}{_chance(d)}."
+        ),
         "The record holds no row that tells whether another draft would have had it.",
     )
 
@@ -186,8 +233,10 @@ def _budget_spent(d: StepDiagnosis, name: Name) -> tuple[str, str]:
     else:
         drafted = "the draft held nothing below that node"
     return (
-        f"{_accepted(d)}: after {name(d.after)} the model chose {name(d.token)}{_chance(d)}, which the drafter knew "
-        f"there in place {(d.rank or 0) + 1}, but {drafted}.",
+        (
+            f"{_accepted(d)}: after {name(d.after)} the model chose {name(d.token)}{_chance(d)},"
+            f" which the drafter knew there in place {(d.rank or 0) + 1}, but {drafted}."
+        ),
         "The nodes went where the drafter expected more: a larger tree could have held it.",
     )
 
@@ -195,16 +244,20 @@ def _budget_spent(d: StepDiagnosis, name: Name) -> tuple[str, str]:
 def _not_known(d: StepDiagnosis, name: Name) -> tuple[str, str]:
     drafted = f", and drafted {_listed(d.below, name)}" if d.below else ""
     return (
-        f"{_accepted(d)}: after {name(d.after)} the model chose {name(d.token)}{_chance(d)}, but the drafter knew only "
-        f"other tokens there{drafted}.",
+        (
+            f"{_accepted(d)}: after {name(d.after)} the model chose {name(d.token)}{_chance(d)},"
+            f" but the drafter knew only other tokens there{drafted}."
+        ),
         "A larger tree would not have helped.",
     )
 
 
 def _nothing_known(d: StepDiagnosis, name: Name) -> tuple[str, str]:
     return (
-        f"{_accepted(d)}: the drafter knew nothing that could follow {name(d.after)}; the model went on with "
-        f"{name(d.token)}{_chance(d)}.",
+        (
+            f"{_accepted(d)}: the drafter knew nothing that could follow {name(d.after)}; the model"
+            f" went on with {name(d.token)}{_chance(d)}."
+        ),
         "A larger tree would not have helped; a drafter that had met these tokens before might.",
     )
 
@@ -244,7 +297,11 @@ def _more(d: StepDiagnosis) -> str:
     if not d.lost:
         return ", but the text ended with it"
     further = d.lost - 1
-    return f", and the rows held {_count(further, 'token')} more of the text behind it" if further else ""
+    return (
+        f", and the rows held {_count(further, 'token')} more of the text behind it"
+        if further
+        else ""
+    )
 
 
 def _at(d: StepDiagnosis) -> str:
@@ -254,7 +311,10 @@ def _at(d: StepDiagnosis) -> str:
 def _hot(d: StepDiagnosis) -> str:
     if not d.lost:
         return "nothing was lost, for the text ended there"
-    return f"a matrix that already knew it could have given {_count(d.lost, 'token')} more in this step"
+    return (
+        f"a matrix that already knew it could have given {_count(d.lost, 'token')} more in this"
+        " step"
+    )
 
 
 def _place(write: Write, name: Name) -> str:

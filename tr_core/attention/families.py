@@ -1,9 +1,10 @@
-"""Which model families can be decoded by trees, and how each wants its attention mask. No torch here.
+"""Which model families can be decoded by trees, and how each wants its attention mask. No torch
+here.
 
-A family is transformers' ``model_type``. Those in ``FAMILIES`` were checked token for token against ``generate``
-(tests/decoding/test_lossless_families.py); those in ``REFUSED`` are known to be wrong. Any other one must pass the
-probe of ``tr_core.models.exactness_probe`` when it is loaded. A new family is one line in ``FAMILIES`` and one tiny
-config in tests/support/tiny_models.py.
+A family is transformers' ``model_type``. Those in ``FAMILIES`` were checked token for token against
+``generate`` (tests/decoding/test_lossless_families.py); those in ``REFUSED`` are known to be wrong.
+Any other one must pass the probe of ``tr_core.models.exactness_probe`` when it is loaded. A new
+family is one line in ``FAMILIES`` and one tiny config in tests/support/tiny_models.py.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Any, Literal
 
 from tr_core.errors import UnsupportedModelError
 
-# How the mask is handed over: one tensor for layers that all see everything; one tensor for layers that all see
-# ``config.sliding_window`` positions; or one tensor per entry of ``config.layer_types``.
+# How the mask is handed over: one tensor for layers that all see everything; one tensor for layers
+# that all see ``config.sliding_window`` positions; or one tensor per entry of
+# ``config.layer_types``.
 MaskForm = Literal["full", "window", "by_layer_type"]
 
 MAX_LENGTH_UNKNOWN = 1_000_000_000
@@ -31,7 +33,8 @@ class Family:
         name: transformers' ``model_type``.
         mask: how the mask is handed over; see ``MaskForm``.
         attention: attention implementations that take a tree mask, the preferred one first.
-        position_table: whether positions are looked up in a table, so that one beyond its end crashes.
+        position_table: whether positions are looked up in a table, so that one beyond its end
+            crashes.
         listed: whether it stands in ``FAMILIES``; if not, it must pass the probe.
     """
 
@@ -88,26 +91,54 @@ REFUSED: Mapping[str, str] = MappingProxyType(
         "gpt_neo": "its local attention layers do not keep to a tree mask",
         **dict.fromkeys(
             (
-                *("bamba", "falcon_h1", "falcon_mamba", "granitemoehybrid", "jamba", "kimi_linear", "lfm2", "lfm2_moe"),
-                *("mamba", "mamba2", "minimax", "nemotron_h", "olmo_hybrid", "qwen3_5", "qwen3_5_moe", "qwen3_5_text"),
+                *(
+                    "bamba",
+                    "falcon_h1",
+                    "falcon_mamba",
+                    "granitemoehybrid",
+                    "jamba",
+                    "kimi_linear",
+                    "lfm2",
+                    "lfm2_moe",
+                ),
+                *(
+                    "mamba",
+                    "mamba2",
+                    "minimax",
+                    "nemotron_h",
+                    "olmo_hybrid",
+                    "qwen3_5",
+                    "qwen3_5_moe",
+                    "qwen3_5_text",
+                ),
                 *("qwen3_next", "recurrent_gemma", "rwkv", "xlstm", "zamba", "zamba2"),
             ),
             _STATE,
         ),
-        **dict.fromkeys(("albert", "bert", "camembert", "electra", "modernbert", "roberta", "xlm-roberta"), _ENCODER),
+        **dict.fromkeys(
+            ("albert", "bert", "camembert", "electra", "modernbert", "roberta", "xlm-roberta"),
+            _ENCODER,
+        ),
         **dict.fromkeys(("llama4", "llama4_text"), _CHUNKS),
     }
 )
 
 # Signs, in the config of an unlisted family, of attention that does not see everything before it.
-_LIMITED_ATTENTION = ("sliding_window", "attention_window", "local_attention_window", "attention_chunk_size", "alibi")
+_LIMITED_ATTENTION = (
+    "sliding_window",
+    "attention_window",
+    "local_attention_window",
+    "attention_chunk_size",
+    "alibi",
+)
 
 
 def family_of(config: Any) -> Family:
     """The family of a transformers config, listed or not.
 
     Raises:
-        UnsupportedModelError: a tree would not equal plain decoding on this model, or it is no decoder of text.
+        UnsupportedModelError: a tree would not equal plain decoding on this model, or it is no
+            decoder of text.
     """
     name = config.model_type
     reason = REFUSED.get(name) or _reason_against(config)
@@ -115,14 +146,17 @@ def family_of(config: Any) -> Family:
         reason = _reason_against_unlisted(config)
     if reason is not None:
         raise UnsupportedModelError(
-            f"Models of the family “{name}” cannot be decoded by trees: {reason}. Choose another model."
+            f"Models of the family “{name}” cannot be decoded by trees: {reason}. Choose another"
+            " model."
         )
     return FAMILIES.get(name, Family(name, listed=False))
 
 
 def window_of(config: Any, family: Family) -> int | None:
     """Positions that a sliding layer of this model sees, its own included; None if no layer slides."""
-    if family.mask == "full" or (family.mask == "by_layer_type" and SLIDING not in layer_types(config)):
+    if family.mask == "full" or (
+        family.mask == "by_layer_type" and SLIDING not in layer_types(config)
+    ):
         return None
     return config.sliding_window
 
@@ -135,10 +169,18 @@ def layer_types(config: Any) -> frozenset[str]:
 def max_length_of(config: Any) -> int:
     """Tokens that a sequence of this model may have, prompt and output.
 
-    LongRoPE changes the angles of all positions once a sequence outgrows the original length, so a tree that
-    reaches beyond it would change what stands before it: such a model ends at the original length.
+    LongRoPE changes the angles of all positions once a sequence outgrows the original length, so a
+    tree that reaches beyond it would change what stands before it: such a model ends at the
+    original length.
     """
-    names = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "seq_length", "n_ctx")
+    names = (
+        "max_position_embeddings",
+        "n_positions",
+        "max_sequence_length",
+        "max_seq_len",
+        "seq_length",
+        "n_ctx",
+    )
     lengths = [getattr(config, name, None) for name in names]
     length = next((n for n in lengths if isinstance(n, int) and n > 0), MAX_LENGTH_UNKNOWN)
     rope = getattr(config, "rope_parameters", None) or {}
@@ -148,11 +190,15 @@ def max_length_of(config: Any) -> int:
 
 
 def reach_of(config: Any, family: Family) -> int:
-    """Tokens that a sequence may have before tree passes or the model itself fail; beyond ``max_length_of`` the model
-    goes on as it was never trained to, but goes on.
+    """Tokens that a sequence may have before tree passes or the model itself fail; beyond
+    ``max_length_of`` the model goes on as it was never trained to, but goes on.
     """
     rope = getattr(config, "rope_parameters", None) or {}
-    bounded = family.position_table or not family.listed or rope.get("rope_type") in ("dynamic", "longrope")
+    bounded = (
+        family.position_table
+        or not family.listed
+        or rope.get("rope_type") in ("dynamic", "longrope")
+    )
     return max_length_of(config) if bounded else MAX_LENGTH_UNKNOWN
 
 
@@ -164,7 +210,10 @@ def _reason_against(config: Any) -> str | None:
         return "it is a language model inside a model of several inputs, such as images or sound"
     if config.model_type == "falcon" and getattr(config, "alibi", False):
         return _ALIBI
-    if getattr(config, "use_bidirectional_attention", False) or getattr(config, "is_causal", True) is False:
+    if (
+        getattr(config, "use_bidirectional_attention", False)
+        or getattr(config, "is_causal", True) is False
+    ):
         return _ENCODER
     odd = layer_types(config) - {FULL, SLIDING}
     if odd:
@@ -178,5 +227,8 @@ def _reason_against_unlisted(config: Any) -> str | None:
     if SLIDING in layer_types(config):
         limited.append("layer_types")
     if limited:
-        return f"its layers do not all see the whole text (“{limited[0]}” in its config), and nobody has checked it"
+        return (
+            f"its layers do not all see the whole text (“{limited[0]}” in its config), and nobody"
+            " has checked it"
+        )
     return None

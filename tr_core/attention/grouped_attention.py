@@ -1,12 +1,15 @@
-"""Attention over a static cache: keys and values of a group of query heads are read once, not repeated.
+"""Attention over a static cache: keys and values of a group of query heads are read once, not
+repeated.
 
-transformers' sdpa attention with a mask and grouped heads copies keys and values once per query head, over the whole
-bucket, in every layer. ``attend`` folds the query heads of a group into the rows of one head instead, which is
-the same sum in another order of loops, so it is exact. Few rows leave most of a GPU idle while it walks along
-a long cache: with ``splits`` the rows of the cache are cut into parts that are attended to side by side and merged
-by their log-sum-exp (flash-decoding, Dao et al. 2023).
+transformers' sdpa attention with a mask and grouped heads copies keys and values once per query
+head, over the whole bucket, in every layer. ``attend`` folds the query heads of a group into the
+rows of one head instead, which is the same sum in another order of loops, so it is exact. Few rows
+leave most of a GPU idle while it walks along a long cache: with ``splits`` the rows of the cache
+are cut into parts that are attended to side by side and merged by their log-sum-exp
+(flash-decoding, Dao et al. 2023).
 
-The functions go into transformers through its registry of attention functions, for the time of a capture only.
+The functions go into transformers through its registry of attention functions, for the time of a
+capture only.
 """
 
 from __future__ import annotations
@@ -39,7 +42,8 @@ def attend(
 
     Args:
         query: (1, H, n, d). key: (1, h, m, d). value: (1, h, m, w); H a multiple of h.
-        mask: (1, 1, H / h · n, m), numbers to add, the n rows repeated for each query head of a group.
+        mask: (1, 1, H / h · n, m), numbers to add, the n rows repeated for each query head of a
+            group.
         scale: factor of the scores; 1/√d by default.
         softcap: bound of the scores, softcap · tanh(score / softcap), before the mask (gemma2).
         splits: parts that the rows of the cache are cut into; must divide m.
@@ -49,7 +53,9 @@ def attend(
     if softcap is not None:
         out = _capped(folded, key, value, mask, scale, softcap)
     elif splits == 1:
-        out = torch.nn.functional.scaled_dot_product_attention(folded, key, value, attn_mask=mask, scale=scale)
+        out = torch.nn.functional.scaled_dot_product_attention(
+            folded, key, value, attn_mask=mask, scale=scale
+        )
     else:
         out = _split(folded, key, value, mask, scale, splits)
     return out.reshape(1, heads, n, value.shape[-1])
@@ -66,21 +72,30 @@ def merge(outputs: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
 
 
 def with_sums(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, scale: float | None
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor,
+    scale: float | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attention (b, h, n, w) and the log-sum-exp of the scores (b, h, n), by a kernel that sdpa itself would take."""
+    """Attention (b, h, n, w) and the log-sum-exp of the scores (b, h, n), by a kernel that sdpa
+    itself would take.
+    """
     if query.device.type == "cpu":
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
             query, key, value, 0.0, False, attn_mask=mask, scale=scale
         )
     wide = mask.expand(query.shape[0], query.shape[1], -1, -1)
-    out, sums, _, _ = torch.ops.aten._scaled_dot_product_efficient_attention(query, key, value, wide, True, scale=scale)
+    out, sums, _, _ = torch.ops.aten._scaled_dot_product_efficient_attention(
+        query, key, value, wide, True, scale=scale
+    )
     return out, sums[..., : query.shape[-2]]  # the kernel pads the rows of the sums
 
 
 @contextmanager
 def attention_of(model: PreTrainedModel, kind: str) -> Iterator[None]:
-    """Within it the model attends in the way of ``kind``: ``own``, ``grouped``, or ``split-S`` with S splits.
+    """Within it the model attends in the way of ``kind``: ``own``, ``grouped``, or ``split-S`` with
+    S splits.
 
     The model's config is changed meanwhile, so nothing else may run it.
     """
@@ -102,7 +117,12 @@ def group_size(model: PreTrainedModel) -> int | None:
     groups = []
 
     def listen(
-        module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **more: Any
+        module: torch.nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        *_: Any,
+        **more: Any,
     ) -> tuple[torch.Tensor, None]:
         known = all(more.get(name) is None for name in _UNKNOWN)
         groups.append(query.shape[1] // key.shape[1] if known else None)
@@ -147,7 +167,12 @@ def _attention(
 
 
 def _capped(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, scale: float | None, softcap: float
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor,
+    scale: float | None,
+    softcap: float,
 ) -> torch.Tensor:
     scores = query @ key.mT * (query.shape[-1] ** -0.5 if scale is None else scale)
     scores = (scores / softcap).tanh() * softcap + mask
@@ -155,9 +180,16 @@ def _capped(
 
 
 def _split(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, scale: float | None, splits: int
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor,
+    scale: float | None,
+    splits: int,
 ) -> torch.Tensor:
-    """The parts stand side by side in the batch; a part that a row sees nothing of gets a weight of 0 when merged."""
+    """The parts stand side by side in the batch; a part that a row sees nothing of gets a weight of
+    0 when merged.
+    """
     keys, values = (x[0].unflatten(1, (splits, -1)).transpose(0, 1) for x in (key, value))
     masks = mask[0, 0].unflatten(-1, (splits, -1)).transpose(0, 1)[:, None]
     out, sums = with_sums(query.expand(splits, -1, -1, -1), keys, values, masks, scale)

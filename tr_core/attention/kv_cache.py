@@ -1,7 +1,9 @@
-"""The key-value cache: room that doubles when it is full, new rows written in place, accepted rows moved in place.
+"""The key-value cache: room that doubles when it is full, new rows written in place, accepted rows
+moved in place.
 
-transformers' ``DynamicCache`` copies everything on each step, and drops what slides out of a window, which a later
-step of a tree may still need. This one does neither. It plugs into transformers 5 as a ``CacheLayerMixin``.
+transformers' ``DynamicCache`` copies everything on each step, and drops what slides out of a
+window, which a later step of a tree may still need. This one does neither. It plugs into
+transformers 5 as a ``CacheLayerMixin``.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ FIRST_CAPACITY = 256
 class GrowingLayer(CacheLayerMixin):
     """One layer's keys and values, each (1, heads, length, width); the two widths may differ.
 
-    ``keys`` and ``values`` are views of the filled part of larger buffers. A layer that never gets any, because it
-    shares another one's, stays at length 0.
+    ``keys`` and ``values`` are views of the filled part of larger buffers. A layer that never gets
+    any, because it shares another one's, stays at length 0.
     """
 
     is_sliding = False
@@ -36,7 +38,9 @@ class GrowingLayer(CacheLayerMixin):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Append (1, heads, n, width) keys and values; return all of them, (1, heads, length + n, width)."""
+        """Append (1, heads, n, width) keys and values; return all of them, (1, heads, length + n,
+        width).
+        """
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         end = self.length + key_states.shape[-2]
@@ -50,7 +54,9 @@ class GrowingLayer(CacheLayerMixin):
         self._set_length(end)
         return self.keys, self.values
 
-    def keep(self, base: int, nodes: Sequence[int], indices: dict[torch.device, torch.Tensor]) -> None:
+    def keep(
+        self, base: int, nodes: Sequence[int], indices: dict[torch.device, torch.Tensor]
+    ) -> None:
         """Move the rows ``base + nodes`` to ``base …`` and forget all behind them.
 
         Args:
@@ -106,7 +112,8 @@ class GrowingCache(Cache):
         super().__init__(layer_class_to_replicate=GrowingLayer)
 
     def keep(self, base: int, nodes: Sequence[int]) -> None:
-        """Keep the first ``base`` rows and, of those behind, the rising ``nodes``; the same in each layer.
+        """Keep the first ``base`` rows and, of those behind, the rising ``nodes``; the same in each
+        layer.
 
         Layers of a split model are on several devices.
         """

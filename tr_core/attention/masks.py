@@ -1,7 +1,8 @@
 """Attention masks of trees: which keys each node sees, as numbers added to the attention scores.
 
-Additive and in the model's dtype, because transformers' eager attention *adds* a mask, a bool one too, and sdpa
-takes either. Positions count, not places: a node stands at ``length + depth``, and siblings share a position.
+Additive and in the model's dtype, because transformers' eager attention *adds* a mask, a bool one
+too, and sdpa takes either. Positions count, not places: a node stands at ``length + depth``, and
+siblings share a position.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ class Geometry:
     Attributes:
         depths: (n,) int64 distance of each node from the first.
         depth: the greatest of them.
-        full: (n, n) additive: 0 where the row's node sees the column's, the dtype's minimum elsewhere.
-        sliding: the same with the window, or None if the shape is too shallow for the window to matter.
+        full: (n, n) additive: 0 where the row's node sees the column's, the dtype's minimum
+            elsewhere.
+        sliding: the same with the window, or None if the shape is too shallow for the window to
+            matter.
     """
 
     depths: torch.Tensor
@@ -44,7 +47,9 @@ class MaskMaker:
         device: of the model.
     """
 
-    def __init__(self, family: Family, window: int | None, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, family: Family, window: int | None, dtype: torch.dtype, device: torch.device
+    ) -> None:
         self.form = family.mask
         self.window = window
         self.dtype = dtype
@@ -62,9 +67,11 @@ class MaskMaker:
         return self._geometry(torch.arange(tokens, device=self.device), tokens - 1, visible)
 
     def mask(self, shape: Geometry, length: int) -> torch.Tensor | dict[str, torch.Tensor] | None:
-        """The mask of ``shape`` behind ``length`` cached tokens, (1, 1, n, length + n), in the model's form.
+        """The mask of ``shape`` behind ``length`` cached tokens, (1, 1, n, length + n), in the
+        model's form.
 
-        A single node within the window sees everything, which plain decoding tells its model with no mask at all.
+        A single node within the window sees everything, which plain decoding tells its model with
+        no mask at all.
         """
         slides = self.window is not None and length + shape.depth >= self.window
         if len(shape.depths) == 1 and not slides:
@@ -82,23 +89,31 @@ class MaskMaker:
         return Geometry(depths, depth, self._additive(visible), sliding)
 
     def _within(self, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-        """(q, k) bool: which positions a window shows, as in ``transformers.masking_utils.sliding_window_overlay``."""
+        """(q, k) bool: which positions a window shows, as in
+        ``transformers.masking_utils.sliding_window_overlay``.
+        """
         return keys[None, :] > queries[:, None] - self.window
 
     def _additive(self, visible: torch.Tensor) -> torch.Tensor:
         hidden = torch.finfo(self.dtype).min
-        return torch.zeros(visible.shape, dtype=self.dtype, device=self.device).masked_fill_(~visible, hidden)
+        return torch.zeros(visible.shape, dtype=self.dtype, device=self.device).masked_fill_(
+            ~visible, hidden
+        )
 
     def _joined(self, tail: torch.Tensor, length: int) -> torch.Tensor:
         """A visible prefix of ``length`` columns before ``tail`` (n, n): (1, 1, n, length + n)."""
         nodes = tail.shape[0]
         width = length + nodes
-        mask = torch.zeros(nodes, -(-width // _ALIGN) * _ALIGN, dtype=self.dtype, device=self.device)[:, :width]
+        mask = torch.zeros(
+            nodes, -(-width // _ALIGN) * _ALIGN, dtype=self.dtype, device=self.device
+        )[:, :width]
         mask[:, length:] = tail
         return mask[None, None]
 
     def _sliding(self, shape: Geometry, length: int) -> torch.Tensor:
         mask = self._joined(shape.full if shape.sliding is None else shape.sliding, length)
         prefix = torch.arange(length, device=self.device)
-        mask[0, 0, :, :length].masked_fill_(~self._within(length + shape.depths, prefix), torch.finfo(self.dtype).min)
+        mask[0, 0, :, :length].masked_fill_(
+            ~self._within(length + shape.depths, prefix), torch.finfo(self.dtype).min
+        )
         return mask

@@ -1,12 +1,15 @@
-"""A key-value cache of fixed shape: rows are claimed and freed, never moved, and all book-keeping is on the device.
+"""A key-value cache of fixed shape: rows are claimed and freed, never moved, and all book-keeping
+is on the device.
 
-Keys carry their position in themselves (rotary embedding, or the token's own position embedding), so attention does
-not care in which row a key stands; only the mask must know. So a pass writes its nodes into the first free rows,
-and afterwards the rows of rejected nodes are free again. Compaction thus costs one small table, not a gather and
-a scatter of keys and values in every layer. With ``length`` rows taken, the first n free ones lie below length + n.
+Keys carry their position in themselves (rotary embedding, or the token's own position embedding),
+so attention does not care in which row a key stands; only the mask must know. So a pass writes its
+nodes into the first free rows, and afterwards the rows of rejected nodes are free again. Compaction
+thus costs one small table, not a gather and a scatter of keys and values in every layer. With
+``length`` rows taken, the first n free ones lie below length + n.
 
-Attention reads the first ``bucket`` rows. Buckets follow the text's length closely; room for more than one bucket
-is allocated at a time, so that growing past a bucket copies nothing, and growing past the room copies once.
+Attention reads the first ``bucket`` rows. Buckets follow the text's length closely; room for more
+than one bucket is allocated at a time, so that growing past a bucket copies nothing, and growing
+past the room copies once.
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ SMALLEST_ROOM = 1024
 
 
 def bucket_for(rows: int, smallest: int = SMALLEST_BUCKET) -> int:
-    """The smallest of ``smallest`` × 1, 2, 3, 4, 6, 8, 12, 16 … that holds ``rows``: at most a third is waste."""
+    """The smallest of ``smallest`` × 1, 2, 3, 4, 6, 8, 12, 16 … that holds ``rows``: at most a
+    third is waste.
+    """
     bucket = smallest
     while bucket < rows:
         if bucket > smallest and bucket * 3 // 2 >= rows:
@@ -32,7 +37,9 @@ def bucket_for(rows: int, smallest: int = SMALLEST_BUCKET) -> int:
 
 
 class StaticLayer(CacheLayerMixin):
-    """One layer's keys and values, (1, heads, room, width) each; the cache tells which rows are written and read."""
+    """One layer's keys and values, (1, heads, room, width) each; the cache tells which rows are
+    written and read.
+    """
 
     is_compileable = True
     is_sliding = False
@@ -50,7 +57,11 @@ class StaticLayer(CacheLayerMixin):
         grown = []
         for old, states in zip((self.keys, self.values), like, strict=True):
             # Zeros, because what a mask hides is still multiplied by 0, and 0 × NaN is NaN.
-            new = torch.zeros((*states.shape[:-2], room, states.shape[-1]), dtype=states.dtype, device=states.device)
+            new = torch.zeros(
+                (*states.shape[:-2], room, states.shape[-1]),
+                dtype=states.dtype,
+                device=states.device,
+            )
             if old is not None:
                 new[:, :, : old.shape[-2]] = old
             torch._dynamo.mark_static_address(new)
@@ -61,7 +72,9 @@ class StaticLayer(CacheLayerMixin):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write (1, heads, n, width) keys and values into the cache's ``places``; return its first ``bucket`` rows."""
+        """Write (1, heads, n, width) keys and values into the cache's ``places``; return its first
+        ``bucket`` rows.
+        """
         self.keys.index_copy_(2, self._cache.places, key_states)
         self.values.index_copy_(2, self._cache.places, value_states)
         return self.keys[:, :, : self._cache.bucket], self.values[:, :, : self._cache.bucket]
@@ -80,12 +93,14 @@ class StaticCache(Cache):
     """Static layers, and the table of what stands where.
 
     Args:
-        sample: a growing cache that the model has written at least one token to: it tells the shapes of the layers.
+        sample: a growing cache that the model has written at least one token to: it tells the
+            shapes of the layers.
         device: of the model.
 
     Attributes:
         length: () int64 on the device, rows taken.
-        positions: (room,) int64 on the device, the position of each row's token; −1 where the row is free.
+        positions: (room,) int64 on the device, the position of each row's token; −1 where the row
+            is free.
         room: rows allocated.
         bucket: rows that the present pass reads.
         places: (n,) int64, the rows that it writes.
@@ -96,7 +111,8 @@ class StaticCache(Cache):
         super().__init__(layers=[StaticLayer(self) for _ in sample.layers])
         # One row each, so that a growing cache reset in the meantime does not matter.
         self._like = [
-            (s.keys[:, :, :1].clone(), s.values[:, :, :1].clone()) if s.is_initialized else None for s in sample.layers
+            (s.keys[:, :, :1].clone(), s.values[:, :, :1].clone()) if s.is_initialized else None
+            for s in sample.layers
         ]
         self.length = torch.zeros((), dtype=torch.int64, device=device)
         self.positions = torch.empty(0, dtype=torch.int64, device=device)
@@ -109,7 +125,9 @@ class StaticCache(Cache):
         return sum(t.nbytes for x in self.layers if x.is_initialized for t in (x.keys, x.values))
 
     def reserve(self, rows: int) -> bool:
-        """Make room for at least ``rows``, doubling. Returns whether the buffers moved, which voids graphs."""
+        """Make room for at least ``rows``, doubling. Returns whether the buffers moved, which voids
+        graphs.
+        """
         if rows <= self.room:
             return False
         room = max(self.room, SMALLEST_ROOM)
@@ -124,7 +142,9 @@ class StaticCache(Cache):
         return True
 
     def adopt(self, source: GrowingCache, length: int) -> None:
-        """Take over the ``length`` rows of a prefilled cache, one copy; room must have been reserved."""
+        """Take over the ``length`` rows of a prefilled cache, one copy; room must have been
+        reserved.
+        """
         for layer, old in zip(self.layers, source.layers, strict=False):
             if old.is_initialized:
                 layer.keys[:, :, :length] = old.keys[:, :, :length]
@@ -160,6 +180,8 @@ class StaticCache(Cache):
         return self.places
 
     def settle(self, positions: torch.Tensor, kept: torch.Tensor) -> None:
-        """Keep the rows of the pass's nodes that are ``kept`` (n,) bool, at ``positions`` (n,); free the others."""
+        """Keep the rows of the pass's nodes that are ``kept`` (n,) bool, at ``positions`` (n,);
+        free the others.
+        """
         self.positions.index_copy_(0, self.places, torch.where(kept, positions, FREE))
         self.length.add_(kept.sum())

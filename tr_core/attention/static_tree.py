@@ -1,6 +1,8 @@
-"""A tree on the device: ancestors, walk and mask as tensor functions of fixed shape, without a copy to the host.
+"""A tree on the device: ancestors, walk and mask as tensor functions of fixed shape, without a copy
+to the host.
 
-Twins of ``TreeTemplate.ancestor_mask``, ``verify.walk`` and ``masks.MaskMaker``; the tests hold them to these.
+Twins of ``TreeTemplate.ancestor_mask``, ``verify.walk`` and ``masks.MaskMaker``; the tests hold
+them to these.
 """
 
 from __future__ import annotations
@@ -43,12 +45,16 @@ def shape_of(parents: torch.Tensor) -> Shape:
     return Shape(parents, visible.sum(dim=1) - 1, visible, elder)
 
 
-def walk(shape: Shape, tokens: torch.Tensor, seen: torch.Tensor, choices: torch.Tensor) -> torch.Tensor:
-    """(n,) bool: the root and the path below it, each node the first child that equals its parent's choice.
+def walk(
+    shape: Shape, tokens: torch.Tensor, seen: torch.Tensor, choices: torch.Tensor
+) -> torch.Tensor:
+    """(n,) bool: the root and the path below it, each node the first child that equals its parent's
+    choice.
 
     Args:
         shape: of the draft.
-        tokens: (n,) int64. seen: (n,) bool, false at fillers. choices: (n,) int64, the model's pick after each node.
+        tokens: (n,) int64. seen: (n,) bool, false at fillers. choices: (n,) int64, the model's pick
+            after each node.
     """
     agrees = seen & (tokens == choices[shape.parents])
     agrees = agrees & ~(shape.elder & agrees).any(dim=1)
@@ -62,7 +68,8 @@ class Tails:
     """How the nodes of a shape see each other, as numbers to add.
 
     Attributes:
-        full: (repeats · n, n + 1), the last column hidden: it stands for all rows that are no node's.
+        full: (repeats · n, n + 1), the last column hidden: it stands for all rows that are no
+            node's.
         sliding: the same within the window; None if no layer slides.
     """
 
@@ -77,11 +84,13 @@ class StaticMask:
         family: tells in which form the model takes masks.
         window: positions that a sliding layer sees, its own included; None if no layer slides.
         dtype: of the model.
-        repeats: times that the rows of a mask are repeated: the group size, where the attention folds the query heads
-            of a group into its rows.
+        repeats: times that the rows of a mask are repeated: the group size, where the attention
+            folds the query heads of a group into its rows.
     """
 
-    def __init__(self, family: Family, window: int | None, dtype: torch.dtype, repeats: int) -> None:
+    def __init__(
+        self, family: Family, window: int | None, dtype: torch.dtype, repeats: int
+    ) -> None:
         self._form = family.mask
         self._window = window
         self._dtype = dtype
@@ -103,7 +112,8 @@ class StaticMask:
         Args:
             tails: of the shape.
             rows: (bucket,) int64 position of each row's token, −1 where it is free.
-            slots: (bucket,) int64, which of the pass's own nodes stands in each row; n where none does.
+            slots: (bucket,) int64, which of the pass's own nodes stands in each row; n where none
+                does.
             positions: (n,) int64 of the nodes.
         """
         taken = rows >= 0
@@ -120,11 +130,18 @@ class StaticMask:
     def _tail(self, own: torch.Tensor) -> torch.Tensor:
         return self._additive(torch.nn.functional.pad(own, (0, 1))).repeat(self._repeats, 1)
 
-    def _joined(self, before: torch.Tensor, tail: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
-        """One additive mask from the rows before, bool (bucket,) or (repeats · n, bucket), and a tail."""
-        # Gathered, not written into a copy of ``before``: inductor writes all rows of an expanded tensor to one place.
+    def _joined(
+        self, before: torch.Tensor, tail: torch.Tensor, slots: torch.Tensor
+    ) -> torch.Tensor:
+        """One additive mask from the rows before, bool (bucket,) or (repeats · n, bucket), and a
+        tail.
+        """
+        # Gathered, not written into a copy of ``before``: inductor writes all rows of an expanded
+        # tensor to one place.
         return torch.maximum(tail[:, slots], self._additive(before))[None, None]
 
     def _additive(self, seen: torch.Tensor) -> torch.Tensor:
         hidden = torch.finfo(self._dtype).min
-        return torch.zeros(seen.shape, dtype=self._dtype, device=seen.device).masked_fill(~seen, hidden)
+        return torch.zeros(seen.shape, dtype=self._dtype, device=seen.device).masked_fill(
+            ~seen, hidden
+        )

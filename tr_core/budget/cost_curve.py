@@ -1,7 +1,9 @@
-"""What a step costs by the number of its draft nodes: t(N), as measured and as the steps correct it. No torch here.
+"""What a step costs by the number of its draft nodes: t(N), as measured and as the steps correct
+it. No torch here.
 
-``CostCurve`` is a fixed curve. ``LiveCurve`` begins with one and learns from every step that is timed: a first
-measurement made at a bad moment heals within a few dozen steps, and a machine that changes is followed.
+``CostCurve`` is a fixed curve. ``LiveCurve`` begins with one and learns from every step that is
+timed: a first measurement made at a bad moment heals within a few dozen steps, and a machine that
+changes is followed.
 """
 
 from __future__ import annotations
@@ -18,20 +20,23 @@ import numpy as np
 
 # Sizes at which a curve is corrected; between them corrections are straight.
 KNOTS = (0, 2, 4, 8, 16, 32, 80)
-# Beliefs, as standard deviations of the logarithm of milliseconds. How far the measured ratio between a size and
-# plain decoding may be wrong: as a random walk over each doubling of 1 + N, and at each size by itself.
+# Beliefs, as standard deviations of the logarithm of milliseconds. How far the measured ratio
+# between a size and plain decoding may be wrong: as a random walk over each doubling of 1 + N, and
+# at each size by itself.
 _PER_DOUBLING = 0.14
 _PER_SIZE = 0.05
 # How far the machine as a whole may be off at first, and wander from step to step: all sizes alike.
 _LEVEL = 0.3
 _LEVEL_STEP = 0.03
-# How far one step strays from the rest, and the share of the first doubt about the shape that each step brings back.
+# How far one step strays from the rest, and the share of the first doubt about the shape that each
+# step brings back.
 _NOISE = 0.12
 _FORGETTING = 0.001
-# A step further off than this many standard deviations counts as that far: the machine was busy with something else.
+# A step further off than this many standard deviations counts as that far: the machine was busy
+# with something else.
 _CLIP = 2.0
-# Two in a row, off to the same side, bring back this share of the first doubt of the shape and all of the level's: a
-# machine changes its pace more often than what a size costs beside another.
+# Two in a row, off to the same side, bring back this share of the first doubt of the shape and all
+# of the level's: a machine changes its pace more often than what a size costs beside another.
 _SHAKEN = 0.25
 # Steps that wait to be learned from at most; more than any budget lets pass before it asks.
 _WAITING = 256
@@ -55,16 +60,26 @@ class CostCurve:
     def __post_init__(self) -> None:
         rising = all(a < b for a, b in pairwise(self.nodes))
         falling = any(a > b for a, b in pairwise(self.ms))
-        if not self.nodes or self.nodes[0] != 0 or not rising or falling or len(self.nodes) != len(self.ms):
-            raise ValueError(f"a cost curve needs sizes rising from 0 and times that do not fall, got {self}")
+        if (
+            not self.nodes
+            or self.nodes[0] != 0
+            or not rising
+            or falling
+            or len(self.nodes) != len(self.ms)
+        ):
+            raise ValueError(
+                f"a cost curve needs sizes rising from 0 and times that do not fall, got {self}"
+            )
         if self.ms[0] <= 0:
             raise ValueError(f"a step takes some time, got {self.ms[0]} ms")
 
     @classmethod
     def fit(cls, samples: Mapping[int, Sequence[float]]) -> CostCurve:
-        """From times measured at some sizes, 0 among them: the least of each, levelled where they fall.
+        """From times measured at some sizes, 0 among them: the least of each, levelled where they
+        fall.
 
-        Whatever else the machine does only ever adds time, and more nodes never cost less: what says so is noise.
+        Whatever else the machine does only ever adds time, and more nodes never cost less: what
+        says so is noise.
         """
         nodes = sorted(samples)
         # Pool adjacent violators: (sum, count) of blocks with rising means.
@@ -74,7 +89,9 @@ class CostCurve:
             while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
                 (a, m), (b, n) = blocks[-2:]
                 blocks[-2:] = [(a + b, m + n)]
-        return cls(tuple(nodes), tuple(total / count for total, count in blocks for _ in range(count)))
+        return cls(
+            tuple(nodes), tuple(total / count for total, count in blocks for _ in range(count))
+        )
 
     def least_slope(self, nodes: int) -> float:
         """Milliseconds that the cheapest further node costs, beyond ``nodes``."""
@@ -87,21 +104,27 @@ class CostCurve:
         return {n: round(t, 3) for n, t in zip(self.nodes, self.ms, strict=True)}
 
     def at(self, nodes: int) -> float:
-        """Milliseconds of a step over ``nodes``: straight between two measured sizes, and on beyond the last."""
+        """Milliseconds of a step over ``nodes``: straight between two measured sizes, and on beyond
+        the last.
+        """
         if len(self.nodes) == 1:
-            return self.ms[0] * (1 + nodes)  # nothing known but plain decoding: believe that a pass saves nothing
+            return self.ms[0] * (
+                1 + nodes
+            )  # nothing known but plain decoding: believe that a pass saves nothing
         right = min(max(1, bisect_left(self.nodes, nodes)), len(self.nodes) - 1)
         (a, b), (low, high) = self.nodes[right - 1 : right + 1], self.ms[right - 1 : right + 1]
         return low + (high - low) * (nodes - a) / (b - a)
 
 
 class LiveCurve:
-    """A cost curve corrected by the steps that are timed; shared by all runs of a loaded model, from any thread.
+    """A cost curve corrected by the steps that are timed; shared by all runs of a loaded model,
+    from any thread.
 
-    log t(N) = level + log measured(N) + c(N), where the level is the machine's speed, which wanders, and c, 0 at
-    N = 0, is how wrong the measured shape was. A Kalman filter keeps the level, c at ``KNOTS`` and how sure they
-    are. Neighbouring sizes are believed to be wrong together, so that one noisy size cannot bend the curve, and a step
-    that is far off counts as two standard deviations, so that a busy moment cannot either.
+    log t(N) = level + log measured(N) + c(N), where the level is the machine's speed, which
+    wanders, and c, 0 at N = 0, is how wrong the measured shape was. A Kalman filter keeps the
+    level, c at ``KNOTS`` and how sure they are. Neighbouring sizes are believed to be wrong
+    together, so that one noisy size cannot bend the curve, and a step that is far off counts as two
+    standard deviations, so that a busy moment cannot either.
 
     Args:
         measured: what is believed at first.
@@ -113,7 +136,9 @@ class LiveCurve:
         self._lock = threading.Lock()
         self._base = np.log([measured.at(n) for n in KNOTS])
         doublings = np.log2([1 + n for n in KNOTS[1:]])
-        believed = np.zeros((len(KNOTS), len(KNOTS)))  # of the level, then of c at each knot but the first
+        believed = np.zeros(
+            (len(KNOTS), len(KNOTS))
+        )  # of the level, then of c at each knot but the first
         believed[1:, 1:] = _PER_DOUBLING**2 * np.minimum.outer(doublings, doublings)
         believed[1:, 1:] += _PER_SIZE**2 * np.eye(len(doublings))
         believed[0, 0] = _LEVEL**2
@@ -125,7 +150,9 @@ class LiveCurve:
         self._curve = measured
 
     def observe(self, nodes: int, ms: float) -> None:
-        """A step over ``nodes`` has taken so long. What follows from it is worked out when somebody asks."""
+        """A step over ``nodes`` has taken so long. What follows from it is worked out when somebody
+        asks.
+        """
         if ms > 0:
             self._told.append((nodes, ms))
 
@@ -136,7 +163,9 @@ class LiveCurve:
             if self._curve is None:
                 logs = self._base + self._state[0]
                 logs[1:] += self._state[1:]
-                self._curve = CostCurve.fit({n: [ms] for n, ms in zip(KNOTS, np.exp(logs).tolist(), strict=True)})
+                self._curve = CostCurve.fit(
+                    {n: [ms] for n, ms in zip(KNOTS, np.exp(logs).tolist(), strict=True)}
+                )
             return self._curve
 
     def doubt(self, nodes: int) -> float:
@@ -179,7 +208,9 @@ class LiveCurve:
 
 
 def _weights(nodes: int) -> np.ndarray:
-    """(knots,) how much each knot tells of ``nodes``: 1 at one, shared between two; beyond the last, all its own."""
+    """(knots,) how much each knot tells of ``nodes``: 1 at one, shared between two; beyond the
+    last, all its own.
+    """
     weights = np.zeros(len(KNOTS))
     right = bisect_left(KNOTS, nodes)
     if right == len(KNOTS) or KNOTS[right] == nodes:

@@ -1,18 +1,22 @@
-"""Where a tree that its drafter grows best-first is cut: where the next node no longer pays. No torch here.
+"""Where a tree that its drafter grows best-first is cut: where the next node no longer pays. No
+torch here.
 
-A drafter that grows its own trees tells for each node, before the pass, the chance that it will be accepted. A step
-over the n best nodes emits E(n) = 1 + Σ chances tokens on average and costs t(n) milliseconds (``CostCurve``). Of all
-ways to size the drafts of a run the fastest cuts each where E(n) − rate · t(n) is highest, the rate being the tokens
-per millisecond of the run itself (the marginal value theorem): a poor draft is cut sooner than its own E(n) / t(n)
-would have it, and a good one later. n = 0 is plain decoding.
+A drafter that grows its own trees tells for each node, before the pass, the chance that it will be
+accepted. A step over the n best nodes emits E(n) = 1 + Σ chances tokens on average and costs t(n)
+milliseconds (``CostCurve``). Of all ways to size the drafts of a run the fastest cuts each where
+E(n) − rate · t(n) is highest, the rate being the tokens per millisecond of the run itself (the
+marginal value theorem): a poor draft is cut sooner than its own E(n) / t(n) would have it, and a
+good one later. n = 0 is plain decoding.
 
-Of a size that is never drafted nothing is learned, so the one above the best is tried now and then, if its cost is in
-doubt and it would pay at the least that it may cost (``probe``). Nor is anything learned of plain decoding's, by which
-all are judged: if the best size's ratio to it is in doubt, a step is plain now and then.
+Of a size that is never drafted nothing is learned, so the one above the best is tried now and then,
+if its cost is in doubt and it would pay at the least that it may cost (``probe``). Nor is anything
+learned of plain decoding's, by which all are judged: if the best size's ratio to it is in doubt, a
+step is plain now and then.
 
-Chances are corrected by what came of them, by place in the order of growth: where long copies fail, the far nodes are
-believed less and the near ones hardly. And the first nodes are worth something even if rejected, as all write rows;
-less so in a run that drafting hardly makes faster, and nothing where plain decoding would be as fast.
+Chances are corrected by what came of them, by place in the order of growth: where long copies fail,
+the far nodes are believed less and the near ones hardly. And the first nodes are worth something
+even if rejected, as all write rows; less so in a run that drafting hardly makes faster, and nothing
+where plain decoding would be as fast.
 
     growth.begin()
     while growth.admits(chance of the best node left):
@@ -34,34 +38,41 @@ from tr_core.budget.template_budget import MEMORY, CostCurve, rows_that_pay
 from tr_core.trace import BudgetChoice
 
 MOST = KNOTS[-1]
-# Growing a node takes the host's time too: milliseconds of one, until it is known, and what a measured one counts. Of
-# fewer nodes than this nothing is told, since most of such a draft's time would be taken without them.
+# Growing a node takes the host's time too: milliseconds of one, until it is known, and what a
+# measured one counts. Of fewer nodes than this nothing is told, since most of such a draft's time
+# would be taken without them.
 _NODE_MS = 0.015
 _NEWEST = 0.1
 _TELLING = 8
 # At least this share of a plain step.
 _LEAST_SLOPE = 0.0005
-# Places up to each of these are corrected together. What is believed of the first ones' chances before they have shown
-# how right they are on this text, of the next ones' for what is believed of those before them, expected tokens that
-# these beliefs count for, and how far chances may be corrected.
+# Places up to each of these are corrected together. What is believed of the first ones' chances
+# before they have shown how right they are on this text, of the next ones' for what is believed of
+# those before them, expected tokens that these beliefs count for, and how far chances may be
+# corrected.
 GROUPS = KNOTS[1:]
 _AT_FIRST = 0.6
 _NEXT = 0.65
 _BELIEF = 4.0
 _TRUST = (0.05, 1.25)
-# Tokens that the row written by a rejected node saves later on: for the first place, and halved every so many.
+# Tokens that the row written by a rejected node saves later on: for the first place, and halved
+# every so many.
 _TEACHES = 0.12
 _HALVED = 6.0
-# It saves that much in a run that is at least this share faster than plain decoding, and less in a slower one.
+# It saves that much in a run that is at least this share faster than plain decoding, and less in a
+# slower one.
 _PAYS = 0.65
-# How many times as fast as plain decoding the run is believed to be at first, and tokens that this counts for.
+# How many times as fast as plain decoding the run is believed to be at first, and tokens that this
+# counts for.
 _SPEED = 1.8
 _SPEED_BELIEF = 16.0
-# A cost is in doubt above this standard deviation of its logarithm; then so many steps lie between two that are spent
-# on it. Both are above those of a budget, as a draft that grows has larger ones within reach.
+# A cost is in doubt above this standard deviation of its logarithm; then so many steps lie between
+# two that are spent on it. Both are above those of a budget, as a draft that grows has larger ones
+# within reach.
 _DOUBT = 0.25
 _PROBE_EVERY = 32
-# The same for a plain step: on a restless machine costs drift apart without any (docs/decisions.md).
+# The same for a plain step: on a restless machine costs drift apart without any
+# (docs/decisions.md).
 _PLAIN_DOUBT = 0.12
 
 _ABOVE = dict(pairwise(KNOTS)) | {MOST: MOST}
@@ -75,16 +86,20 @@ NUMBERS, SLOPES, GROUP, LATER, SUMS = range(5)
 class Growth:
     """Chooses the size of each draft of one run.
 
-    A pass over a number of nodes that has not been seen yet may take a plain step's time longer, as kernels are made
-    for it; so drafts have the sizes that were measured, ``KNOTS``.
+    A pass over a number of nodes that has not been seen yet may take a plain step's time longer, as
+    kernels are made for it; so drafts have the sizes that were measured, ``KNOTS``.
 
     Args:
         curve: what a step costs.
-        timed: whether somebody measures the host's own time, which then stands beside the curve; else the curve is all.
-        doubt: of a number of nodes, how far its cost may be off, as ``LiveCurve`` has it; None if costs are certain.
+        timed: whether somebody measures the host's own time, which then stands beside the curve;
+            else the curve is all.
+        doubt: of a number of nodes, how far its cost may be off, as ``LiveCurve`` has it; None if
+            costs are certain.
     """
 
-    def __init__(self, curve: CostCurve, *, timed: bool = False, doubt: Callable[[int], float] | None = None) -> None:
+    def __init__(
+        self, curve: CostCurve, *, timed: bool = False, doubt: Callable[[int], float] | None = None
+    ) -> None:
         self._node_ms = _NODE_MS if timed else 0.0
         self._doubt = doubt
         self._since = _PROBE_EVERY  # steps since the last probe
@@ -111,7 +126,9 @@ class Growth:
 
     @property
     def trust(self) -> tuple[float, ...]:
-        """(groups,) what the chances at the places of each group are multiplied by: accepted ÷ expected so far."""
+        """(groups,) what the chances at the places of each group are multiplied by: accepted ÷
+        expected so far.
+        """
         (low, high), believed, found = _TRUST, _AT_FIRST, []
         for accepted, expected in zip(self._accepted, self._expected, strict=True):
             trust = min(high, max(low, (accepted + believed * _BELIEF) / (expected + _BELIEF)))
@@ -123,7 +140,9 @@ class Growth:
     def rate(self) -> float:
         """Tokens per millisecond of the run so far, plain decoding's at least."""
         plain = 1 / self._ms[0]
-        return max(plain, (self._tokens + _SPEED_BELIEF) / (self._spent + _SPEED_BELIEF / (_SPEED * plain)))
+        return max(
+            plain, (self._tokens + _SPEED_BELIEF) / (self._spent + _SPEED_BELIEF / (_SPEED * plain))
+        )
 
     @property
     def size(self) -> int:
@@ -143,11 +162,12 @@ class Growth:
         self._chosen = self._probe = 0
 
     def terms(self) -> np.ndarray:
-        """(5, MOST + 1) float64, what ``admits`` weighs by, for a drafter that does so itself in a compiled loop.
+        """(5, MOST + 1) float64, what ``admits`` weighs by, for a drafter that does so itself in a
+        compiled loop.
 
-        It admits the nth node if its chance · trust + LATER[n] · teaches reaches rate · SLOPES[n], and leaves in
-        SUMS[n] what the first n promise. NUMBERS begins with rate, teaches and the trust of each group, which GROUP
-        tells for each place.
+        It admits the nth node if its chance · trust + LATER[n] · teaches reaches rate · SLOPES[n],
+        and leaves in SUMS[n] what the first n promise. NUMBERS begins with rate, teaches and the
+        trust of each group, which GROUP tells for each place.
         """
         if self._told is not self._slopes:
             self._terms[SLOPES], self._told = self._slopes, self._slopes
@@ -155,7 +175,9 @@ class Growth:
         return self._terms
 
     def admits(self, chance: float) -> bool:
-        """Whether a node with this chance, the best that is left, may pay or lead to one that does; asked once each."""
+        """Whether a node with this chance, the best that is left, may pay or lead to one that does;
+        asked once each.
+        """
         n = len(self._sums)
         self._asked = True
         if n > MOST:
@@ -180,7 +202,11 @@ class Growth:
             worth = self._sums[n] + _LATER_SUMS[n] * self._teaches
             if worth - self._rate * self._ms[n] > best:
                 best, self._chosen, self._probe = worth - self._rate * self._ms[n], n, 0
-            elif self._tries and n == _ABOVE[self._chosen] and worth - self._rate * self._hoped[n] > best:
+            elif (
+                self._tries
+                and n == _ABOVE[self._chosen]
+                and worth - self._rate * self._hoped[n] > best
+            ):
                 self._probe = n
         self._plain = self._chosen in self._unsure and self._drafted >= _PROBE_EVERY
         return self.size
@@ -204,14 +230,17 @@ class Growth:
         )
 
     def prompt_rows(self, new_tokens: int) -> int:
-        """How many rows of the prompt may be computed for an output of so many tokens; see ``Budget.prompt_rows``."""
+        """How many rows of the prompt may be computed for an output of so many tokens; see
+        ``Budget.prompt_rows``.
+        """
         return rows_that_pay(self.curve, new_tokens)
 
     def spent(self, expected: Sequence[float], path: Sequence[int]) -> None:
         """A step is over.
 
         Args:
-            expected: (N + 1,) chance of each node of its draft, as the drafter told them, the root's first.
+            expected: (N + 1,) chance of each node of its draft, as the drafter told them, the
+                root's first.
             path: the nodes that were accepted.
         """
         keep, nodes = 1 - 1 / MEMORY, len(expected) - 1
@@ -253,6 +282,8 @@ class Growth:
 
 
 def _cheapest(ms: Sequence[float]) -> list[float]:
-    """(MOST + 1,) what the cheapest node from the nth on costs, of those that ``ms`` prices; the first line is none."""
+    """(MOST + 1,) what the cheapest node from the nth on costs, of those that ``ms`` prices; the
+    first line is none.
+    """
     steps = np.maximum(_LEAST_SLOPE * ms[0], np.diff(ms, prepend=ms[0]))
     return np.minimum.accumulate(steps[::-1])[::-1].tolist()

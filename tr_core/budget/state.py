@@ -11,7 +11,9 @@ from tr_core.trace import BudgetChoice
 from tr_core.trees.tree import TreeTemplate
 
 MOST_SIZES = 64
-MOST = 1e6  # of a count or of milliseconds: far above what occurs, and far below where floats overflow
+MOST = (
+    1e6  # of a count or of milliseconds: far above what occurs, and far below where floats overflow
+)
 
 
 class AcceptanceState(msgspec.Struct, frozen=True):
@@ -22,7 +24,9 @@ class AcceptanceState(msgspec.Struct, frozen=True):
 
 
 class AccountState(msgspec.Struct, frozen=True):
-    """See ``Account``: tokens promised and kept, and plain steps that the run is behind plain decoding."""
+    """See ``Account``: tokens promised and kept, and plain steps that the run is behind plain
+    decoding.
+    """
 
     promised: float
     kept: float
@@ -30,7 +34,9 @@ class AccountState(msgspec.Struct, frozen=True):
 
 
 class PlanState(msgspec.Struct, frozen=True):
-    """A shape, why it was chosen, the tokens it promised, and the number of steps after which to choose again."""
+    """A shape, why it was chosen, the tokens it promised, and the number of steps after which to
+    choose again.
+    """
 
     template: TreeTemplate
     choice: BudgetChoice
@@ -45,7 +51,8 @@ class BudgetState(msgspec.Struct, frozen=True):
         nodes, ms: what steps cost, as believed then; a run that goes on elsewhere keeps to it.
         steps: observed so far.
         kinds: statistics of each kind of rows.
-        sure: token → whether its row was right at rank 0 when last asked. first: token → its best candidate.
+        sure: token → whether its row was right at rank 0 when last asked. first: token → its best
+            candidate.
         plans: shape in use, by the length of the spine.
         account: what drafts promised, kept and cost.
     """
@@ -75,11 +82,17 @@ class BudgetState(msgspec.Struct, frozen=True):
             or not all(math.isfinite(x) and 0 <= x <= MOST for x in numbers)
             or not all(0 <= n <= MOST for n in whole)
         ):
-            raise CheckpointError("The budget's part of the checkpoint is damaged: its numbers do not fit.")
+            raise CheckpointError(
+                "The budget's part of the checkpoint is damaged: its numbers do not fit."
+            )
         for plan in self.plans.values():
             plan.template.check_k(ranks)
-            if len(plan.choice.sizes) > MOST_SIZES or len(plan.choice.expected) != len(plan.choice.sizes):
-                raise CheckpointError("The budget's part of the checkpoint is damaged: a choice has no sizes.")
+            if len(plan.choice.sizes) > MOST_SIZES or len(plan.choice.expected) != len(
+                plan.choice.sizes
+            ):
+                raise CheckpointError(
+                    "The budget's part of the checkpoint is damaged: a choice has no sizes."
+                )
 
 
 class GrowthState(msgspec.Struct, frozen=True):
@@ -87,8 +100,10 @@ class GrowthState(msgspec.Struct, frozen=True):
 
     Attributes:
         nodes, ms: what steps cost, as believed then.
-        accepted, expected: nodes accepted of those expected, by group of places in the order of growth.
-        tokens, spent: tokens emitted, and milliseconds that they took by the curve; the old ones faded.
+        accepted, expected: nodes accepted of those expected, by group of places in the order of
+            growth.
+        tokens, spent: tokens emitted, and milliseconds that they took by the curve; the old ones
+            faded.
         node_ms: the host's time for a node.
     """
 
@@ -106,7 +121,17 @@ class GrowthState(msgspec.Struct, frozen=True):
         Raises:
             CheckpointError: it does not fit.
         """
-        numbers = [*self.ms, *self.nodes, *self.accepted, *self.expected, self.tokens, self.spent, self.node_ms]
+        numbers = [
+            *self.ms,
+            *self.nodes,
+            *self.accepted,
+            *self.expected,
+            self.tokens,
+            self.spent,
+            self.node_ms,
+        ]
         fits = len(self.accepted) == len(self.expected) == groups
         if not fits or not all(math.isfinite(x) and 0 <= x <= MOST for x in numbers):
-            raise CheckpointError("The budget's part of the checkpoint is damaged: its numbers do not fit.")
+            raise CheckpointError(
+                "The budget's part of the checkpoint is damaged: its numbers do not fit."
+            )

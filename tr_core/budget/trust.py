@@ -1,16 +1,19 @@
-"""What the drafts of a run promised, kept and cost: how far to trust the next promise. No torch here."""
+"""What the drafts of a run promised, kept and cost: how far to trust the next promise. No torch
+here.
+"""
 
 from __future__ import annotations
 
 from tr_core.budget.state import AccountState
 
-# A new shape must promise this much more than the one in use, and drafting this much more than none.
+# A new shape must promise this much more than the one in use, and drafting this much more than
+# none.
 MARGIN = 1.03
 # Promised tokens that trust in promises begins with, and steps with a draft that it remembers.
 TRUST_WEIGHT = 4.0
 TRUST_MEMORY = 24
-# A run that is d plain steps behind plain decoding must promise this much more for each of them; so many steps ahead
-# count at most; and each token forgives a little.
+# A run that is d plain steps behind plain decoding must promise this much more for each of them; so
+# many steps ahead count at most; and each token forgives a little.
 CAUTION = 0.06
 CREDIT = 2.0
 FORGIVEN = 0.01
@@ -19,9 +22,10 @@ FORGIVEN = 0.01
 class Account:
     """What the drafts of a run promised, what they kept, and what they cost.
 
-    The sum of chances is no better than the chances: on a text that is unlike the texts before, all of them are wrong
-    to the same side. So promises are multiplied by the share of them that was kept; and a run that is behind plain
-    decoding must promise more than one that is ahead, so that it stays behind by little whatever it promises.
+    The sum of chances is no better than the chances: on a text that is unlike the texts before, all
+    of them are wrong to the same side. So promises are multiplied by the share of them that was
+    kept; and a run that is behind plain decoding must promise more than one that is ahead, so that
+    it stays behind by little whatever it promises.
     """
 
     def __init__(self) -> None:
@@ -42,7 +46,8 @@ class Account:
         """A step is done.
 
         Args:
-            promised: tokens that it was expected to emit, by untrusted chances; 1.0 for plain decoding.
+            promised: tokens that it was expected to emit, by untrusted chances; 1.0 for plain
+                decoding.
             emitted: tokens that it did.
             cost: its time in plain steps.
         """

@@ -40,10 +40,11 @@ def run(
     echo: TextIO | None = None,
     tell: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Decode one prompt; returns the fields of design.md §6, and ``identical`` if ``check`` was asked for.
+    """Decode one prompt; returns the fields of design.md §6, and ``identical`` if ``check`` was
+    asked for.
 
-    ``html_out`` is written by ``to_html``, which makes a web page of a trace. ``tell`` hears the result before anything
-    is written, and each file is tried whatever became of the others.
+    ``html_out`` is written by ``to_html``, which makes a web page of a trace. ``tell`` hears the
+    result before anything is written, and each file is tried whatever became of the others.
 
     Raises:
         TokenRecyclingError: the prompt, the settings or a file do not fit the model.
@@ -51,8 +52,12 @@ def run(
     """
     drafter = load_drafter(target, settings, matrix_in) if matrix_in else None
     if matrix_out and registry.entry(settings.drafter).load is None:
-        raise SettingsError(f"The drafter {settings.drafter} has no matrix to save: leave --matrix-out away.")
-    session = Session(target, settings, drafter=drafter).start(target.vocabulary.encode(text, chat_template=chat))
+        raise SettingsError(
+            f"The drafter {settings.drafter} has no matrix to save: leave --matrix-out away."
+        )
+    session = Session(target, settings, drafter=drafter).start(
+        target.vocabulary.encode(text, chat_template=chat)
+    )
     recording = Recording(session)
     stream = TextStream(target.vocabulary)
     began = time.perf_counter()
@@ -79,7 +84,9 @@ def run(
         "device": recording.info.device,
     }
     if check:
-        result["identical"] = reference.plain_ids(target, session.prompt_ids, settings) == session.output_ids
+        result["identical"] = (
+            reference.plain_ids(target, session.prompt_ids, settings) == session.output_ids
+        )
     if tell is not None:
         tell(result)
     trace = recording.trace(reference_identical=result.get("identical"))
@@ -109,18 +116,24 @@ def compare(
     hot: bool = False,
     progress: TextIO | None = None,
 ) -> list[dict[str, Any]]:
-    """Run every setting (at least one) on every prompt, plain decoding first, in one process; a line a setting.
+    """Run every setting (at least one) on every prompt, plain decoding first, in one process; a
+    line a setting.
 
-    Times are of the steps, without prefill. A drafter keeps what it learned from prompt to prompt if ``hot``.
-    ``divergences`` lists each output that leaves plain decoding's, and whether rounding explains it.
+    Times are of the steps, without prefill. A drafter keeps what it learned from prompt to prompt
+    if ``hot``. ``divergences`` lists each output that leaves plain decoding's, and whether rounding
+    explains it.
 
     Raises:
         TokenRecyclingError: a prompt or a setting does not fit the model.
     """
     encoded = [target.vocabulary.encode(p.text, chat_template=chat) for p in prompts]
-    sessions = [Session(target, s) for s in settings]  # all settings are checked before the first long run
+    sessions = [
+        Session(target, s) for s in settings
+    ]  # all settings are checked before the first long run
     base = dataclasses.replace(settings[0], drafter="none", tree="auto", strict=False)
-    Session(target, base).start(encoded[0]).step()  # the first pass of a process pays for what the others reuse
+    Session(target, base).start(
+        encoded[0]
+    ).step()  # the first pass of a process pays for what the others reuse
     plain = [_timed(Session(target, base), ids) for ids in encoded]
     results = []
     for setting, first in zip(settings, sessions, strict=True):
@@ -133,7 +146,12 @@ def compare(
         tokens = sum(len(o) for o, _, _ in ours)
         seconds = sum(s for _, s, _ in ours)
         differing = divergences(
-            target, encoded, prompts, [o for o, _, _ in plain], [o for o, _, _ in ours], first.template
+            target,
+            encoded,
+            prompts,
+            [o for o, _, _ in plain],
+            [o for o, _, _ in ours],
+            first.template,
         )
         plain_rate = sum(len(o) for o, _, _ in plain) / sum(s for _, s, _ in plain)
         results.append(
@@ -143,7 +161,11 @@ def compare(
                 "tokens_per_second": round(tokens / seconds, 2),
                 "speedup": round(tokens / seconds / plain_rate, 4),
                 "worst_speedup": round(
-                    min(len(o) / s / (len(p) / t) for (o, s, _), (p, t, _) in zip(ours, plain, strict=True)), 4
+                    min(
+                        len(o) / s / (len(p) / t)
+                        for (o, s, _), (p, t, _) in zip(ours, plain, strict=True)
+                    ),
+                    4,
                 ),
                 "identical": not differing,
                 "tokens_to_first_divergence": min((d["index"] for d in differing), default=None),
@@ -165,9 +187,9 @@ def divergences(
 ) -> list[dict[str, Any]]:
     """Where outputs leave plain decoding's, one entry a prompt.
 
-    ``margin`` is plain decoding's own between its two best logits there; ``tolerance`` twice the |Δlogit| measured
-    between tree and one-token passes on this prompt and output. ``class`` is near-tie where the margin is within the
-    tolerance, else bug.
+    ``margin`` is plain decoding's own between its two best logits there; ``tolerance`` twice the
+    |Δlogit| measured between tree and one-token passes on this prompt and output. ``class`` is
+    near-tie where the margin is within the tolerance, else bug.
     """
     found = []
     for ids, prompt, ours, theirs in zip(encoded, prompts, plain, drafted, strict=True):
@@ -175,7 +197,9 @@ def divergences(
         if index is None:
             continue
         margin = numerics.plain_margin(target, ids, ours, index)
-        allowed = numerics.tolerance(numerics.logit_difference(target, [*ids, *ours], template, cuts=4))
+        allowed = numerics.tolerance(
+            numerics.logit_difference(target, [*ids, *ours], template, cuts=4)
+        )
         found.append(
             {
                 "prompt": prompt.name,
@@ -209,5 +233,7 @@ def load_drafter(target: HFTarget, settings: Settings, path: str | Path) -> Draf
     load = registry.entry(settings.drafter).load
     if load is None:
         kinds = ", ".join(name for name, entry in registry.DRAFTERS.items() if entry.load)
-        raise SettingsError(f"{settings.drafter} starts with no saved matrix: choose one of {kinds}, or start cold.")
+        raise SettingsError(
+            f"{settings.drafter} starts with no saved matrix: choose one of {kinds}, or start cold."
+        )
     return load(path, target.vocabulary.fingerprint, target.vocab_size, target.device)

@@ -1,7 +1,9 @@
-"""The command line: ``python -m tr_core run | compare | diagnose | compare-traces | …``. See design.md §6.
+"""The command line: ``python -m tr_core run | compare | diagnose | compare-traces | …``. See
+design.md §6.
 
-Results go to stdout, one line of error to stderr. Exit status 2 is bad input, 1 a failure. Under torchrun each layer of
-the model is cut over the processes; the first of them speaks and writes files, the others only count.
+Results go to stdout, one line of error to stderr. Exit status 2 is bad input, 1 a failure. Under
+torchrun each layer of the model is cut over the processes; the first of them speaks and writes
+files, the others only count.
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str], load_html: LoadHtml | None = None) -> int:
     """Run one command and return its exit status.
 
-    ``load_html`` gives the function that makes a web page of a run. It comes from outside, because pictures are no
-    business of the engine; ``__main__`` hands it in.
+    ``load_html`` gives the function that makes a web page of a run. It comes from outside, because
+    pictures are no business of the engine; ``__main__`` hands it in.
     """
     try:
         args = _parser().parse_args(arguments, argparse.Namespace(load_html=load_html))
@@ -58,7 +60,8 @@ def main(arguments: Sequence[str], load_html: LoadHtml | None = None) -> int:
 
 
 def _fail(error: object, status: int) -> int:
-    # Bad input is bad in all processes, and one tells of it; a model or a file may fail in one of them alone.
+    # Bad input is bad in all processes, and one tells of it; a model or a file may fail in one of
+    # them alone.
     if launch.number() and not isinstance(error, ModelError | OSError):
         return status
     print("error: " + " ".join(str(error).split()), file=sys.stderr)
@@ -66,9 +69,12 @@ def _fail(error: object, status: int) -> int:
 
 
 def _parser() -> _Parser:
-    parser = _Parser(prog="python -m tr_core", description="Token Recycling: lossless speculative decoding.")
+    parser = _Parser(
+        prog="python -m tr_core", description="Token Recycling: lossless speculative decoding."
+    )
     commands = parser.add_subparsers(
-        required=True, metavar="run | compare | diagnose | compare-traces | models | drafters | trees"
+        required=True,
+        metavar="run | compare | diagnose | compare-traces | models | drafters | trees",
     )
 
     run = commands.add_parser("run", help="decode one prompt")
@@ -80,22 +86,38 @@ def _parser() -> _Parser:
     _add_decoding(run)
     run.add_argument("--drafter", default="token_recycling", help="see the command drafters")
     start = run.add_mutually_exclusive_group()
-    start.add_argument("--cold", action="store_true", help="start with an empty matrix (the default)")
+    start.add_argument(
+        "--cold", action="store_true", help="start with an empty matrix (the default)"
+    )
     start.add_argument("--matrix-in", metavar="F", help="start with a saved matrix")
     run.add_argument("--matrix-out", metavar="F", help="save the matrix at the end (safetensors)")
     run.add_argument("--trace", metavar="F", help="save the run's trace (JSON)")
     run.add_argument("--html", metavar="F", help="save the run as one web page that works offline")
-    run.add_argument("--check", action="store_true", help="compare with transformers' own generate at the end")
-    run.add_argument("--json", action="store_true", help="the last line of stdout is one JSON object")
+    run.add_argument(
+        "--check", action="store_true", help="compare with transformers' own generate at the end"
+    )
+    run.add_argument(
+        "--json", action="store_true", help="the last line of stdout is one JSON object"
+    )
 
-    compare = commands.add_parser("compare", help="several drafters on the same prompts, against plain decoding")
+    compare = commands.add_parser(
+        "compare", help="several drafters on the same prompts, against plain decoding"
+    )
     compare.set_defaults(command=_compare)
-    compare.add_argument("--prompts", required=True, metavar="F", help='.jsonl: {"prompt": …} lines or Spec-Bench\'s')
-    compare.add_argument("--drafters", default="token_recycling,prompt_lookup", help="names, parted by commas")
-    compare.add_argument("--hot", action="store_true", help="keep what a drafter learned from prompt to prompt")
+    compare.add_argument(
+        "--prompts", required=True, metavar="F", help='.jsonl: {"prompt": …} lines or Spec-Bench\'s'
+    )
+    compare.add_argument(
+        "--drafters", default="token_recycling,prompt_lookup", help="names, parted by commas"
+    )
+    compare.add_argument(
+        "--hot", action="store_true", help="keep what a drafter learned from prompt to prompt"
+    )
     _add_model(compare)
     _add_decoding(compare)
-    compare.add_argument("--json", action="store_true", help="the last line of stdout is one JSON object")
+    compare.add_argument(
+        "--json", action="store_true", help="the last line of stdout is one JSON object"
+    )
 
     diagnose = commands.add_parser("diagnose", help="why so little of a recorded run was accepted")
     diagnose.set_defaults(command=_diagnose)
@@ -103,14 +125,24 @@ def _parser() -> _Parser:
     diagnose.add_argument("--steps", action="store_true", help="two sentences on every step")
     diagnose.add_argument("--csv", metavar="F", help="save a table with one line a step")
     diagnose.add_argument("--nodes-csv", metavar="F", help="save a table with one line a node")
-    diagnose.add_argument("--json", action="store_true", help="the last line of stdout is one JSON object")
+    diagnose.add_argument(
+        "--json", action="store_true", help="the last line of stdout is one JSON object"
+    )
 
-    beside = commands.add_parser("compare-traces", help="two to four recorded runs of one prompt, side by side")
+    beside = commands.add_parser(
+        "compare-traces", help="two to four recorded runs of one prompt, side by side"
+    )
     beside.set_defaults(command=_compare_traces)
-    beside.add_argument("traces", nargs="+", metavar="TRACE.json", help="files that run --trace wrote")
+    beside.add_argument(
+        "traces", nargs="+", metavar="TRACE.json", help="files that run --trace wrote"
+    )
     beside.add_argument("--csv", metavar="F", help="save a table with one line a position and run")
-    beside.add_argument("--html", metavar="F", help="save the comparison as one web page that works offline")
-    beside.add_argument("--json", action="store_true", help="the last line of stdout is one JSON object")
+    beside.add_argument(
+        "--html", metavar="F", help="save the comparison as one web page that works offline"
+    )
+    beside.add_argument(
+        "--json", action="store_true", help="the last line of stdout is one JSON object"
+    )
 
     for name, command, summary in (
         ("models", _models, "models that come along or are known to work"),
@@ -124,8 +156,12 @@ def _parser() -> _Parser:
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", required=True, help="a bundled name, a local folder, or a Hub id")
-    parser.add_argument("--dtype", default="auto", help="auto, fast (measured), float32, bfloat16 or float16")
+    parser.add_argument(
+        "--model", required=True, help="a bundled name, a local folder, or a Hub id"
+    )
+    parser.add_argument(
+        "--dtype", default="auto", help="auto, fast (measured), float32, bfloat16 or float16"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--attention", default="auto", help="auto, sdpa or eager")
     parser.add_argument(
@@ -133,24 +169,36 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         metavar="HOW",
         help="split the layers: auto, balanced, sequential, or a JSON file (docs/scaling.md)",
     )
-    parser.add_argument("--chat", action="store_true", help="wrap the prompt in the tokenizer's chat template")
+    parser.add_argument(
+        "--chat", action="store_true", help="wrap the prompt in the tokenizer's chat template"
+    )
 
 
 def _add_decoding(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-new-tokens", type=int, default=128, metavar="N")
-    parser.add_argument("--tree", default="auto", help="auto, a name, a number of nodes, or a JSON file")
+    parser.add_argument(
+        "--tree", default="auto", help="auto, a name, a number of nodes, or a JSON file"
+    )
     parser.add_argument("--k", type=int, default=8, help="candidates a matrix row, 1 … 32")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
     parser.add_argument("--top-p", type=float, default=1.0)
     parser.add_argument("--top-k", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end the output at this text")
+    parser.add_argument(
+        "--stop", action="append", default=[], metavar="TEXT", help="end the output at this text"
+    )
     parser.add_argument("--ignore-eos", action="store_true", help="go on after an end token")
     parser.add_argument(
-        "--strict", action="store_true", help="settle near-ties: plain decoding's ids in half precision"
+        "--strict",
+        action="store_true",
+        help="settle near-ties: plain decoding's ids in half precision",
     )
-    parser.add_argument("--capture", default="off", choices=CAPTURES, help="static steps, recorded as one graph")
-    parser.add_argument("--no-prompt-rows", action="store_true", help="fill no matrix rows from the prompt")
+    parser.add_argument(
+        "--capture", default="off", choices=CAPTURES, help="static steps, recorded as one graph"
+    )
+    parser.add_argument(
+        "--no-prompt-rows", action="store_true", help="fill no matrix rows from the prompt"
+    )
 
 
 def _load_html(args: argparse.Namespace) -> ToHtml | None:
@@ -180,7 +228,8 @@ def _settings(args: argparse.Namespace, **more: Any) -> Settings:
 
 
 def _load(args: argparse.Namespace):
-    # Loading libraries takes seconds: settings are checked before, so that bad input is told at once.
+    # Loading libraries takes seconds: settings are checked before, so that bad input is told at
+    # once.
     from transformers.utils import logging
 
     from tr_core.models.load_progress import line_on, no_progress
@@ -195,7 +244,9 @@ def _load(args: argparse.Namespace):
         attention=args.attention,
         device_map=_device_map(args.device_map),
         tensor_parallel=launch.together(),
-        progress=line_on(sys.stderr) if sys.stderr.isatty() and not launch.number() else no_progress,
+        progress=(
+            line_on(sys.stderr) if sys.stderr.isatty() and not launch.number() else no_progress
+        ),
     )
 
 
@@ -228,9 +279,10 @@ def _run(args: argparse.Namespace) -> None:
             print(json.dumps(result | {"model": args.model}), flush=True)
         else:
             print(
-                f"\n{result['new_tokens']} tokens in {result['passes']} passes: "
-                f"{result['mean_accepted_tokens']:.2f} a pass, {result['tokens_per_second']:.1f} tokens/s, "
-                f"{result['stop_reason']}" + (f", equal to plain decoding: {result['identical']}" if args.check else "")
+                f"\n{result['new_tokens']} tokens in {result['passes']} passes:"
+                f" {result['mean_accepted_tokens']:.2f} a pass, {result['tokens_per_second']:.1f}"
+                f" tokens/s, {result['stop_reason']}"
+                + (f", equal to plain decoding: {result['identical']}" if args.check else "")
             )
 
     commands.run(
@@ -250,15 +302,17 @@ def _compare(args: argparse.Namespace) -> int | None:
     settings = [_settings(args, drafter=name, trace=False) for name in names]
     target = _load(args)
     progress = sys.stderr if sys.stderr.isatty() else None
-    results = commands.compare(target, listed, settings, chat=args.chat, hot=args.hot, progress=progress)
+    results = commands.compare(
+        target, listed, settings, chat=args.chat, hot=args.hot, progress=progress
+    )
     if args.json:
         print(json.dumps({"results": results}))
     else:
         print(f"{'drafter':<20}{'MAT':>7}{'tokens/s':>11}{'speed-up':>10}{'worst':>8}  identical")
         for row in results:
             print(
-                f"{row['drafter']:<20}{row['mean_accepted_tokens']:>7.2f}{row['tokens_per_second']:>11.1f}"
-                f"{row['speedup']:>10.2f}{row['worst_speedup']:>8.2f}  {row['identical']}"
+                f"{row['drafter']:<20}{row['mean_accepted_tokens']:>7.2f}{row['tokens_per_second']:>11.1f}{row['speedup']:>10.2f}{row['worst_speedup']:>8.2f}"
+                f"  {row['identical']}"
             )
         for row in results:
             for d in row["divergences"]:
@@ -268,8 +322,8 @@ def _compare(args: argparse.Namespace) -> int | None:
 
 def _divergence_line(d: dict[str, Any]) -> str:
     return (
-        f"leaves plain decoding after {d['index']} tokens, {d['class']}: "
-        f"its two best logits are {d['margin']:g} apart there, rounding can turn up to {d['tolerance']:g}"
+        f"leaves plain decoding after {d['index']} tokens, {d['class']}: its two best logits are"
+        f" {d['margin']:g} apart there, rounding can turn up to {d['tolerance']:g}"
     )
 
 
@@ -318,11 +372,17 @@ def _compare_traces(args: argparse.Namespace) -> int | None:
 def _check_writable(path: str | None) -> None:
     """Tell of a folder that is not there before minutes of decoding, not after."""
     if path is not None and (Path(path).is_dir() or not Path(path).resolve().parent.is_dir()):
-        raise SettingsError(f"“{path}” cannot be written: it is a folder, or its folder does not exist.")
+        raise SettingsError(
+            f"“{path}” cannot be written: it is a folder, or its folder does not exist."
+        )
 
 
 def _models(args: argparse.Namespace) -> None:
-    _list(args, "models", [{"name": e.name, "source": e.source, "summary": e.summary} for e in catalog.entries()])
+    _list(
+        args,
+        "models",
+        [{"name": e.name, "source": e.source, "summary": e.summary} for e in catalog.entries()],
+    )
 
 
 def _drafters(args: argparse.Namespace) -> None:
@@ -341,7 +401,9 @@ def _trees(args: argparse.Namespace) -> None:
         }
     ]
     for name, (make, summary) in templates.NAMED.items():
-        rows.append({"name": name, "nodes": make().nodes, "depth": make().depth, "summary": summary})
+        rows.append(
+            {"name": name, "nodes": make().nodes, "depth": make().depth, "summary": summary}
+        )
     _list(args, "trees", rows)
 
 

@@ -1,4 +1,6 @@
-"""Reading prompts from files: one text, or one JSON object a line in Spec-Bench's form or ours. No torch here."""
+"""Reading prompts from files: one text, or one JSON object a line in Spec-Bench's form or ours. No
+torch here.
+"""
 
 from __future__ import annotations
 
@@ -29,16 +31,22 @@ def read_text(path: str | Path) -> str:
     path = Path(path)
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise PromptError(f"The prompt file “{path}” is over {MAX_FILE_BYTES // 1_000_000} MB: shorten it.")
+            raise PromptError(
+                f"The prompt file “{path}” is over {MAX_FILE_BYTES // 1_000_000} MB: shorten it."
+            )
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise PromptError(f"The prompt file “{path}” cannot be read as UTF-8 text: {error}.") from error
+        raise PromptError(
+            f"The prompt file “{path}” cannot be read as UTF-8 text: {error}."
+        ) from error
 
 
 def read_jsonl(path: str | Path) -> list[Prompt]:
-    """Prompts of a ``.jsonl`` file: ``{"prompt": …}`` lines, or Spec-Bench's ``{"turns": [first, …]}``.
+    """Prompts of a ``.jsonl`` file: ``{"prompt": …}`` lines, or Spec-Bench's ``{"turns": [first,
+    …]}``.
 
-    Of a conversation the first turn is taken: the others answer a model's reply that is not in the file.
+    Of a conversation the first turn is taken: the others answer a model's reply that is not in the
+    file.
 
     Raises:
         PromptError: not readable, a line is no such object, or there is no prompt in the file.
@@ -52,10 +60,17 @@ def read_jsonl(path: str | Path) -> list[Prompt]:
         except (ValueError, RecursionError) as error:
             raise PromptError(f"Line {number} of “{path}” is not JSON: {error}.") from error
         text = item.get("prompt") if isinstance(item, dict) else None
-        if text is None and isinstance(item, dict) and isinstance(item.get("turns"), list) and item["turns"]:
+        if (
+            text is None
+            and isinstance(item, dict)
+            and isinstance(item.get("turns"), list)
+            and item["turns"]
+        ):
             text = item["turns"][0]
         if not isinstance(text, str) or not text:
-            raise PromptError(f"Line {number} of “{path}” has neither a “prompt” text nor Spec-Bench's “turns”.")
+            raise PromptError(
+                f"Line {number} of “{path}” has neither a “prompt” text nor Spec-Bench's “turns”."
+            )
         name = str(item.get("question_id", number))
         prompts.append(Prompt(text, name, str(item.get("category", ""))))
     if not prompts:

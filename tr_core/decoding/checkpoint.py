@@ -1,14 +1,17 @@
-"""What a run needs to go on elsewhere: plain data, so that any process with the same model can take the next step.
+"""What a run needs to go on elsewhere: plain data, so that any process with the same model can take
+the next step.
 
     text = continuation.take(session).to_json()                        # between two steps; through a pipe, a browser …
     session = continuation.resume(target, Checkpoint.from_json(text))  # … and on, as if never interrupted
 
-Keys and values do not travel: the text is prefilled again. In float32 the run goes on id by id as it would have;
-recorded probabilities can differ in their last place, since a prefill rounds otherwise than tree passes do. In half
-precision near-ties may fall otherwise, as they do between any two ways to compute them (docs/decisions.md).
+Keys and values do not travel: the text is prefilled again. In float32 the run goes on id by id as
+it would have; recorded probabilities can differ in their last place, since a prefill rounds
+otherwise than tree passes do. In half precision near-ties may fall otherwise, as they do between
+any two ways to compute them (docs/decisions.md).
 
-A checkpoint may come from anywhere. Whatever it says can only change the run of whoever brings it: ids are checked
-against the vocabulary, rows and shapes against k; drafts that are wrong are rejected by the model.
+A checkpoint may come from anywhere. Whatever it says can only change the run of whoever brings it:
+ids are checked against the vocabulary, rows and shapes against k; drafts that are wrong are
+rejected by the model.
 
 Imports no torch.
 """
@@ -40,8 +43,8 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         settings: how to decode; its tree is a name, a number of nodes or a shape, never a file.
         prompt_ids, output_ids: the text so far.
         steps: made so far.
-        learned: whether the drafter has learned from the prompt, as it has with steps made; before, the run is to be
-            started.
+        learned: whether the drafter has learned from the prompt, as it has with steps made; before,
+            the run is to be started.
         stop_reason: why the run has ended, or None.
         rows_seen: rows that held candidates after the prefill.
         root_known: whether the row of the last token is written.
@@ -73,15 +76,20 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Read what ``to_json`` wrote.
 
         Raises:
-            CheckpointError: it is no checkpoint, too large, of another schema, or its parts do not fit each other.
+            CheckpointError: it is no checkpoint, too large, of another schema, or its parts do not
+                fit each other.
             SettingsError, TemplateError: its settings are out of range.
         """
         if len(text) > MAX_BYTES:
-            raise CheckpointError(f"This checkpoint is over {MAX_BYTES // 1_000_000} MB: start the run again.")
+            raise CheckpointError(
+                f"This checkpoint is over {MAX_BYTES // 1_000_000} MB: start the run again."
+            )
         try:
             checkpoint = msgspec.json.decode(text, type=cls)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise CheckpointError(f"This is no complete checkpoint: {error}; start the run again.") from error
+            raise CheckpointError(
+                f"This is no complete checkpoint: {error}; start the run again."
+            ) from error
         return checkpoint.checked()
 
     @property
@@ -99,7 +107,9 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if (self.tokenizer, self.vocab_size) != (tokenizer, vocab_size):
             raise CheckpointError("This checkpoint belongs to another model: start the run again.")
         if len(self.prompt_ids) + len(self.output_ids) > max_length - (self.stop_reason is None):
-            raise CheckpointError(f"This checkpoint has more tokens than the {max_length:,} that the model takes.")
+            raise CheckpointError(
+                f"This checkpoint has more tokens than the {max_length:,} that the model takes."
+            )
 
     def checked(self) -> Checkpoint:
         """This checkpoint, if its parts fit each other.
@@ -109,23 +119,32 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         if self.schema != SCHEMA:
             raise CheckpointError(
-                f"This checkpoint has schema {self.schema}, this version reads {SCHEMA}: start the run again."
+                f"This checkpoint has schema {self.schema}, this version reads {SCHEMA}: start the"
+                " run again."
             )
         ids = (*self.prompt_ids, *self.output_ids)
         if not self.prompt_ids or not all(0 <= i < self.vocab_size for i in ids):
-            raise CheckpointError("This checkpoint has no prompt, or token ids outside the model's vocabulary.")
+            raise CheckpointError(
+                "This checkpoint has no prompt, or token ids outside the model's vocabulary."
+            )
         emitted, ended = len(self.output_ids), self.stop_reason is not None
         if not (0 < self.steps <= emitted or 0 == self.steps == emitted):
-            raise CheckpointError("This checkpoint is damaged: its steps and its tokens do not fit each other.")
+            raise CheckpointError(
+                "This checkpoint is damaged: its steps and its tokens do not fit each other."
+            )
         if emitted > self.settings.max_new_tokens - (not ended):
-            raise CheckpointError("This checkpoint is damaged: it has more tokens than were asked for.")
+            raise CheckpointError(
+                "This checkpoint is damaged: it has more tokens than were asked for."
+            )
         if ended and self.stop_reason not in STOP_REASONS:
             raise CheckpointError("This checkpoint is damaged: it ended for no known reason.")
         if self.settings.strict:
             raise CheckpointError("A strict run cannot go on elsewhere: run it in one piece.")
         tree = self.settings.tree
         if isinstance(tree, str) and not templates.is_name(tree):
-            raise CheckpointError("The tree of a checkpoint must be a name, a number of nodes or a shape.")
+            raise CheckpointError(
+                "The tree of a checkpoint must be a name, a number of nodes or a shape."
+            )
         try:
             _ = self.curve
         except ValueError as error:

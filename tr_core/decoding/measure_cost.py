@@ -1,7 +1,8 @@
 """What a step costs on this machine, by the number of its nodes: t(N), measured in about a second.
 
-The steps measured are those of a ``Session``, so that drafting, choosing, copying to the host and compacting the cache
-are in. Sizes take turns, a few steps each, so that a busy moment of the machine hits all of them alike.
+The steps measured are those of a ``Session``, so that drafting, choosing, copying to the host and
+compacting the cache are in. Sizes take turns, a few steps each, so that a busy moment of the
+machine hits all of them alike.
 """
 
 from __future__ import annotations
@@ -23,15 +24,18 @@ from tr_core.trees.templates import chain, grown
 # Those that tell most first: a slow model gets no further than these.
 MEASURED = (0, 8, 32, 4, 16, 2, 80)
 ROUNDS = 6
-# Steps of a size in a row, the first of which is not counted: it finds the processor's caches as a step of another size
-# has left them, and behind 80 nodes a single token takes a tenth longer than behind its like.
+# Steps of a size in a row, the first of which is not counted: it finds the processor's caches as a
+# step of another size has left them, and behind 80 nodes a single token takes a tenth longer than
+# behind its like.
 BLOCK = 3
 SECONDS = 1.2
 PROMPT_TOKENS = 160
 
 
 class CostBook:
-    """Cost curves of one loaded model, each measured when it is first asked for, and corrected by all of its runs."""
+    """Cost curves of one loaded model, each measured when it is first asked for, and corrected by
+    all of its runs.
+    """
 
     def __init__(self) -> None:
         self._measured: dict[tuple[int, bool, bool, str], CostCurve] = {}
@@ -45,13 +49,18 @@ class CostBook:
         with self._measuring:
             if kind not in self._measured:
                 self._measured[kind] = measure(target, settings)
-            return self._curves.setdefault((kind, settings.drafter), LiveCurve(self._measured[kind]))
+            return self._curves.setdefault(
+                (kind, settings.drafter), LiveCurve(self._measured[kind])
+            )
 
 
-def measure(target: Target, settings: Settings, clock: Callable[[], float] | None = None) -> CostCurve:
+def measure(
+    target: Target, settings: Settings, clock: Callable[[], float] | None = None
+) -> CostCurve:
     """t(N) of steps under ``settings``, on a fork of ``target``; its own cache is not touched.
 
-    Stops after ``ROUNDS`` rounds or ``SECONDS`` seconds, but not before one plain step and one with a tree.
+    Stops after ``ROUNDS`` rounds or ``SECONDS`` seconds, but not before one plain step and one with
+    a tree.
 
     Args:
         clock: seconds; the target's by default.
@@ -62,9 +71,16 @@ def measure(target: Target, settings: Settings, clock: Callable[[], float] | Non
     rows = torch.randint(target.vocab_size, matrix.rows.shape, generator=noise, dtype=torch.int32)
     matrix.rows.copy_(rows)
     room = target.max_length - 2 * len(MEASURED)
-    prompt = torch.randint(target.vocab_size, (max(1, min(PROMPT_TOKENS, room)),), generator=noise).tolist()
+    prompt = torch.randint(
+        target.vocab_size, (max(1, min(PROMPT_TOKENS, room)),), generator=noise
+    ).tolist()
     settings = dataclasses.replace(
-        settings, drafter=TokenRecycling.name, tree=chain(0), max_new_tokens=MAX_NEW_TOKENS, stop=(), ignore_eos=True
+        settings,
+        drafter=TokenRecycling.name,
+        tree=chain(0),
+        max_new_tokens=MAX_NEW_TOKENS,
+        stop=(),
+        ignore_eos=True,
     )
     session = Session(target.fork(), settings, drafter=TokenRecycling(matrix))
     session.start(prompt)
@@ -87,8 +103,11 @@ def measure(target: Target, settings: Settings, clock: Callable[[], float] | Non
                 session.step()
                 wait()
                 times.append((clock() - started) * 1e3)
-            # Rounds of single steps pay for what the others reuse; they count only if there is no other.
-            samples[size] = times if number <= 1 else times[1:] if number == 2 else samples[size] + times[1:]
+            # Rounds of single steps pay for what the others reuse; they count only if there is no
+            # other.
+            samples[size] = (
+                times if number <= 1 else times[1:] if number == 2 else samples[size] + times[1:]
+            )
     return CostCurve.fit(samples)
 
 

@@ -48,7 +48,8 @@ def pack(parts: dict[str, torch.Tensor]) -> torch.Tensor:
 
 
 class Readout:
-    """A step's results on the host, brought there in one copy: float bits travel as int32 beside the ids.
+    """A step's results on the host, brought there in one copy: float bits travel as int32 beside
+    the ids.
 
     What is on the host already is not copied.
 
@@ -57,9 +58,11 @@ class Readout:
         choices: (N + 1,) the model's pick after each node.
         near: (N + 1,) bool, which of these are near-ties, or None if nobody asks.
         candidates: (N + 1, k) its best tokens there, or None if nobody asked.
-        probabilities: (N + 1, k) float32 of those, or None to bring only what decoding itself needs.
+        probabilities: (N + 1, k) float32 of those, or None to bring only what decoding itself
+            needs.
         updates: the rows about to change, or None.
-        known: (N + 1,) whether the row of each choice is written after this step, or None if no budget asks.
+        known: (N + 1,) whether the row of each choice is written after this step, or None if no
+            budget asks.
     """
 
     def __init__(
@@ -72,7 +75,9 @@ class Readout:
         updates: RowUpdates | None,
         known: torch.Tensor | None,
     ) -> None:
-        parts = parts_of(draft.tokens, draft.seen, choices, near, candidates, probabilities, updates, known)
+        parts = parts_of(
+            draft.tokens, draft.seen, choices, near, candidates, probabilities, updates, known
+        )
         if is_here(draft.tokens):
             self._read({name: part.numpy() for name, part in parts.items()})
             return
@@ -81,7 +86,9 @@ class Readout:
 
     @classmethod
     def of(cls, flat: np.ndarray, shapes: dict[str, tuple[int, ...]], nodes: int) -> Readout:
-        """From what ``pack`` packed, on the host: the shape of each part, and how many nodes are no padding."""
+        """From what ``pack`` packed, on the host: the shape of each part, and how many nodes are no
+        padding.
+        """
         made = cls.__new__(cls)
         made._unpack(flat, shapes, nodes)
         return made
@@ -99,9 +106,14 @@ class Readout:
         self.seen = arrays["seen"].astype(bool)
         self.choices = tuple(arrays["choices"].tolist())
         self.near = tuple(arrays["near"].astype(bool).tolist()) if "near" in arrays else ()
-        # As they came, for a drafter that thinks on the host: (N + 1, k) int32 and float32; None if nobody asked.
-        self.best = arrays["candidates"].astype(np.int32, copy=False) if "candidates" in arrays else None
-        self.chances = arrays["probabilities"].view(np.float32) if "probabilities" in arrays else None
+        # As they came, for a drafter that thinks on the host: (N + 1, k) int32 and float32; None if
+        # nobody asked.
+        self.best = (
+            arrays["candidates"].astype(np.int32, copy=False) if "candidates" in arrays else None
+        )
+        self.chances = (
+            arrays["probabilities"].view(np.float32) if "probabilities" in arrays else None
+        )
         self.known = arrays.get("known")
         self._before = arrays.get("before")
         self._writers = arrays.get("writers")
@@ -115,7 +127,11 @@ class Readout:
     @cached_property
     def probabilities(self) -> tuple[tuple[float, ...], ...]:
         """(N + 1, k) of the candidates, rounded; empty if nobody asked."""
-        return () if self.chances is None else tuple(map(tuple, self.chances.astype(np.float64).round(5).tolist()))
+        return (
+            ()
+            if self.chances is None
+            else tuple(map(tuple, self.chances.astype(np.float64).round(5).tolist()))
+        )
 
     @cached_property
     def rows(self) -> tuple[RowChange, ...]:
@@ -124,7 +140,9 @@ class Readout:
             return ()
         old = self._before.tolist()
         return tuple(
-            RowChange(self.tokens[n], n, tuple(old[n]) if old[n][0] >= 0 else (), self.candidates[n])
+            RowChange(
+                self.tokens[n], n, tuple(old[n]) if old[n][0] >= 0 else (), self.candidates[n]
+            )
             for n in np.flatnonzero(self._writers == np.arange(len(self._writers))).tolist()
         )
 
@@ -136,15 +154,23 @@ class Readout:
         path: tuple[int, ...],
         traced: bool,
     ) -> Lesson:
-        """What a drafter on the host may learn from; candidates and probabilities must have been asked for."""
+        """What a drafter on the host may learn from; candidates and probabilities must have been
+        asked for.
+        """
         return Lesson(context, parents, self.tokens, choices, self.best, self.chances, path, traced)
 
     def rank_of_choice(self, node: int) -> int | None:
-        """Where the node's choice stood in the row that the draft was made from; None if nowhere in it."""
+        """Where the node's choice stood in the row that the draft was made from; None if nowhere in
+        it.
+        """
         row, choice = self._before[node].tolist(), self.choices[node]
         return row.index(choice) if choice in row else None
 
     def written(self) -> list[tuple[int, int]]:
         """(token, its best candidate) of all rows just overwritten, in the order of writing."""
         seen = self.seen.tolist()
-        return [(t, first) for t, first, real in zip(self.tokens, self._firsts, seen, strict=True) if real]
+        return [
+            (t, first)
+            for t, first, real in zip(self.tokens, self._firsts, seen, strict=True)
+            if real
+        ]

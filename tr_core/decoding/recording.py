@@ -27,7 +27,9 @@ class Recording:
 
     @classmethod
     def of(cls, info: RunInfo, vocabulary: Vocabulary, earlier: Sequence[int] = ()) -> Recording:
-        """A recording of steps that are made elsewhere; ``earlier`` are ids of the output that no step will tell."""
+        """A recording of steps that are made elsewhere; ``earlier`` are ids of the output that no
+        step will tell.
+        """
         made = cls.__new__(cls)
         made._collect(info, vocabulary, earlier)
         return made
@@ -43,7 +45,9 @@ class Recording:
         self._learn((*self.info.prompt_ids, *self._earlier))
 
     def add(self, step: StepTrace) -> dict[int, str]:
-        """Append a step; returns the pieces of the tokens that occur in it for the first time in this run."""
+        """Append a step; returns the pieces of the tokens that occur in it for the first time in
+        this run.
+        """
         self.steps.append(step)
         return self._learn(tokens_of(step))
 
@@ -126,4 +130,10 @@ def describe(session: Session) -> RunInfo:
 def tokens_of(step: StepTrace) -> set[int]:
     """Every token id that a step mentions."""
     rows = (t for r in step.rows for t in (r.token, *r.before, *r.after))
-    return {*step.tokens, *step.choices, *step.emitted, *(t for c in step.candidates for t in c), *rows}
+    return {
+        *step.tokens,
+        *step.choices,
+        *step.emitted,
+        *(t for c in step.candidates for t in c),
+        *rows,
+    }

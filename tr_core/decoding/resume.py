@@ -1,4 +1,5 @@
-"""Runs in pieces: each piece takes plain data and gives plain data, so any process with the model can do the next one.
+"""Runs in pieces: each piece takes plain data and gives plain data, so any process with the model
+can do the next one.
 
 for record in advance(target, checkpoint_text, steps=8):   # in another process, on another machine …
     ...                                                    # a RunInfo, StepTraces, a Checkpoint
@@ -29,10 +30,13 @@ def take(session: Session, model: str = "") -> Checkpoint:
         model: what the model is to be loaded by, if that is not the target's name.
 
     Raises:
-        CheckpointError: the run is strict, whose cache no prefill can make again; or follows rules from outside.
+        CheckpointError: the run is strict, whose cache no prefill can make again; or follows rules
+            from outside.
     """
     if session.rules is not None:
-        raise CheckpointError("A run whose tokens are chosen by rules from outside cannot go on elsewhere.")
+        raise CheckpointError(
+            "A run whose tokens are chosen by rules from outside cannot go on elsewhere."
+        )
     return Checkpoint(
         schema=SCHEMA,
         model=model or session.target.name,
@@ -61,7 +65,9 @@ def resume(target: Target, checkpoint: Checkpoint) -> Session:
     return Session(target, checkpoint.settings, curve=checkpoint.curve).resume(checkpoint)
 
 
-def advance(target: Target, checkpoint: Checkpoint, steps: int) -> Iterator[RunInfo | StepTrace | Checkpoint]:
+def advance(
+    target: Target, checkpoint: Checkpoint, steps: int
+) -> Iterator[RunInfo | StepTrace | Checkpoint]:
     """``RunInfo``, up to ``steps`` steps from a checkpoint on, and a checkpoint.
 
     Raises:
@@ -100,7 +106,9 @@ class Piece(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def pieces(target: Target, checkpoint: str, steps: int) -> Iterator[str]:
-    """``advance`` as JSON texts of ``Piece``, for where nothing but plain data can pass: a pipe, a queue, a network."""
+    """``advance`` as JSON texts of ``Piece``, for where nothing but plain data can pass: a pipe, a
+    queue, a network.
+    """
     try:
         for made in advance(target, Checkpoint.from_json(checkpoint), steps):
             if isinstance(made, RunInfo):

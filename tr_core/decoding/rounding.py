@@ -1,8 +1,9 @@
 """How far a tree pass rounds otherwise than one-token passes, and what that does to the output.
 
-A pass over N tokens adds up the same products as N passes over one token, in another order, so its logits differ in
-their last bits. In float32 that is about a millionth and turns no choice; in half precision it is as much as the
-distance between the two best tokens at some places. There the drafted output may leave plain decoding's: a near-tie.
+A pass over N tokens adds up the same products as N passes over one token, in another order, so its
+logits differ in their last bits. In float32 that is about a millionth and turns no choice; in half
+precision it is as much as the distance between the two best tokens at some places. There the
+drafted output may leave plain decoding's: a near-tie.
 """
 
 from __future__ import annotations
@@ -24,15 +25,20 @@ def one_token(token: int, device: torch.device) -> Draft:
     return Draft(chain(0), tokens, torch.ones(1, dtype=torch.bool, device=device))
 
 
-def logit_difference(target: Target, ids: Sequence[int], template: TreeTemplate, *, cuts: int = 2) -> float:
-    """The greatest |Δlogit| between passes over ``template`` and one-token passes over the same text, measured.
+def logit_difference(
+    target: Target, ids: Sequence[int], template: TreeTemplate, *, cuts: int = 2
+) -> float:
+    """The greatest |Δlogit| between passes over ``template`` and one-token passes over the same
+    text, measured.
 
-    At each of ``cuts`` places in ``ids`` the text that follows is put on the way down to the deepest node, other
-    tokens on the other nodes, and the logits along that way are compared with those of one-token passes behind the
-    same prefix. It is at least one step of the dtype at the size of these logits: logits that are rounded to that
-    grid can differ by a step anywhere, even if they did not at the few places measured.
+    At each of ``cuts`` places in ``ids`` the text that follows is put on the way down to the
+    deepest node, other tokens on the other nodes, and the logits along that way are compared with
+    those of one-token passes behind the same prefix. It is at least one step of the dtype at the
+    size of these logits: logits that are rounded to that grid can differ by a step anywhere, even
+    if they did not at the few places measured.
 
-    Costs ``cuts`` × (depth + 2) passes and ``cuts`` prefills, on a fork; the target's own cache is not touched.
+    Costs ``cuts`` × (depth + 2) passes and ``cuts`` prefills, on a fork; the target's own cache is
+    not touched.
     """
     spine = [max(range(len(template.depths)), key=template.depths.__getitem__)]
     while spine[0]:
@@ -43,18 +49,25 @@ def logit_difference(target: Target, ids: Sequence[int], template: TreeTemplate,
     fork, device = target.fork(), target.device
     differences, sizes = [], []
     for cut in sorted({last - last * n // max(1, cuts) for n in range(cuts)}):
-        tokens = torch.tensor([text[n % len(text)] for n in range(len(template.parents))], device=device)
+        tokens = torch.tensor(
+            [text[n % len(text)] for n in range(len(template.parents))], device=device
+        )
         tokens[spine] = torch.tensor(text[cut : cut + len(spine)], device=device)
         fork.reset()
         fork.prefill(text[:cut])
-        tree = fork.score(Draft(template, tokens, torch.ones(len(tokens), dtype=torch.bool, device=device)))
+        tree = fork.score(
+            Draft(template, tokens, torch.ones(len(tokens), dtype=torch.bool, device=device))
+        )
         fork.rewind(cut)
         for node, token in zip(spine, text[cut:], strict=False):
             plain = fork.score(one_token(token, device))[0]
             fork.keep((0,))
             differences.append((tree[node] - plain).abs().max())
             sizes.append(plain.abs().max())
-    return max(float(torch.stack(differences).max()), step_at(float(torch.stack(sizes).max()), target.dtype))
+    return max(
+        float(torch.stack(differences).max()),
+        step_at(float(torch.stack(sizes).max()), target.dtype),
+    )
 
 
 def step_at(value: float, dtype: torch.dtype) -> float:
@@ -63,7 +76,9 @@ def step_at(value: float, dtype: torch.dtype) -> float:
 
 
 def tolerance(difference: float) -> float:
-    """The top-2 margin up to which |Δlogit| ≤ ``difference`` may turn a choice: one of the two falls, one rises."""
+    """The top-2 margin up to which |Δlogit| ≤ ``difference`` may turn a choice: one of the two
+    falls, one rises.
+    """
     return 2 * difference
 
 
@@ -80,7 +95,9 @@ def first_difference(plain: Sequence[int], drafted: Sequence[int]) -> int | None
 
 
 def plain_margin(target: Target, prompt: Sequence[int], plain: Sequence[int], index: int) -> float:
-    """The top-2 margin where plain decoding chose ``plain[index]``, by its own one-token passes, on a fork."""
+    """The top-2 margin where plain decoding chose ``plain[index]``, by its own one-token passes, on
+    a fork.
+    """
     fork = target.fork()
     fork.prefill(prompt[:-1])
     for token in [prompt[-1], *plain[:index]]:

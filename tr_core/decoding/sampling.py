@@ -1,10 +1,12 @@
-"""The model's own pick after a node: the argmax, or a sample that plain sampling would have drawn too.
+"""The model's own pick after a node: the argmax, or a sample that plain sampling would have drawn
+too.
 
-Sampling. Plain sampling in transformers draws a token as ``argmax(p / q)`` with fresh exponential noise q of the
-vocabulary's width for every position (what ``torch.multinomial`` does for one sample). Here the noise of the i-th
-new token is the i-th draw of a generator with the run's seed, and all nodes that could become that token share it.
-So the choice at a node depends on its text and the seed alone, and the output equals ``torch.manual_seed(seed)``
-followed by ``model.generate(do_sample=True, …)``, token for token.
+Sampling. Plain sampling in transformers draws a token as ``argmax(p / q)`` with fresh exponential
+noise q of the vocabulary's width for every position (what ``torch.multinomial`` does for one
+sample). Here the noise of the i-th new token is the i-th draw of a generator with the run's seed,
+and all nodes that could become that token share it. So the choice at a node depends on its text and
+the seed alone, and the output equals ``torch.manual_seed(seed)`` followed by
+``model.generate(do_sample=True, …)``, token for token.
 """
 
 from __future__ import annotations
@@ -30,11 +32,13 @@ class Chooser(Protocol):
 
 
 class Rules(Protocol):
-    """What decides in place of a session's settings: which token follows a node, and where the output ends."""
+    """What decides in place of a session's settings: which token follows a node, and where the
+    output ends.
+    """
 
     def choose(self, logits: torch.Tensor, draft: Draft) -> torch.Tensor:
-        """(N + 1,) int64 choices from float32 logits (N + 1, V); −1 at nodes that were not asked, as none can lie
-        on the path."""
+        """(N + 1,) int64 choices from float32 logits (N + 1, V); −1 at nodes that were not asked,
+        as none can lie on the path."""
         ...
 
     def stop(self, token: int) -> str | None:
@@ -48,8 +52,11 @@ class Greedy:
     def __call__(self, logits: torch.Tensor, template: TreeTemplate, emitted: int) -> torch.Tensor:
         return logits.argmax(dim=-1)
 
-    def of_best(self, logits: torch.Tensor, values: torch.Tensor, best: torch.Tensor) -> torch.Tensor:
-        """The same from the (n, k) ``best`` tokens and their logits, on a CPU: wide rows need not be read again.
+    def of_best(
+        self, logits: torch.Tensor, values: torch.Tensor, best: torch.Tensor
+    ) -> torch.Tensor:
+        """The same from the (n, k) ``best`` tokens and their logits, on a CPU: wide rows need not
+        be read again.
 
         Only among equal logits ``topk`` is free in its order.
         """
@@ -61,7 +68,8 @@ class Greedy:
 
 
 class Sampled:
-    """A sample at a temperature, from the best ``top_k`` tokens or the smallest set of probability ``top_p``.
+    """A sample at a temperature, from the best ``top_k`` tokens or the smallest set of probability
+    ``top_p``.
 
     Args:
         temperature: above 0.
@@ -70,8 +78,11 @@ class Sampled:
         seed: of the run's noise.
     """
 
-    def __init__(self, temperature: float, top_p: float, top_k: int, seed: int, device: torch.device) -> None:
-        # transformers' own warpers in its own order, so that the probabilities are its own to the last bit.
+    def __init__(
+        self, temperature: float, top_p: float, top_k: int, seed: int, device: torch.device
+    ) -> None:
+        # transformers' own warpers in its own order, so that the probabilities are its own to the
+        # last bit.
         self._warpers = []
         if temperature != 1.0:
             self._warpers.append(TemperatureLogitsWarper(temperature))
@@ -88,7 +99,9 @@ class Sampled:
         return self.pick(logits, noise[torch.tensor(template.depths, device=logits.device)])
 
     def noise(self, emitted: int, count: int, like: torch.Tensor) -> torch.Tensor:
-        """(count, V) float32 noise of the new tokens from number ``emitted`` on, shaped for logits ``like`` these."""
+        """(count, V) float32 noise of the new tokens from number ``emitted`` on, shaped for logits
+        ``like`` these.
+        """
         self._draw_until(emitted, count, like)
         return torch.cat(self._noise[:count])
 
@@ -99,11 +112,15 @@ class Sampled:
         return (logits.softmax(dim=-1) / noise).argmax(dim=-1)
 
     def _draw_until(self, emitted: int, count: int, like: torch.Tensor) -> None:
-        """Hold the noise of new tokens ``emitted`` … ``emitted + count − 1``, each drawn once and in order."""
+        """Hold the noise of new tokens ``emitted`` … ``emitted + count − 1``, each drawn once and
+        in order.
+        """
         while self._first + len(self._noise) < emitted + count:
             row = torch.empty(1, like.shape[-1], dtype=torch.float32, device=like.device)
             self._noise.append(row.exponential_(generator=self._generator))
-            if self._first < emitted:  # a run that goes on from a checkpoint skips many rows, and holds none of them
+            if (
+                self._first < emitted
+            ):  # a run that goes on from a checkpoint skips many rows, and holds none of them
                 del self._noise[0]
                 self._first += 1
         del self._noise[: emitted - self._first]

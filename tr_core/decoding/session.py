@@ -39,11 +39,14 @@ class Session:
     """Decodes one prompt with one target, step by step.
 
     Args:
-        target: the model; the session uses its cache alone until it is done (``target.fork()`` gives another).
+        target: the model; the session uses its cache alone until it is done (``target.fork()``
+            gives another).
         settings: how to decode.
         drafter: one that already knows something, for a hot start; a new one by default.
-        curve: what steps cost, for a budget, as fixed; measured by the target and learned from steps by default.
-        rules: choose tokens and end the output in place of the settings, which then only say how to draft.
+        curve: what steps cost, for a budget, as fixed; measured by the target and learned from
+            steps by default.
+        rules: choose tokens and end the output in place of the settings, which then only say how to
+            draft.
         clock: seconds.
 
     Raises:
@@ -66,17 +69,27 @@ class Session:
         self._curve = curve
         self.settings = settings = settings or Settings()
         if settings.k > target.vocab_size:
-            raise SettingsError(f"k is {settings.k}, but the model's vocabulary has only {target.vocab_size} tokens.")
-        self.drafter = drafter or registry.create(settings.drafter, target.vocab_size, settings.k, target.device)
+            raise SettingsError(
+                f"k is {settings.k}, but the model's vocabulary has only {target.vocab_size}"
+                " tokens."
+            )
+        self.drafter = drafter or registry.create(
+            settings.drafter, target.vocab_size, settings.k, target.device
+        )
         if self.drafter.name != settings.drafter:
-            raise SettingsError(f"The settings ask for {settings.drafter}, the drafter given is {self.drafter.name}.")
+            raise SettingsError(
+                f"The settings ask for {settings.drafter}, the drafter given is"
+                f" {self.drafter.name}."
+            )
         k = getattr(self.drafter, "k", settings.k)
         if k != settings.k:
-            raise SettingsError(f"The matrix has k = {k}, the settings ask for k = {settings.k}: choose the same.")
+            raise SettingsError(
+                f"The matrix has k = {k}, the settings ask for k = {settings.k}: choose the same."
+            )
         self._entry = registry.entry(settings.drafter)
         self._clock = clock or time.perf_counter
-        # What was measured stays where no step tells more: several processes must draft alike and have clocks of their
-        # own, and without a trace nobody waits for an accelerator.
+        # What was measured stays where no step tells more: several processes must draft alike and
+        # have clocks of their own, and without a trace nobody waits for an accelerator.
         alone = clock is not None or target.clock() is time.perf_counter
         self._learns_costs = alone and Watch.tells(target.device, settings.trace)
         self.sizing = self._new_sizing()
@@ -114,10 +127,12 @@ class Session:
         return self.sizing.budget
 
     def start(self, prompt_ids: Sequence[int]) -> Session:
-        """Prefill all of the prompt but its last token, which becomes the first root. Returns the session.
+        """Prefill all of the prompt but its last token, which becomes the first root. Returns the
+        session.
 
         Raises:
-            PromptError: the prompt is empty, or leaves no room for a new token, or has ids outside the vocabulary.
+            PromptError: the prompt is empty, or leaves no room for a new token, or has ids outside
+                the vocabulary.
         """
         target, settings = self.target, self.settings
         prompt = checked_prompt(target, prompt_ids)
@@ -135,19 +150,25 @@ class Session:
             self.sizing.root_known = bool(self.drafter.matrix.known(root))
         self.prefill_ms = (self._clock() - began) * 1e3
         if settings.strict:
-            shape = self.template if self.template.nodes else templates.paper()  # auto may draft any
+            shape = (
+                self.template if self.template.nodes else templates.paper()
+            )  # auto may draft any
             difference = numerics.logit_difference(target, prompt, shape)
             self._strict = Strict(target, numerics.tolerance(difference))
         self._static, self.execution = self._prepare_static()
         return self
 
     def resume(self, checkpoint: Checkpoint) -> Session:
-        """Go on where ``checkpoint`` was taken, instead of ``start``; one from before the start starts.
+        """Go on where ``checkpoint`` was taken, instead of ``start``; one from before the start
+        starts.
 
         Raises:
-            TokenRecyclingError: it belongs to another model, its parts do not fit each other, or as from ``start``.
+            TokenRecyclingError: it belongs to another model, its parts do not fit each other, or as
+                from ``start``.
         """
-        checkpoint.check_model(self.target.vocabulary.fingerprint, self.target.vocab_size, self.target.max_length)
+        checkpoint.check_model(
+            self.target.vocabulary.fingerprint, self.target.vocab_size, self.target.max_length
+        )
         if checkpoint.drafter:
             self.drafter.restore(checkpoint.drafter, checkpoint.prompt_ids, checkpoint.output_ids)
         if not (checkpoint.learned or checkpoint.steps):
@@ -170,7 +191,8 @@ class Session:
         self.target.prefill(self._context[:-1], self._observe_prompt if places else None, places)
 
     def step(self) -> StepTrace:
-        """One forward pass and all around it; if strict, one-token passes for a near-tie. Emits at least one token.
+        """One forward pass and all around it; if strict, one-token passes for a near-tie. Emits at
+        least one token.
 
         Raises:
             RuntimeError: the session has not started, or has already stopped.
@@ -202,7 +224,9 @@ class Session:
         tree = DraftTree(shape, host.tokens, frozenset(np.flatnonzero(~host.seen).tolist()))
         settled = Settled(verdict or walk(tree, host.choices), host.choices, 0)
         if self._strict:
-            settled = self._strict.settle(self._context, tree, settled.verdict, host.choices, host.near)
+            settled = self._strict.settle(
+                self._context, tree, settled.verdict, host.choices, host.near
+            )
         verdict = settled.verdict
         verify_ms += watch.lap()
         learned = self._learn(tree, settled, host)
@@ -211,21 +235,27 @@ class Session:
         path = verdict.path[: len(emitted)]
         bonus = verdict.bonus if len(emitted) > len(path) else None
         cache = self._static or self.target
-        # The last emitted token is the next root: its keys and values are not kept, the next pass computes them.
+        # The last emitted token is the next root: its keys and values are not kept, the next pass
+        # computes them.
         if settled.passes:
             self.target.rewind(len(self._context) - 1)
         else:
             cache.keep((0, *path)[: len(emitted)])
         verify_ms += watch.lap()
 
-        # What only this step paid for, a graph or the passes of strict decoding, is no cost of its size.
+        # What only this step paid for, a graph or the passes of strict decoding, is no cost of its
+        # size.
         usual = not settled.passes and (self._static is None or self._static.captures == recorded)
-        self.sizing.done(tree, verdict, host, draft, watch.total() if usual and self._learns_costs else None)
+        self.sizing.done(
+            tree, verdict, host, draft, watch.total() if usual and self._learns_costs else None
+        )
         traced = self.settings.trace
         self.steps += 1
         self.passes += 1 + settled.passes
         if cache.length != len(self._context) - 1:
-            raise RuntimeError(f"cache holds {cache.length} tokens, must hold {len(self._context) - 1}")
+            raise RuntimeError(
+                f"cache holds {cache.length} tokens, must hold {len(self._context) - 1}"
+            )
         return StepTrace(
             index=self.steps,
             committed=committed,
@@ -246,7 +276,9 @@ class Session:
             passes=1 + settled.passes,
             budget=why,
             sources=tuple(draft.sources) if traced and draft is not None else (),
-            expected=tuple(round(e, 4) for e in draft.expected) if traced and draft is not None else (),
+            expected=(
+                tuple(round(e, 4) for e in draft.expected) if traced and draft is not None else ()
+            ),
             held=learned.held,
         )
 
@@ -262,7 +294,9 @@ class Session:
             self.template = draft.template
         return draft, why
 
-    def _ordinary_pass(self, draft: Draft, emitted_before: int, watch: Watch) -> tuple[TreeTemplate, Readout]:
+    def _ordinary_pass(
+        self, draft: Draft, emitted_before: int, watch: Watch
+    ) -> tuple[TreeTemplate, Readout]:
         """Score, choose, observe: what a static step does in one graph. Takes three laps."""
         entry, traced = self._entry, self.settings.trace
         logits = self.target.score(draft)
@@ -279,7 +313,8 @@ class Session:
         choices = self.target.agree(choices)
         near = self.target.agree(self._strict.near(logits)) if self._strict else None
         if traced or entry.learns:
-            # Half of logsumexp's time on a CPU, and there in place: new memory for wide logits takes longer than sums.
+            # Half of logsumexp's time on a CPU, and there in place: new memory for wide logits
+            # takes longer than sums.
             with torch.inference_mode():
                 chances = torch.softmax(logits, -1, out=logits if is_here(logits) else None)
             probabilities = self.target.agree(chances.gather(-1, candidates))
@@ -301,7 +336,9 @@ class Session:
         return self.drafter.learn(lesson) or Learned()
 
     def _static_pass(self, emitted_before: int, draft: Draft | None) -> Passed | None:
-        """All of it in one graph; None if its graph cannot be recorded, and from then on all passes are ordinary."""
+        """All of it in one graph; None if its graph cannot be recorded, and from then on all passes
+        are ordinary.
+        """
         try:
             return self._static.step(self.template, emitted_before, draft)
         except NoStaticStep as reason:
@@ -311,13 +348,17 @@ class Session:
             return None
 
     def prepare(self, template: TreeTemplate) -> None:
-        """Record the static step of a template before it is needed; where steps are ordinary there is nothing to do."""
+        """Record the static step of a template before it is needed; where steps are ordinary there
+        is nothing to do.
+        """
         if self._static is not None:
             self._static.recorded(template)
 
     def _prepare_static(self) -> tuple[StaticRun | None, str]:
         chooses = self.rules or self._choose
-        return prepared(self.target, self.settings, self._context[-1], self.template, self.drafter, chooses)
+        return prepared(
+            self.target, self.settings, self._context[-1], self.template, self.drafter, chooses
+        )
 
     def _new_sizing(self) -> Sizing:
         auto = is_auto(self.settings, self._entry)
@@ -330,17 +371,25 @@ class Session:
         candidates = self.target.agree(top(logits, self.settings.k)[1])
         if self._entry.learns:
             chances = self.target.agree(logits.softmax(-1).gather(-1, candidates)).cpu().numpy()
-            self.drafter.learn_prompt(self._context, places[0], candidates.to(torch.int32).cpu().numpy(), chances)
+            self.drafter.learn_prompt(
+                self._context, places[0], candidates.to(torch.int32).cpu().numpy(), chances
+            )
             return
         tokens = torch.tensor([self._context[place] for place in places], device=logits.device)
         self.drafter.observe_prompt(tokens, candidates)
 
     def _clip(self, tokens: list[int]) -> list[int]:
-        """Append ``tokens`` to the output as far as plain decoding would have gone, and return that part."""
+        """Append ``tokens`` to the output as far as plain decoding would have gone, and return that
+        part.
+        """
         for count, token in enumerate(tokens, start=1):
             self._context.append(token)
             new_tokens = len(self._context) - self._prompt_length
-            self.stop_reason = self.rules.stop(token) if self.rules else self._stop.reason(self._context, new_tokens)
+            self.stop_reason = (
+                self.rules.stop(token)
+                if self.rules
+                else self._stop.reason(self._context, new_tokens)
+            )
             if self.stop_reason is not None:
                 return tokens[:count]
         return tokens

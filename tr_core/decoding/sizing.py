@@ -1,7 +1,7 @@
 """How many nodes the drafts of a run have where the tree is ``auto``, whoever shapes them.
 
-A ``Budget`` chooses templates for drafters that fill one; a ``Growth`` cuts the trees of those that grow their own.
-Both weigh by the same costs, and both hear what each step brought.
+A ``Budget`` chooses templates for drafters that fill one; a ``Growth`` cuts the trees of those that
+grow their own. Both weigh by the same costs, and both hear what each step brought.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from tr_core.trees import templates
 from tr_core.trees.tree import MAX_K, DraftTree, TreeTemplate
 from tr_core.trees.verify import Verdict
 
-# Chance that a copied token is right, given that those before it were: what a look-up in the text believes at first.
+# Chance that a copied token is right, given that those before it were: what a look-up in the text
+# believes at first.
 _COPY_ACCEPTANCE = 0.5
 # Steps after which a drafter that grows its own trees hears what steps cost by now.
 _REPRICE = 12
@@ -33,7 +34,11 @@ _LARGEST = templates.chain(MOST)
 
 def is_auto(settings: Settings, entry: DrafterEntry) -> bool:
     """Whether sizes are to be chosen: the settings name no tree, and there is something to draft."""
-    return entry.drafts and not isinstance(settings.tree, TreeTemplate) and settings.tree.strip() == "auto"
+    return (
+        entry.drafts
+        and not isinstance(settings.tree, TreeTemplate)
+        and settings.tree.strip() == "auto"
+    )
 
 
 def fixed_template(settings: Settings, entry: DrafterEntry) -> TreeTemplate:
@@ -42,7 +47,10 @@ def fixed_template(settings: Settings, entry: DrafterEntry) -> TreeTemplate:
     Raises:
         TemplateError: it is none, or does not fit k.
     """
-    tree, k = settings.tree, MAX_K if entry.grows else settings.k  # of a grown tree only the number of nodes counts
+    tree, k = (
+        settings.tree,
+        MAX_K if entry.grows else settings.k,
+    )  # of a grown tree only the number of nodes counts
     if isinstance(tree, TreeTemplate):
         tree.check_k(k)
         return tree
@@ -55,7 +63,8 @@ class Sizing:
     Args:
         settings: of the run.
         entry: of its drafter.
-        curve: what a step costs; None where the settings name a tree or nothing is drafted, and sizes are fixed.
+        curve: what a step costs; None where the settings name a tree or nothing is drafted, and
+            sizes are fixed.
         clock: seconds; times the growing of drafts where the curve is a live one.
 
     Attributes:
@@ -82,7 +91,11 @@ class Sizing:
             return
         if entry.grows:
             live = self._live
-            self.growth = Growth(curve) if live is None else Growth(live.curve(), timed=True, doubt=live.doubt)
+            self.growth = (
+                Growth(curve)
+                if live is None
+                else Growth(live.curve(), timed=True, doubt=live.doubt)
+            )
         elif entry.uses_tree:
             self.budget = Budget(curve, templates.rank_acceptance(settings.k))
         else:
@@ -90,12 +103,16 @@ class Sizing:
 
     @property
     def curve(self) -> CostCurve | None:
-        """What a step costs here, as believed when a size was last weighed; None where sizes are fixed."""
+        """What a step costs here, as believed when a size was last weighed; None where sizes are
+        fixed.
+        """
         weighing = self.budget or self.growth
         return weighing.curve if weighing else None
 
     def places_to_learn(self, prompt: Sequence[int]) -> Sequence[int]:
-        """Places of the prompt whose logits are worth computing, rising: under a budget no more than pay."""
+        """Places of the prompt whose logits are worth computing, rising: under a budget no more
+        than pay.
+        """
         if not (self._settings.prompt_rows and (self._entry.has_matrix or self._entry.learns)):
             return ()
         places: Sequence[int] = range(len(prompt))
@@ -103,15 +120,23 @@ class Sizing:
             places = sorted({token: place for place, token in enumerate(prompt)}.values())
         weighing = self.budget or self.growth
         if weighing is not None:
-            places = places[max(0, len(places) - weighing.prompt_rows(self._settings.max_new_tokens)) :]
+            places = places[
+                max(0, len(places) - weighing.prompt_rows(self._settings.max_new_tokens)) :
+            ]
         return places
 
     def next(self, template: TreeTemplate, root: int) -> tuple[TreeTemplate, BudgetChoice | None]:
         """The next step's template and why; the one given where no budget chooses."""
-        return self.budget.next(root, self.root_known) if self.budget is not None else (template, None)
+        return (
+            self.budget.next(root, self.root_known) if self.budget is not None else (template, None)
+        )
 
     def proposed(
-        self, drafter: Drafter, context: Sequence[int], template: TreeTemplate, why: BudgetChoice | None
+        self,
+        drafter: Drafter,
+        context: Sequence[int],
+        template: TreeTemplate,
+        why: BudgetChoice | None,
     ) -> tuple[Draft, BudgetChoice | None]:
         """The drafter's next draft, and why it has its size for a trace that tells it."""
         if self.growth is None:
@@ -124,7 +149,14 @@ class Sizing:
             self.growth.worked(self._host_ms)
         return draft, self.growth.choice() if self._settings.trace else None
 
-    def done(self, tree: DraftTree, verdict: Verdict, host: Readout, draft: Draft | None, ms: float | None) -> None:
+    def done(
+        self,
+        tree: DraftTree,
+        verdict: Verdict,
+        host: Readout,
+        draft: Draft | None,
+        ms: float | None,
+    ) -> None:
         """A step is over: learn from it.
 
         Args:
@@ -144,7 +176,9 @@ class Sizing:
             if self._live is not None and self._steps % _REPRICE == 0:
                 self.growth.reprice(self._live.curve())
 
-    def restore(self, budget: BudgetState | None, growth: GrowthState | None, root_known: bool) -> None:
+    def restore(
+        self, budget: BudgetState | None, growth: GrowthState | None, root_known: bool
+    ) -> None:
         """Go on from what a checkpoint tells.
 
         Raises:
@@ -152,13 +186,17 @@ class Sizing:
         """
         for mine, learned in ((self.budget, budget), (self.growth, growth)):
             if (mine is None) != (learned is None):
-                raise CheckpointError("This checkpoint is damaged: a budget goes with the tree “auto”.")
+                raise CheckpointError(
+                    "This checkpoint is damaged: a budget goes with the tree “auto”."
+                )
             if mine is not None:
                 mine.restore(learned)
         self.root_known = root_known
 
     def _inform(self, tree: DraftTree, verdict: Verdict, host: Readout) -> None:
-        """Tell the budget where each choice on the path stood, and note whether the next root's row is known."""
+        """Tell the budget where each choice on the path stood, and note whether the next root's row
+        is known.
+        """
         nodes = (0, *verdict.path)
         tokens = [tree.tokens[n] for n in nodes]
         if host.known is not None:
@@ -166,6 +204,7 @@ class Sizing:
             self.budget.observe(tokens, ranks, host.written(), self.root_known)
             self.root_known = bool(host.known[nodes[-1]])
         else:
-            # No rows: only what was drafted is known, and what stood behind the last node of a chain is not.
+            # No rows: only what was drafted is known, and what stood behind the last node of a
+            # chain is not.
             missed = [None] if nodes[-1] < tree.template.nodes else []
             self.budget.observe(tokens, [0] * len(verdict.path) + missed)

@@ -8,7 +8,9 @@ import torch
 
 
 class Watch:
-    """Milliseconds between laps, the device waited for when tracing, since a GPU works behind the host's back."""
+    """Milliseconds between laps, the device waited for when tracing, since a GPU works behind the
+    host's back.
+    """
 
     def __init__(self, device: torch.device, wait: bool, clock: Callable[[], float]) -> None:
         self._wait = wait and device.type != "cpu"

@@ -1,4 +1,6 @@
-"""Where a run may begin and where it ends: prompts that cannot be decoded, and plain decoding's reasons to stop."""
+"""Where a run may begin and where it ends: prompts that cannot be decoded, and plain decoding's
+reasons to stop.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +15,22 @@ def checked_prompt(target: Target, prompt_ids: Sequence[int]) -> list[int]:
     """The prompt as whole numbers.
 
     Raises:
-        PromptError: it is empty, or leaves no room for a new token, or has ids outside the vocabulary.
+        PromptError: it is empty, or leaves no room for a new token, or has ids outside the
+            vocabulary.
     """
     prompt = [int(t) for t in prompt_ids]
     if not prompt:
         raise PromptError("The prompt is empty: type some text first.")
     if len(prompt) >= target.max_length:
         raise PromptError(
-            f"The prompt has {len(prompt):,} tokens, but {target.name} takes {target.max_length:,} at most "
-            f"with at least one new token: shorten it by {len(prompt) - target.max_length + 1:,}."
+            f"The prompt has {len(prompt):,} tokens, but {target.name} takes {target.max_length:,}"
+            " at most with at least one new token: shorten it by"
+            f" {len(prompt) - target.max_length + 1:,}."
         )
     if not 0 <= min(prompt) <= max(prompt) < target.vocab_size:
-        raise PromptError(f"The prompt has token ids outside the model's vocabulary of {target.vocab_size:,}.")
+        raise PromptError(
+            f"The prompt has token ids outside the model's vocabulary of {target.vocab_size:,}."
+        )
     return prompt
 
 
@@ -36,7 +42,9 @@ class StopRule:
         self._stopped_by_string = target.stopper(settings.stop) if settings.stop else None
 
     def reason(self, context: Sequence[int], new_tokens: int) -> str | None:
-        """A key of ``STOP_REASONS``, or None to go on; ``context`` is prompt and output, ``new_tokens`` the latter."""
+        """A key of ``STOP_REASONS``, or None to go on; ``context`` is prompt and output,
+        ``new_tokens`` the latter.
+        """
         if not self._settings.ignore_eos and context[-1] in self._target.eos_ids:
             return "eos"
         if self._stopped_by_string is not None and self._stopped_by_string(context):

@@ -1,16 +1,18 @@
-"""The best k tokens of wide rows of logits, ties resolved by the lowest id, without sorting or copying whole rows.
+"""The best k tokens of wide rows of logits, ties resolved by the lowest id, without sorting or
+copying whole rows.
 
-``torch.topk`` reads a row of 152,000 logits several times and leaves the order of equal ones to the kernel; logits of
-bfloat16 are often equal. Here a row is cut into chunks: the best k tokens lie in the k chunks with the best
-maxima. So one pass for the maxima and two short stable sorts do, in the model's own dtype. The first of the best is
-what ``argmax`` gives, on every device.
+``torch.topk`` reads a row of 152,000 logits several times and leaves the order of equal ones to the
+kernel; logits of bfloat16 are often equal. Here a row is cut into chunks: the best k tokens lie in
+the k chunks with the best maxima. So one pass for the maxima and two short stable sorts do, in the
+model's own dtype. The first of the best is what ``argmax`` gives, on every device.
 """
 
 from __future__ import annotations
 
 import torch
 
-# Where torch's own topk begins to lose: rows as wide as this, and this many numbers in all (docs/decisions.md).
+# Where torch's own topk begins to lose: rows as wide as this, and this many numbers in all
+# (docs/decisions.md).
 WIDE, MANY = 16_384, 65_536
 # Rows of maxima, and of k = 8 chunks, stay below 4,096 numbers, which a GPU sorts within one block.
 CHUNK = 256
@@ -18,7 +20,9 @@ _PIECE = 128
 
 
 def best(logits: torch.Tensor, k: int) -> torch.Tensor:
-    """(n, k) int64 ids of the greatest of (n, V) logits of any float dtype, best first, the lower id of two equal."""
+    """(n, k) int64 ids of the greatest of (n, V) logits of any float dtype, best first, the lower
+    id of two equal.
+    """
     width = logits.shape[-1]
     chunks = width // CHUNK
     if chunks <= 2 * k:
@@ -36,7 +40,8 @@ def best(logits: torch.Tensor, k: int) -> torch.Tensor:
 
 
 def top(logits: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(n, k) greatest of (n, V) logits and their ids, best first, as ``torch.topk``: free in its order of equal ones.
+    """(n, k) greatest of (n, V) logits and their ids, best first, as ``torch.topk``: free in its
+    order of equal ones.
 
     On a CPU wide rows are read once, for the maxima of chunks, which takes a third of the time.
     """

@@ -1,8 +1,9 @@
 """What every drafter offers. A new one is a file beside this, and a line in ``registry.py``.
 
-There are two kinds. One lives **on the device**: it drafts from tensors and learns by ``observe`` before anything is
-copied to the host, so that a whole step can be one graph (``token_recycling``). The other **thinks on the host**
-(``HostDrafter``): it drafts from Python numbers and learns by ``learn`` from what the one copy of the step brought.
+There are two kinds. One lives **on the device**: it drafts from tensors and learns by ``observe``
+before anything is copied to the host, so that a whole step can be one graph (``token_recycling``).
+The other **thinks on the host** (``HostDrafter``): it drafts from Python numbers and learns by
+``learn`` from what the one copy of the step brought.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from tr_core.trees.tree import TreeTemplate
 
 @dataclass(frozen=True)
 class RowUpdates:
-    """Rows about to be overwritten, one line a scored node; nodes of one token carry the same lines.
+    """Rows about to be overwritten, one line a scored node; nodes of one token carry the same
+    lines.
 
     Attributes:
         writers: (N + 1,) the node whose candidates win the row; −1 where nothing is written.
@@ -87,7 +89,8 @@ S = TypeVar("S")
 
 
 def convert(state: dict[str, Any], kind: type[S]) -> S:
-    """A drafter's state, which may have travelled as JSON through other hands, as the struct that it must be.
+    """A drafter's state, which may have travelled as JSON through other hands, as the struct that
+    it must be.
 
     Raises:
         CheckpointError: it is not of this kind.
@@ -95,7 +98,9 @@ def convert(state: dict[str, Any], kind: type[S]) -> S:
     try:
         return msgspec.convert(state, kind, str_keys=True)
     except msgspec.ValidationError as error:
-        raise CheckpointError(f"The drafter's part of the checkpoint is damaged: {error}.") from error
+        raise CheckpointError(
+            f"The drafter's part of the checkpoint is damaged: {error}."
+        ) from error
 
 
 class Drafter(Protocol):
@@ -112,14 +117,18 @@ class Drafter(Protocol):
     def rows_seen(self) -> int: ...
 
     def begin(self) -> None:
-        """A new prompt starts. What may be kept over prompts is kept; what belongs to one text is dropped."""
+        """A new prompt starts. What may be kept over prompts is kept; what belongs to one text is
+        dropped.
+        """
         ...
 
     def propose(self, context: Sequence[int], template: TreeTemplate) -> Draft:
-        """A draft whose root is ``context[-1]``; ``template`` is the budget, and the shape where the method has one.
+        """A draft whose root is ``context[-1]``; ``template`` is the budget, and the shape where
+        the method has one.
 
-        A drafter that grows its own trees (``grows`` in the registry) takes ``growth: Growth | None = None`` as well:
-        with it the tree ends where a further node no longer pays, and never above ``template.nodes``.
+        A drafter that grows its own trees (``grows`` in the registry) takes ``growth: Growth | None
+        = None`` as well: with it the tree ends where a further node no longer pays, and never above
+        ``template.nodes``.
         """
         ...
 
@@ -128,18 +137,25 @@ class Drafter(Protocol):
         ...
 
     def observe(self, draft: Draft, candidates: torch.Tensor) -> RowUpdates | None:
-        """Learn from a scored draft: the model's best (N + 1, k) after each node. None if no row was overwritten.
+        """Learn from a scored draft: the model's best (N + 1, k) after each node. None if no row
+        was overwritten.
 
-        Without a trace only drafters with a matrix (see the registry) are called: ranking candidates takes time.
+        Without a trace only drafters with a matrix (see the registry) are called: ranking
+        candidates takes time.
         """
         ...
 
     def state(self) -> dict[str, Any]:
-        """What this drafter knows and would not know again from the text alone, as plain JSON-able data."""
+        """What this drafter knows and would not know again from the text alone, as plain JSON-able
+        data.
+        """
         ...
 
-    def restore(self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()) -> None:
-        """Know what ``state`` says, and what the text so far does; it may come from anywhere and is checked.
+    def restore(
+        self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()
+    ) -> None:
+        """Know what ``state`` says, and what the text so far does; it may come from anywhere and is
+        checked.
 
         Raises:
             CheckpointError, MatrixError: it is not what ``state()`` of such a drafter gives.
@@ -150,7 +166,8 @@ class Drafter(Protocol):
 class HostDrafter:
     """Base of drafters that think on the host: what they need not know is done here.
 
-    ``learn`` and ``learn_prompt`` are called for those that ``learn`` in the registry, with and without a trace.
+    ``learn`` and ``learn_prompt`` are called for those that ``learn`` in the registry, with and
+    without a trace.
     """
 
     name: str
@@ -159,7 +176,9 @@ class HostDrafter:
     def begin(self) -> None:
         """Nothing belongs to one text."""
 
-    def propose(self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None) -> Draft:
+    def propose(
+        self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None
+    ) -> Draft:
         """See ``Drafter``."""
         raise NotImplementedError
 
@@ -170,7 +189,8 @@ class HostDrafter:
 
         Args:
             prompt: all of it.
-            candidates: (n, k) int32, the model's best after each position. probabilities: (n, k) float32 of those.
+            candidates: (n, k) int32, the model's best after each position. probabilities: (n, k)
+                float32 of those.
         """
 
     def learn(self, lesson: Lesson) -> Learned | None:
@@ -186,6 +206,8 @@ class HostDrafter:
         """See ``Drafter``."""
         raise NotImplementedError
 
-    def restore(self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()) -> None:
+    def restore(
+        self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()
+    ) -> None:
         """See ``Drafter``."""
         raise NotImplementedError

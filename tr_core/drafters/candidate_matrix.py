@@ -1,8 +1,10 @@
-"""The candidate matrix: for every token of the vocabulary, the best next tokens the model last gave after it.
+"""The candidate matrix: for every token of the vocabulary, the best next tokens the model last gave
+after it.
 
-Arxiv 2408.08696, §3.1. Rows are overwritten whole, without counts or probabilities. When one token stands at several
-scored nodes, **the last node in breadth-first order wins** (in a prompt: the last position): what writing the rows
-one after the other would leave. The paper leaves this open, and the published code leaves it to the GPU.
+Arxiv 2408.08696, §3.1. Rows are overwritten whole, without counts or probabilities. When one token
+stands at several scored nodes, **the last node in breadth-first order wins** (in a prompt: the last
+position): what writing the rows one after the other would leave. The paper leaves this open, and
+the published code leaves it to the GPU.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ class CandidateMatrix:
     def __init__(self, vocab_size: int, k: int, device: torch.device | str = "cpu") -> None:
         if not 1 <= k <= min(MAX_K, vocab_size):
             raise MatrixError(f"k must be 1 … {min(MAX_K, vocab_size)}, got {k}.")
-        # One row more than the vocabulary: what must not be written is sent there, which needs no copy to the host.
+        # One row more than the vocabulary: what must not be written is sent there, which needs no
+        # copy to the host.
         self._live_in(torch.full((vocab_size + 1, k), UNSEEN, dtype=torch.int32, device=device))
 
     @property
@@ -49,7 +52,9 @@ class CandidateMatrix:
 
     @property
     def padded(self) -> torch.Tensor:
-        """(V + 1, k) int32, the rows and one that stays unseen: at the end, where indexing looks for a token −1."""
+        """(V + 1, k) int32, the rows and one that stays unseen: at the end, where indexing looks
+        for a token −1.
+        """
         return self._storage
 
     def move_to(self, storage: torch.Tensor) -> None:
@@ -59,7 +64,9 @@ class CandidateMatrix:
             self._live_in(storage)
 
     def move_out(self, storage: torch.Tensor) -> None:
-        """Live in ``storage`` no longer, if that is where the rows are: they go on in memory of their own."""
+        """Live in ``storage`` no longer, if that is where the rows are: they go on in memory of
+        their own.
+        """
         if storage is self._storage:
             self._live_in(storage.clone())
 
@@ -67,7 +74,8 @@ class CandidateMatrix:
     def here(self) -> np.ndarray | None:
         """``padded`` as an array, the same memory, where that is the host's own; else None.
 
-        What a step asks of the rows is so little that torch takes longer to begin than numpy to finish.
+        What a step asks of the rows is so little that torch takes longer to begin than numpy to
+        finish.
         """
         return self._here
 
@@ -115,15 +123,24 @@ class CandidateMatrix:
             MatrixError: a row does not have k candidates, or an id is outside the vocabulary.
         """
         ids = [*rows, *(candidate for row in rows.values() for candidate in row)]
-        if any(len(row) != self.k for row in rows.values()) or not all(0 <= i < self.vocab_size for i in ids):
-            raise MatrixError(f"Rows must have {self.k} candidates each, with ids below {self.vocab_size:,}.")
+        if any(len(row) != self.k for row in rows.values()) or not all(
+            0 <= i < self.vocab_size for i in ids
+        ):
+            raise MatrixError(
+                f"Rows must have {self.k} candidates each, with ids below {self.vocab_size:,}."
+            )
         self.clear()
         if rows:
             tokens = torch.tensor(list(rows), device=self.device)
-            self._storage[tokens] = torch.tensor(list(rows.values()), dtype=torch.int32, device=self.device)
+            self._storage[tokens] = torch.tensor(
+                list(rows.values()), dtype=torch.int32, device=self.device
+            )
 
-    def overwrite(self, tokens: torch.Tensor, candidates: torch.Tensor, seen: torch.Tensor | None = None) -> RowUpdates:
-        """Replace the rows of ``tokens`` (n,) by ``candidates`` (n, k), the last of equal tokens winning.
+    def overwrite(
+        self, tokens: torch.Tensor, candidates: torch.Tensor, seen: torch.Tensor | None = None
+    ) -> RowUpdates:
+        """Replace the rows of ``tokens`` (n,) by ``candidates`` (n, k), the last of equal tokens
+        winning.
 
         Args:
             seen: (n,) bool; tokens that are only fillers are false and write nothing.
@@ -134,7 +151,9 @@ class CandidateMatrix:
         if seen is not None:
             places = np.where(seen.numpy(), places, self.vocab_size)
         before = self._here[places]
-        self._here[places] = candidates.numpy()  # one after the other: the last of equal places stays
+        self._here[places] = (
+            candidates.numpy()
+        )  # one after the other: the last of equal places stays
         self._here[-1] = UNSEEN
         last = {token: node for node, token in enumerate(places.tolist())}
         last[self.vocab_size] = UNSEEN
@@ -152,7 +171,8 @@ class CandidateMatrix:
         last = torch.full((self.vocab_size + 1,), UNSEEN, dtype=torch.int64, device=self.device)
         last.scatter_reduce_(0, tokens, nodes, "amax")
         writers = last[tokens]
-        # All nodes of one token write the winner's candidates, so the order in which a GPU writes does not matter.
+        # All nodes of one token write the winner's candidates, so the order in which a GPU writes
+        # does not matter.
         self._storage[tokens] = candidates[writers].to(torch.int32)
         self._storage[-1].fill_(UNSEEN)
         if seen is not None:
@@ -177,17 +197,24 @@ class CandidateMatrix:
                 save_file({"rows": self.rows.cpu().contiguous()}, str(part), metadata=meta)
         except (OSError, SafetensorError) as error:
             raise MatrixError(
-                f"The matrix cannot be written to “{path}”: {getattr(error, 'strerror', None) or error}."
+                f"The matrix cannot be written to “{path}”:"
+                f" {getattr(error, 'strerror', None) or error}."
             ) from error
 
     @classmethod
     def load(
-        cls, path: str | Path, *, fingerprint: str, vocab_size: int, device: torch.device | str = "cpu"
+        cls,
+        path: str | Path,
+        *,
+        fingerprint: str,
+        vocab_size: int,
+        device: torch.device | str = "cpu",
     ) -> CandidateMatrix:
         """Read what ``save`` wrote, for the same tokenizer.
 
         Raises:
-            MatrixError: no such file, no matrix, another tokenizer, another vocabulary width, or ids out of range.
+            MatrixError: no such file, no matrix, another tokenizer, another vocabulary width, or
+                ids out of range.
         """
         try:
             with safe_open(str(path), framework="pt") as file:
@@ -195,17 +222,29 @@ class CandidateMatrix:
                 rows = file.get_tensor("rows") if "rows" in file.keys() else None  # noqa: SIM118 - no mapping
         except (OSError, SafetensorError) as error:
             raise MatrixError(f"“{path}” is not a readable matrix file: {error}.") from error
-        if meta.get("format") != FORMAT or rows is None or rows.ndim != 2 or rows.dtype != torch.int32:
-            raise MatrixError(f"“{path}” is a safetensors file, but not a candidate matrix ({json.dumps(FORMAT)}).")
+        if (
+            meta.get("format") != FORMAT
+            or rows is None
+            or rows.ndim != 2
+            or rows.dtype != torch.int32
+        ):
+            raise MatrixError(
+                f"“{path}” is a safetensors file, but not a candidate matrix"
+                f" ({json.dumps(FORMAT)})."
+            )
         if meta.get("tokenizer") != fingerprint or rows.shape[0] != vocab_size:
             raise MatrixError(
-                f"The matrix in “{path}” belongs to another tokenizer ({meta.get('tokenizer')}, {rows.shape[0]} rows; "
-                f"this model has {fingerprint}, {vocab_size} rows): start cold, or choose the model it was saved with."
+                f"The matrix in “{path}” belongs to another tokenizer ({meta.get('tokenizer')},"
+                f" {rows.shape[0]} rows; this model has {fingerprint}, {vocab_size} rows): start"
+                " cold, or choose the model it was saved with."
             )
-        # A row is either wholly unseen or wholly made of token ids: drafting reads its first place only.
+        # A row is either wholly unseen or wholly made of token ids: drafting reads its first place
+        # only.
         unseen = (rows == UNSEEN).all(dim=1)
         if not (unseen | ((rows >= 0) & (rows < vocab_size)).all(dim=1)).all():
-            raise MatrixError(f"The matrix in “{path}” is damaged: it holds ids outside the vocabulary.")
+            raise MatrixError(
+                f"The matrix in “{path}” is damaged: it holds ids outside the vocabulary."
+            )
         matrix = cls(vocab_size, rows.shape[1], device)
         matrix.rows.copy_(rows)
         return matrix

@@ -1,13 +1,15 @@
-"""Two drafters' trees in one (RASD: Quan et al., arXiv 2503.03434): copies from the text, and recycled rows.
+"""Two drafters' trees in one (RASD: Quan et al., arXiv 2503.03434): copies from the text, and
+recycled rows.
 
-Taken from there: a tree of what was found by looking up the text and a tree of a drafter with probabilities become one,
-in which the beginnings that they share stand once; what the probabilities speak against is cut; the whole is cut to the
-budget.
+Taken from there: a tree of what was found by looking up the text and a tree of a drafter with
+probabilities become one, in which the beginnings that they share stand once; what the probabilities
+speak against is cut; the whole is cut to the budget.
 
-Done differently: both trees are merged while they grow, node by node, the most likely first, which gives what merging
-the whole of both and cutting would give, and lets either go on below the other's nodes. A token with chance a
-as a copy and b in the row is first believed in with a + (1 − a) · b, as if both were right independently, which they
-are not; what such agreements, or disagreements, were worth so far corrects it. The row's others share what is left.
+Done differently: both trees are merged while they grow, node by node, the most likely first, which
+gives what merging the whole of both and cutting would give, and lets either go on below the other's
+nodes. A token with chance a as a copy and b in the row is first believed in with a + (1 − a) · b,
+as if both were right independently, which they are not; what such agreements, or disagreements,
+were worth so far corrects it. The row's others share what is left.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from tr_core.drafters.shared.copies_and_rows import COPY_CHANCES, CopiesAndRows,
 from tr_core.drafters.token_recycling_dynamic import TokenRecyclingDynamic
 from tr_core.trace import Source
 
-# What the row says of a copied token: there is none, it does not know it, it knows it, or as its first.
+# What the row says of a copied token: there is none, it does not know it, it knows it, or as its
+# first.
 _VERDICTS = 4
 
 
@@ -60,7 +63,9 @@ class Fused(CopiesAndRows):
 
 
 def _together(copied: Child, row: list[Child]) -> tuple[float, float, int]:
-    """A copied token's chance as if copies and rows were right independently, the row's own for it, and its kind."""
+    """A copied token's chance as if copies and rows were right independently, the row's own for it,
+    and its kind.
+    """
     token, chance, source = copied
     ranks = [rank for rank, (other, _, _) in enumerate(row) if other == token]
     recycled = row[ranks[0]][1] if ranks else 0.0

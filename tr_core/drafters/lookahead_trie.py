@@ -1,18 +1,19 @@
-"""Lookahead (Zhao et al., arXiv 2312.12728; github.com/alipay/PainlessInferenceAcceleration): a trie of n-grams.
+"""Lookahead (Zhao et al., arXiv 2312.12728; github.com/alipay/PainlessInferenceAcceleration): a
+trie of n-grams.
 
-Taken from there: one trie of the n-grams of prompt and outputs with how often each was seen, the prompt's counting
-more; its part below the longest known ending of the text is the draft, several branches at once; where that is too
-little, shorter endings are asked as well; prompts are forgotten with their text; a full trie halves all counts and
-drops what was seen once.
+Taken from there: one trie of the n-grams of prompt and outputs with how often each was seen, the
+prompt's counting more; its part below the longest known ending of the text is the draft, several
+branches at once; where that is too little, shorter endings are asked as well; prompts are forgotten
+with their text; a full trie halves all counts and drops what was seen once.
 
-Done differently: shorter endings are not asked only if tokens are lacking, but each by its chance. Of an ending seen n
-times, followed by d different tokens, the first belief that one of them comes next is n / (n + d) (escape method C of
-Moffat, IEEE Trans. Comm. 38(11), 1990); it is corrected by how often that was right for such endings. Nodes are taken
-in best-first instead of those above a frequency. Every new token is in the trie at once, not only when its n-gram is
-complete.
+Done differently: shorter endings are not asked only if tokens are lacking, but each by its chance.
+Of an ending seen n times, followed by d different tokens, the first belief that one of them comes
+next is n / (n + d) (escape method C of Moffat, IEEE Trans. Comm. 38(11), 1990); it is corrected by
+how often that was right for such endings. Nodes are taken in best-first instead of those above a
+frequency. Every new token is in the trie at once, not only when its n-gram is complete.
 
-Memory: at most 48,000 nodes of n-grams of up to 10 tokens, about 13 MB, and 24 children a node; and half a megabyte of
-what texts before this one left, so that a checkpoint can tell it.
+Memory: at most 48,000 nodes of n-grams of up to 10 tokens, about 13 MB, and 24 children a node; and
+half a megabyte of what texts before this one left, so that a checkpoint can tell it.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ class _Node:
 
     Attributes:
         below: n-grams one token longer.
-        output: how often it was written. prompt: how often it stood in the prompt of text number ``text``.
+        output: how often it was written. prompt: how often it stood in the prompt of text number
+            ``text``.
     """
 
     __slots__ = ("below", "output", "prompt", "text")
@@ -61,7 +63,8 @@ class _Node:
 
 
 class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What texts before this one left, each n-gram after the one it goes on from, and how much of this one is in.
+    """What texts before this one left, each n-gram after the one it goes on from, and how much of
+    this one is in.
 
     This text's own n-grams do not travel: they are made of its ids again.
     """
@@ -114,7 +117,10 @@ class LookaheadTrie(Guesser):
         for length, raw, kind, tokens in self._orders(cursor):
             chance = min(0.98, raw * self._corrections.factors[kind]) * left
             total = sum(tokens.values())
-            found += [(token, chance * weight / total, _SOURCES[length]) for token, weight in tokens.items()]
+            found += [
+                (token, chance * weight / total, _SOURCES[length])
+                for token, weight in tokens.items()
+            ]
             left -= chance
             if left < _LEAST_LEFT:
                 break
@@ -141,10 +147,17 @@ class LookaheadTrie(Guesser):
         places = np.append(np.cumsum(kept) - 1, -1)  # the last, −1, is the top
         parts = numbers[kept]
         parts[:, 0] = places[parts[:, 0]]
-        states.save(path, FORMAT, fingerprint, {"parents": parts[:, 0], "tokens": parts[:, 1], "counts": parts[:, 2]})
+        states.save(
+            path,
+            FORMAT,
+            fingerprint,
+            {"parents": parts[:, 0], "tokens": parts[:, 1], "counts": parts[:, 2]},
+        )
 
     @classmethod
-    def load(cls, path: str | Path, fingerprint: str, vocab_size: int, device: torch.device) -> LookaheadTrie:
+    def load(
+        cls, path: str | Path, fingerprint: str, vocab_size: int, device: torch.device
+    ) -> LookaheadTrie:
         """Read what ``save`` wrote.
 
         Raises:
@@ -163,7 +176,9 @@ class LookaheadTrie(Guesser):
             "parents": parents, "tokens": tokens, "counts": counts, "taken": self._indexed, "corrections": learned
         }  # fmt: skip
 
-    def restore(self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()) -> None:
+    def restore(
+        self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()
+    ) -> None:
         found, text = convert(state, _State), [*prompt, *output]
         states.check("the checkpoint", 0 <= found.taken <= len(text))
         self._grow("the checkpoint", found.parents, found.tokens, found.counts)
@@ -171,7 +186,9 @@ class LookaheadTrie(Guesser):
         self._prompt = len(prompt)
         self._take(text[: found.taken])
 
-    def _grow(self, source: str | Path, parents: list[int], tokens: list[int], counts: list[int]) -> None:
+    def _grow(
+        self, source: str | Path, parents: list[int], tokens: list[int], counts: list[int]
+    ) -> None:
         """Know n-grams as ``_numbers`` tells them, and nothing else.
 
         Raises:
@@ -181,7 +198,10 @@ class LookaheadTrie(Guesser):
         top = _Node()
         listed, depths = [top], [0]
         for number, (parent, token, count) in enumerate(zip(parents, tokens, counts, strict=True)):
-            states.check(source, -1 <= parent < number and 0 <= token < self._size and 0 <= count <= _MOST_SEEN)
+            states.check(
+                source,
+                -1 <= parent < number and 0 <= token < self._size and 0 <= count <= _MOST_SEEN,
+            )
             above = listed[parent + 1]
             above.below = above.below or {}
             states.check(source, token not in above.below and depths[parent + 1] < DEPTH)
@@ -193,7 +213,9 @@ class LookaheadTrie(Guesser):
         self.begin()
 
     def _numbers(self) -> np.ndarray:
-        """(n, 3) int32 of each n-gram: the one it goes on from, earlier in the list, or −1; its token; its count."""
+        """(n, 3) int32 of each n-gram: the one it goes on from, earlier in the list, or −1; its
+        token; its count.
+        """
         rows: list[tuple[int, int, int]] = []
         level = [(-1, self._top)]
         while level:
@@ -215,7 +237,9 @@ class LookaheadTrie(Guesser):
         self._indexed = len(text)
 
     def _orders(self, cursor: _Endings) -> Iterator[tuple[int, float, int, dict[int, int]]]:
-        """Each ending that knows tokens the longer ones do not: length, chance, kind, and those with their weights."""
+        """Each ending that knows tokens the longer ones do not: length, chance, kind, and those
+        with their weights.
+        """
         seen: set[int] = set()
         for node, length in cursor:
             tokens = {}
@@ -225,7 +249,9 @@ class LookaheadTrie(Guesser):
                     tokens[token] = weight
             if tokens:
                 n = sum(tokens.values())
-                kind = (min(length, _LENGTHS) - 1) * 3 + (n > PROMPT_WEIGHT) + (n > 2 * PROMPT_WEIGHT)
+                kind = (
+                    (min(length, _LENGTHS) - 1) * 3 + (n > PROMPT_WEIGHT) + (n > 2 * PROMPT_WEIGHT)
+                )
                 yield length, n / (n + len(tokens)), kind, tokens
                 seen.update(tokens)
 
@@ -234,7 +260,9 @@ class LookaheadTrie(Guesser):
 
     def _add(self, token: int, from_prompt: bool) -> None:
         """One token more: all n-grams that the text now ends with are one token longer."""
-        self._open = [self._child(node, token, from_prompt) for node in (self._top, *self._open[: DEPTH - 1])]
+        self._open = [
+            self._child(node, token, from_prompt) for node in (self._top, *self._open[: DEPTH - 1])
+        ]
 
     def _child(self, node: _Node, token: int, from_prompt: bool) -> _Node:
         if node.below is None:
@@ -242,7 +270,9 @@ class LookaheadTrie(Guesser):
         child = node.below.get(token)
         if child is None:
             if len(node.below) >= WIDEST and node is not self._top:
-                self.nodes -= _size(node.below.pop(min(node.below, key=lambda t: self._weight(node.below[t]))))
+                self.nodes -= _size(
+                    node.below.pop(min(node.below, key=lambda t: self._weight(node.below[t])))
+                )
             child = node.below[token] = _Node()
             self.nodes += 1
         if not from_prompt:

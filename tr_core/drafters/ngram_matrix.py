@@ -1,14 +1,17 @@
-"""ADED (Liu et al., arXiv 2407.12021): statistics of what follows two tokens, and a search for the draft.
+"""ADED (Liu et al., arXiv 2407.12021): statistics of what follows two tokens, and a search for the
+draft.
 
-Taken from there: for each pair of tokens the twelve likeliest next ones with their weights, which shift with the text
-that is written; the draft is the result of a search through them that starts at the text's last pair.
+Taken from there: for each pair of tokens the twelve likeliest next ones with their weights, which
+shift with the text that is written; the draft is the result of a search through them that starts at
+the text's last pair.
 
-Done differently: there, the statistics begin as counts over a corpus and each text shifts them by its own triples; here
-nothing is downloaded, and they are the model's own: each scored node, rejected ones too, and each prompt position adds
-the probabilities that the model gave after its pair, and what stands in the text next counts on top. The same is kept
-for single tokens, which fill in for pairs never or seldom seen. There, 150 rounds of Monte Carlo tree search weigh
-weights against visits; with chances corrected by what was right so far there is nothing to explore, and the likeliest
-nodes are taken in first.
+Done differently: there, the statistics begin as counts over a corpus and each text shifts them by
+its own triples; here nothing is downloaded, and they are the model's own: each scored node,
+rejected ones too, and each prompt position adds the probabilities that the model gave after its
+pair, and what stands in the text next counts on top. The same is kept for single tokens, which fill
+in for pairs never or seldom seen. There, 150 rounds of Monte Carlo tree search weigh weights
+against visits; with chances corrected by what was right so far there is nothing to explore, and the
+likeliest nodes are taken in first.
 
 Memory: at most 10,000 rows of twelve, about 11 MB; the one not written for longest goes first.
 """
@@ -36,8 +39,9 @@ from tr_core.trace import RowChange, Source
 FORMAT = "ngram-matrix-1"
 MOST_ROWS = 10_000
 WIDTH = 12
-# What a row keeps of its past with each new entry, what the next token of the text counts beside the model's
-# probabilities, which sum to 1, and how many entries of a pair outweigh its last token's row.
+# What a row keeps of its past with each new entry, what the next token of the text counts beside
+# the model's probabilities, which sum to 1, and how many entries of a pair outweigh its last
+# token's row.
 KEEP = 0.5
 TEXT_WEIGHT = 0.5
 _DOUBT = 0.5
@@ -46,8 +50,8 @@ _ROOM = 20
 _LARGE = 1e6
 _UNUSED = -1
 _SOURCES = (Source("ngram", 1), Source("ngram", 2))
-# The last two tokens, the first −1 if there is none, and whether the last was drafted itself: where one guess was right
-# the next is more often right as well, so they are corrected apart.
+# The last two tokens, the first −1 if there is none, and whether the last was drafted itself: where
+# one guess was right the next is more often right as well, so they are corrected apart.
 _Cursor = tuple[int, int, bool]
 
 
@@ -66,7 +70,8 @@ class _Row:
     """Weights of the tokens that followed.
 
     Attributes:
-        unit: what an entry made now weighs: instead of letting all old weights shrink, new ones grow.
+        unit: what an entry made now weighs: instead of letting all old weights shrink, new ones
+            grow.
         total: what the weights would sum to if none had been left out.
     """
 
@@ -85,11 +90,15 @@ class _Row:
         self.unit = 1.0
 
     def is_sound(self) -> bool:
-        """Whether entries can have come to this: shares are chances, none below 0, and no more than all of it."""
+        """Whether entries can have come to this: shares are chances, none below 0, and no more than
+        all of it.
+        """
         weights = self.weights.values()
         sizes = len(weights) <= _ROOM and 1 <= self.unit <= _LARGE and 0 < self.total <= 4 * _LARGE
         # The model's rounded probabilities may sum to a little more than 1.
-        return sizes and all(weight >= 0 for weight in weights) and sum(weights) <= 1.001 * self.total
+        return (
+            sizes and all(weight >= 0 for weight in weights) and sum(weights) <= 1.001 * self.total
+        )
 
 
 class NgramMatrix(Guesser):
@@ -117,7 +126,11 @@ class NgramMatrix(Guesser):
         factors, kinds = self._corrections.factors, 2 * cursor[2]
         return sorted_chances(
             [
-                (token, chance * factors[(kinds + key) * CLASSES + bisect_right(CLASS_ENDS, chance)], _SOURCES[key])
+                (
+                    token,
+                    chance * factors[(kinds + key) * CLASSES + bisect_right(CLASS_ENDS, chance)],
+                    _SOURCES[key],
+                )
                 for token, chance, key in self._guesses(cursor)
             ]
         )
@@ -131,7 +144,9 @@ class NgramMatrix(Guesser):
         self, prompt: Sequence[int], offset: int, candidates: np.ndarray, probabilities: np.ndarray
     ) -> None:
         before = prompt[offset - 1] if offset else _UNUSED
-        for place, row in enumerate(zip(candidates.tolist(), probabilities.tolist(), strict=True), start=offset):
+        for place, row in enumerate(
+            zip(candidates.tolist(), probabilities.tolist(), strict=True), start=offset
+        ):
             self._add((before, prompt[place]), *row, prompt[place + 1])
             before = prompt[place]
 
@@ -141,7 +156,12 @@ class NgramMatrix(Guesser):
         candidates, probabilities = lesson.candidates.tolist(), lesson.probabilities.tolist()
         for node, token in enumerate(lesson.tokens):
             pair = (lesson.tokens[lesson.parents[node]] if node else before, token)
-            self._add(pair, candidates[node], probabilities[node], lesson.choices[node] if node in written else _UNUSED)
+            self._add(
+                pair,
+                candidates[node],
+                probabilities[node],
+                lesson.choices[node] if node in written else _UNUSED,
+            )
         return ()  # a row here is no list that is overwritten
 
     def save(self, path: str | Path, fingerprint: str) -> None:
@@ -158,25 +178,41 @@ class NgramMatrix(Guesser):
             weights[number, : len(row.weights)] = list(row.weights.values())
         totals = np.array([row.total for row in self._rows.values()], dtype=np.float32)
         keys = np.array(list(self._rows), dtype=np.int64)
-        states.save(path, FORMAT, fingerprint, {"keys": keys, "totals": totals, "tokens": tokens, "weights": weights})
+        states.save(
+            path,
+            FORMAT,
+            fingerprint,
+            {"keys": keys, "totals": totals, "tokens": tokens, "weights": weights},
+        )
 
     @classmethod
-    def load(cls, path: str | Path, fingerprint: str, vocab_size: int, device: torch.device) -> NgramMatrix:
+    def load(
+        cls, path: str | Path, fingerprint: str, vocab_size: int, device: torch.device
+    ) -> NgramMatrix:
         """Read what ``save`` wrote.
 
         Raises:
             MatrixError: no such file, another drafter's or another tokenizer's, or damaged.
         """
         reals = np.float32
-        expected = {"keys": (np.int64, 1), "totals": (reals, 1), "tokens": (np.int32, 2), "weights": (reals, 2)}
+        expected = {
+            "keys": (np.int64, 1),
+            "totals": (reals, 1),
+            "tokens": (np.int32, 2),
+            "weights": (reals, 2),
+        }
         parts = states.load(path, FORMAT, fingerprint, expected)
         keys, totals, tokens, weights = (parts[name] for name in expected)
-        states.check(path, len(keys) <= MOST_ROWS and len(set(keys.tolist())) == len(keys) == len(totals))
+        states.check(
+            path, len(keys) <= MOST_ROWS and len(set(keys.tolist())) == len(keys) == len(totals)
+        )
         states.check(path, tokens.shape == weights.shape == (len(keys), WIDTH))
         states.check(path, bool(((keys >= 0) & (keys < (vocab_size + 1) * vocab_size)).all()))
         states.check(path, bool(((tokens >= _UNUSED) & (tokens < vocab_size)).all()))
         # Shares of a row are chances: none below 0, and no more than all of it.
-        states.check(path, bool((np.isfinite(totals) & (totals > 0) & (weights >= 0).all(axis=1)).all()))
+        states.check(
+            path, bool((np.isfinite(totals) & (totals > 0) & (weights >= 0).all(axis=1)).all())
+        )
         states.check(path, bool((weights.sum(axis=1) <= totals * 1.001).all()))
         drafter = cls(vocab_size, device)
         for key, total, found, weighed in zip(
@@ -188,7 +224,8 @@ class NgramMatrix(Guesser):
         return drafter
 
     def state(self) -> dict[str, Any]:
-        # Rows as they are, not settled as in a file: what settling cuts off would be missed by a run that goes on.
+        # Rows as they are, not settled as in a file: what settling cuts off would be missed by a
+        # run that goes on.
         rows = self._rows.values()
         return {
             "keys": list(self._rows),
@@ -199,9 +236,13 @@ class NgramMatrix(Guesser):
             "corrections": msgspec.structs.asdict(self._corrections.state()),
         }
 
-    def restore(self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()) -> None:
+    def restore(
+        self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()
+    ) -> None:
         found = convert(state, _State)
-        lengths = {len(x) for x in (found.keys, found.units, found.totals, found.tokens, found.weights)}
+        lengths = {
+            len(x) for x in (found.keys, found.units, found.totals, found.tokens, found.weights)
+        }
         if lengths != {len(set(found.keys))} or len(found.keys) > MOST_ROWS:
             raise _damaged()
         rows: OrderedDict[int, _Row] = OrderedDict()
@@ -211,14 +252,18 @@ class NgramMatrix(Guesser):
             row = rows[key] = _Row()
             row.unit, row.total = unit, total
             row.weights = dict(zip(tokens, weights, strict=False))
-            known = 0 <= key < (self._size + 1) * self._size and all(0 <= token < self._size for token in tokens)
+            known = 0 <= key < (self._size + 1) * self._size and all(
+                0 <= token < self._size for token in tokens
+            )
             if not (known and len(tokens) == len(weights) and row.is_sound()):
                 raise _damaged()
         self._corrections.restore(found.corrections)
         self._rows = rows
 
     def _guesses(self, cursor: _Cursor) -> list[tuple[int, float, int]]:
-        """Tokens with their chances, not corrected, and 1 if the pair knew them, 0 if the last token alone did."""
+        """Tokens with their chances, not corrected, and 1 if the pair knew them, 0 if the last
+        token alone did.
+        """
         before, token, _ = cursor
         single = self._rows.get(token)
         pair = self._rows.get(self._pair(before, token)) if before != _UNUSED else None
@@ -231,14 +276,22 @@ class NgramMatrix(Guesser):
             n = pair.total / pair.unit
             trust = n / (n + _DOUBT)
             share, rest = trust / pair.total, (1 - trust) / single.total
-            found = [(t, share * weight + rest * weights.get(t, 0.0), 1) for t, weight in known.items()]
+            found = [
+                (t, share * weight + rest * weights.get(t, 0.0), 1) for t, weight in known.items()
+            ]
         rest = (1 - trust) / single.total
         return found + [(t, rest * weight, 0) for t, weight in weights.items() if t not in known]
 
     def _add(
-        self, pair: tuple[int, int], candidates: Sequence[int], probabilities: Sequence[float], written: int
+        self,
+        pair: tuple[int, int],
+        candidates: Sequence[int],
+        probabilities: Sequence[float],
+        written: int,
     ) -> None:
-        """What the model gave after a pair of tokens, and what the text went on with (−1 if it did not go there)."""
+        """What the model gave after a pair of tokens, and what the text went on with (−1 if it did
+        not go there).
+        """
         before, token = pair
         rows = self._rows
         for key in (token,) if before == _UNUSED else (self._pair(before, token), token):

@@ -1,4 +1,6 @@
-"""No drafting: the root alone, one token a pass. Plain decoding, and the baseline of every comparison."""
+"""No drafting: the root alone, one token a pass. Plain decoding, and the baseline of every
+comparison.
+"""
 
 from __future__ import annotations
 
@@ -38,5 +40,7 @@ class Plain:
     def state(self) -> dict[str, Any]:
         return {}
 
-    def restore(self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()) -> None:
+    def restore(
+        self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()
+    ) -> None:
         convert(state, TextAlone)

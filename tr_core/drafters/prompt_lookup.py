@@ -1,7 +1,8 @@
-"""Prompt look-up (Saxena 2023, github.com/apoorvumang/prompt-lookup-decoding): copy what followed the last time.
+"""Prompt look-up (Saxena 2023, github.com/apoorvumang/prompt-lookup-decoding): copy what followed
+the last time.
 
-The end of the text, three tokens of it, else two, else one, is looked up in the text itself; the tokens that
-followed its latest earlier place are the draft, a chain.
+The end of the text, three tokens of it, else two, else one, is looked up in the text itself; the
+tokens that followed its latest earlier place are the draft, a chain.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class PromptLookup:
         self.begin()
 
     def begin(self) -> None:
-        # Where each n-gram last ended, kept up to date so that a step costs what it added, not the whole text.
+        # Where each n-gram last ended, kept up to date so that a step costs what it added, not the
+        # whole text.
         self._after: dict[tuple[int, ...], int] = {}
         self._indexed = 0
 
@@ -62,7 +64,9 @@ class PromptLookup:
     def state(self) -> dict[str, Any]:
         return {}
 
-    def restore(self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()) -> None:
+    def restore(
+        self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()
+    ) -> None:
         convert(state, TextAlone)
 
     def _match(self, context: Sequence[int]) -> tuple[int, int]:

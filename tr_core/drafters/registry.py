@@ -1,4 +1,6 @@
-"""All drafters by name. A new one is a file beside this and a line in ``DRAFTERS``; the tests pick it up."""
+"""All drafters by name. A new one is a file beside this and a line in ``DRAFTERS``; the tests pick
+it up.
+"""
 
 from __future__ import annotations
 
@@ -31,15 +33,19 @@ class DrafterEntry:
         create: ``create(vocab_size, k, device)``.
         summary: one line for the page and the command line.
         has_matrix: whether it keeps a ``CandidateMatrix`` on the device.
-        uses_tree: whether the template gives the draft's shape; otherwise only its number of nodes counts.
+        uses_tree: whether the template gives the draft's shape; otherwise only its number of nodes
+            counts.
         drafts: whether there is anything to give a budget to.
         learns: whether it thinks on the host and learns from each pass there; see ``HostDrafter``.
-        grows: whether it grows a tree of its own for each draft, best nodes first, and can be told where to end it.
-        load: ``load(path, fingerprint, vocab_size, device)``, which reads what its ``save(path, fingerprint)`` wrote;
-            None if nothing it knows can be kept in a file.
-        last_wins: whether of all places of a token in a prompt the last one alone teaches it anything.
-        prepare: what its first use in a process waits for, a quarter of a minute at worst; None if nothing. Whoever has
-            somebody to tell calls it first, in a thread; calling it again costs nothing.
+        grows: whether it grows a tree of its own for each draft, best nodes first, and can be told
+            where to end it.
+        load: ``load(path, fingerprint, vocab_size, device)``, which reads what its ``save(path,
+            fingerprint)`` wrote; None if nothing it knows can be kept in a file.
+        last_wins: whether of all places of a token in a prompt the last one alone teaches it
+            anything.
+        prepare: what its first use in a process waits for, a quarter of a minute at worst; None if
+            nothing. Whoever has somebody to tell calls it first, in a thread; calling it again
+            costs nothing.
     """
 
     create: Callable[[int, int, torch.device], Drafter]
@@ -80,18 +86,21 @@ DRAFTERS = {
     ),
     "prompt_lookup": DrafterEntry(
         lambda vocab_size, k, device: PromptLookup(device),
-        "a chain copied from the latest place where the last three, two or one tokens stood (Saxena 2023)",
+        "a chain copied from the latest place where the last three, two or one tokens stood (Saxena"
+        " 2023)",
     ),
     "lookahead_trie": DrafterEntry(
         lambda vocab_size, k, device: LookaheadTrie(vocab_size, device),
-        "branches of a trie of the n-grams of prompt and outputs, by how often they were seen (Zhao et al. 2024)",
+        "branches of a trie of the n-grams of prompt and outputs, by how often they were seen (Zhao"
+        " et al. 2024)",
         learns=True,
         grows=True,
         load=LookaheadTrie.load,
     ),
     "suffix_automaton": DrafterEntry(
         SuffixAutomaton.create,
-        "a chain copied behind the longest ending that stood before, or recycled rows (Hu et al. 2024)",
+        "a chain copied behind the longest ending that stood before, or recycled rows (Hu et al."
+        " 2024)",
         learns=True,
         grows=True,
         load=SuffixAutomaton.load,
@@ -110,7 +119,11 @@ DRAFTERS = {
         grows=True,
         load=Fused.load,
     ),
-    "none": DrafterEntry(lambda vocab_size, k, device: Plain(device), "plain decoding: one token a pass", drafts=False),
+    "none": DrafterEntry(
+        lambda vocab_size, k, device: Plain(device),
+        "plain decoding: one token a pass",
+        drafts=False,
+    ),
 }
 
 

@@ -1,12 +1,13 @@
-"""SAM-Decoding (Hu et al., arXiv 2411.10666; github.com/hyx1999/SAM-Decoding): copy where the text repeats itself.
+"""SAM-Decoding (Hu et al., arXiv 2411.10666; github.com/hyx1999/SAM-Decoding): copy where the text
+repeats itself.
 
-Taken from there: an automaton over prompt and output, grown as they grow, finds the longest ending that stood before;
-if that is long enough, what followed there is the draft, a chain of at most 40 tokens; if not, the draft is a tree of
-Token Recycling.
+Taken from there: an automaton over prompt and output, grown as they grow, finds the longest ending
+that stood before; if that is long enough, what followed there is the draft, a chain of at most 40
+tokens; if not, the draft is a tree of Token Recycling.
 
-Done differently: what followed the latest earlier place is copied, not the first, and where a copy reaches the end of
-the text, the next shorter match goes on. The recycled tree is grown best-first. There is no second automaton over a
-corpus: nothing is trained or downloaded here.
+Done differently: what followed the latest earlier place is copied, not the first, and where a copy
+reaches the end of the text, the next shorter match goes on. The recycled tree is grown best-first.
+There is no second automaton over a corpus: nothing is trained or downloaded here.
 """
 
 from __future__ import annotations

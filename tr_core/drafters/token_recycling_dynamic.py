@@ -1,9 +1,11 @@
-"""Token Recycling with trees grown best-first: the published matrix (arXiv 2408.08696), no published shape.
+"""Token Recycling with trees grown best-first: the published matrix (arXiv 2408.08696), no
+published shape.
 
-Rows are those of the paper, one for each token, overwritten whole by every scored node, the last node of a token
-winning. Beside each candidate stands the probability that the model gave it; a node's chance is taken for the product
-of these on its way from the root, and the tree takes in the likeliest nodes first (as in EAGLE-2, arXiv 2406.16858,
-§4.1, for a draft model's own probabilities). No calibration: what stored probabilities are worth by themselves.
+Rows are those of the paper, one for each token, overwritten whole by every scored node, the last
+node of a token winning. Beside each candidate stands the probability that the model gave it; a
+node's chance is taken for the product of these on its way from the root, and the tree takes in the
+likeliest nodes first (as in EAGLE-2, arXiv 2406.16858, §4.1, for a draft model's own
+probabilities). No calibration: what stored probabilities are worth by themselves.
 """
 
 from __future__ import annotations
@@ -57,12 +59,15 @@ class TokenRecyclingDynamic(HostDrafter):
     def rows_seen(self) -> int:
         return int((self.rows[:, 0] != UNSEEN).sum())
 
-    def propose(self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None) -> Draft:
+    def propose(
+        self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None
+    ) -> Draft:
         def children(tree: Branches, node: int) -> list[Child]:
             return self.below(tree.tokens[node])
 
         draft = grow(context[-1], children, template.nodes, growth).draft(self._device)
-        # Siblings come in the order of their places, without gaps: ranks are places in rows, as in the published tree.
+        # Siblings come in the order of their places, without gaps: ranks are places in rows, as in
+        # the published tree.
         return Draft(draft.template, draft.tokens, draft.seen, (), draft.expected)
 
     def learn_prompt(
@@ -73,7 +78,9 @@ class TokenRecyclingDynamic(HostDrafter):
     def learn(self, lesson: Lesson) -> Learned:
         end = lesson.path[-1] if lesson.path else 0
         row = self._row(lesson.tokens[end])
-        held = Held(len(row), row.index(lesson.choices[end]) if lesson.choices[end] in row else None)
+        held = Held(
+            len(row), row.index(lesson.choices[end]) if lesson.choices[end] in row else None
+        )
         rows = ()
         if lesson.traced:
             writers = sorted({token: node for node, token in enumerate(lesson.tokens)}.values())
@@ -85,7 +92,8 @@ class TokenRecyclingDynamic(HostDrafter):
         return Learned(rows, held)
 
     def save(self, path: str | Path, fingerprint: str, form: str = FORMAT) -> None:
-        """Write rows and probabilities as safetensors; ``form`` is that of the drafter they are part of.
+        """Write rows and probabilities as safetensors; ``form`` is that of the drafter they are
+        part of.
 
         Raises:
             MatrixError: the file cannot be written.
@@ -94,14 +102,21 @@ class TokenRecyclingDynamic(HostDrafter):
 
     @classmethod
     def load(
-        cls, path: str | Path, fingerprint: str, vocab_size: int, device: torch.device, form: str = FORMAT
+        cls,
+        path: str | Path,
+        fingerprint: str,
+        vocab_size: int,
+        device: torch.device,
+        form: str = FORMAT,
     ) -> TokenRecyclingDynamic:
         """Read what ``save`` wrote.
 
         Raises:
             MatrixError: no such file, another drafter's or another tokenizer's, or damaged.
         """
-        parts = states.load(path, form, fingerprint, {"rows": (np.int32, 2), "chances": (np.float32, 2)})
+        parts = states.load(
+            path, form, fingerprint, {"rows": (np.int32, 2), "chances": (np.float32, 2)}
+        )
         rows, chances = parts["rows"], parts["chances"]
         states.check(path, rows.shape == chances.shape and len(rows) == vocab_size)
         unseen = (rows == UNSEEN).all(axis=1)
@@ -116,13 +131,17 @@ class TokenRecyclingDynamic(HostDrafter):
         parts = {"tokens": tokens, "rows": self.rows[tokens], "chances": self.chances[tokens]}
         return {name: part.tolist() for name, part in parts.items()}
 
-    def restore(self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()) -> None:
+    def restore(
+        self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()
+    ) -> None:
         found = convert(state, _State)
         tokens = states.array(found.tokens, np.int64)
         rows = states.array(found.rows, np.int32, self.k)
         chances = states.array(found.chances, np.float32, self.k)
         states.check("the checkpoint", len(tokens) == len(rows) == len(chances))
-        states.check("the checkpoint", all(((x >= 0) & (x < len(self.rows))).all() for x in (tokens, rows)))
+        states.check(
+            "the checkpoint", all(((x >= 0) & (x < len(self.rows))).all() for x in (tokens, rows))
+        )
         states.check("the checkpoint", bool(((chances >= 0) & (chances <= 1)).all()))
         self.rows[:], self.chances[:] = UNSEEN, 0
         self.rows[tokens], self.chances[tokens] = rows, chances
@@ -139,6 +158,8 @@ class TokenRecyclingDynamic(HostDrafter):
         row = self.rows[token].tolist()
         return tuple(row) if row[0] != UNSEEN else ()
 
-    def _overwrite(self, tokens: list[int], candidates: np.ndarray, probabilities: np.ndarray) -> None:
+    def _overwrite(
+        self, tokens: list[int], candidates: np.ndarray, probabilities: np.ndarray
+    ) -> None:
         # numpy leaves the last of equal indices standing, as the published rule has it.
         self.rows[tokens], self.chances[tokens] = candidates, probabilities

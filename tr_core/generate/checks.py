@@ -1,4 +1,6 @@
-"""What of a call of ``generate`` can be done exactly by trees, and one sentence for each thing that cannot."""
+"""What of a call of ``generate`` can be done exactly by trees, and one sentence for each thing that
+cannot.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,11 @@ from transformers.integrations import is_deepspeed_zero3_enabled, is_fsdp_manage
 from tr_core.errors import SettingsError
 
 _MODES = ("greedy_search", "sample")
-# Arguments for the model that decoding either honours below, or that only say how its passes are run.
-_KNOWN = frozenset({"attention_mask", "position_ids", "past_key_values", "use_cache", "logits_to_keep"})
+# Arguments for the model that decoding either honours below, or that only say how its passes are
+# run.
+_KNOWN = frozenset(
+    {"attention_mask", "position_ids", "past_key_values", "use_cache", "logits_to_keep"}
+)
 
 
 @dataclass(frozen=True)
@@ -60,39 +65,46 @@ def checked(
     mode = str(config.get_generation_mode().value)
     if assistant or mode == "assisted_generation":
         raise SettingsError(
-            "Token recycling makes its own drafts: leave assistant_model, prompt_lookup_num_tokens and the like away."
+            "Token recycling makes its own drafts: leave assistant_model, prompt_lookup_num_tokens"
+            " and the like away."
         )
     if mode not in _MODES:
         raise SettingsError(
-            f"Token recycling decodes greedily or by sampling, not by {mode.replace('_', ' ')}: leave its settings "
-            "away, or call generate without custom_generate."
+            f"Token recycling decodes greedily or by sampling, not by {mode.replace('_', ' ')}:"
+            " leave its settings away, or call generate without custom_generate."
         )
     if config.num_return_sequences not in (None, 1) or input_ids.shape[0] != 1:
         raise SettingsError(
-            f"Token recycling decodes one sequence at a time, this call has {input_ids.shape[0]}: call generate once "
-            "for each."
+            f"Token recycling decodes one sequence at a time, this call has {input_ids.shape[0]}:"
+            " call generate once for each."
         )
     if synced or is_fsdp_managed_module(model) or is_deepspeed_zero3_enabled():
         raise SettingsError(
-            "Token recycling takes fewer passes than plain decoding, so it cannot keep step with other processes "
-            "(synced_gpus, FSDP, ZeRO-3): gather the model's weights first."
+            "Token recycling takes fewer passes than plain decoding, so it cannot keep step with"
+            " other processes (synced_gpus, FSDP, ZeRO-3): gather the model's weights first."
         )
     if model.training:
         raise SettingsError("The model is set to training: call model.eval() first.")
-    given = {name for name, value in model_kwargs.items() if value is not None and value is not False}
+    given = {
+        name for name, value in model_kwargs.items() if value is not None and value is not False
+    }
     if "inputs_embeds" in given or input_ids.shape[1] == 0:
-        raise SettingsError("Token recycling drafts from token ids: give input_ids instead of inputs_embeds.")
+        raise SettingsError(
+            "Token recycling drafts from token ids: give input_ids instead of inputs_embeds."
+        )
     if given & {"output_attentions", "output_hidden_states"}:
         raise SettingsError(
-            "Attentions and hidden states of a tree pass are not those of plain decoding: ask for scores or logits "
-            "only."
+            "Attentions and hidden states of a tree pass are not those of plain decoding: ask for"
+            " scores or logits only."
         )
     if unknown := sorted(given - _KNOWN):
-        raise SettingsError(f"Token recycling does not hand “{unknown[0]}” on to the model: leave it away.")
+        raise SettingsError(
+            f"Token recycling does not hand “{unknown[0]}” on to the model: leave it away."
+        )
     if config.cache_implementation not in (None, "dynamic"):
         raise SettingsError(
-            f"Token recycling keeps a cache of its own, not a {config.cache_implementation} one: leave "
-            "cache_implementation away."
+            f"Token recycling keeps a cache of its own, not a {config.cache_implementation} one:"
+            " leave cache_implementation away."
         )
     padding = _padding(model_kwargs.get("attention_mask"), input_ids)
     _check_positions(model_kwargs.get("position_ids"), input_ids.shape[1], padding)
@@ -100,8 +112,8 @@ def checked(
     own = getattr(cache, "_is_user_defined", False)
     if own and (type(cache) is not DynamicCache or cache.get_seq_length() or padding):
         raise SettingsError(
-            "Token recycling fills an empty DynamicCache, and no other, for a prompt without padding: leave "
-            "past_key_values away and give the whole text as input_ids."
+            "Token recycling fills an empty DynamicCache, and no other, for a prompt without"
+            " padding: leave past_key_values away and give the whole text as input_ids."
         )
     as_dict = bool(config.return_dict_in_generate)
     ends = getattr(config, "_eos_token_tensor", None)
@@ -124,13 +136,16 @@ def _padding(mask: torch.Tensor | None, input_ids: torch.Tensor) -> int:
     if mask is None:
         return 0
     if mask.shape != input_ids.shape:
-        raise SettingsError(f"attention_mask must have shape {tuple(input_ids.shape)}, got {tuple(mask.shape)}.")
+        raise SettingsError(
+            f"attention_mask must have shape {tuple(input_ids.shape)}, got {tuple(mask.shape)}."
+        )
     seen = mask[0].bool().tolist()
     padding = seen.index(True) if True in seen else len(seen)
     if not all(seen[padding:]) or padding == len(seen):
         raise SettingsError(
-            "Token recycling takes padding at the left only, but attention_mask hides other tokens of the prompt (or "
-            "pad_token_id stands among them): give attention_mask=torch.ones_like(input_ids), or cut them out."
+            "Token recycling takes padding at the left only, but attention_mask hides other tokens"
+            " of the prompt (or pad_token_id stands among them): give"
+            " attention_mask=torch.ones_like(input_ids), or cut them out."
         )
     return padding
 
@@ -145,4 +160,6 @@ def _check_positions(positions: torch.Tensor | None, length: int, padding: int) 
         return
     expected = list(range(length - padding))
     if positions.dim() != 2 or positions[0, padding:].tolist() != expected:
-        raise SettingsError("Token recycling counts positions from 0 on without a gap: leave position_ids away.")
+        raise SettingsError(
+            "Token recycling counts positions from 0 on without a gap: leave position_ids away."
+        )

@@ -1,10 +1,11 @@
-"""Token recycling inside transformers' own ``generate``, which prepares everything and lets us decode.
+"""Token recycling inside transformers' own ``generate``, which prepares everything and lets us
+decode.
 
     from tr_core import token_recycling
     model.generate(**inputs, max_new_tokens=64, custom_generate=token_recycling)
 
-Output and settings are those of plain ``generate``, sampled output with the same torch seed too; what could not be
-equal is refused with a sentence (``generate_checks``). The model stays as it is.
+Output and settings are those of plain ``generate``, sampled output with the same torch seed too;
+what could not be equal is refused with a sentence (``generate_checks``). The model stays as it is.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ from tr_core.trace import StepTrace
 from tr_core.trees.tree import TreeTemplate
 
 _DEFAULT_K = 8
-# What was measured on models that are still alive: nothing of any run, and nothing that keeps a model alive.
+# What was measured on models that are still alive: nothing of any run, and nothing that keeps a
+# model alive.
 _EXAMINED: WeakKeyDictionary[PreTrainedModel, Examined] = WeakKeyDictionary()
 
 
@@ -69,18 +71,21 @@ def token_recycling(
 
     Args:
         drafter: a name of the registry, or a drafter that already knows something.
-        tree: ``auto`` (measured on the first call with a model, about a second), a named template, a number of
-            nodes, a JSON file, or a ``TreeTemplate``.
+        tree: ``auto`` (measured on the first call with a model, about a second), a named template,
+            a number of nodes, a JSON file, or a ``TreeTemplate``.
         k: candidates a matrix row; 8 by default, or what ``matrix`` or ``drafter`` has.
         matrix: one to start hot with; it learns, and can be given to the next call.
         on_step: called with the trace of each step: what was drafted, accepted and emitted.
 
     Returns:
-        (1, prompt + new) ids on the device of ``input_ids``; with ``return_dict_in_generate`` transformers' own
-        output, in which scores and logits are those of tree passes: equal to plain ones up to float rounding.
+        (1, prompt + new) ids on the device of ``input_ids``; with ``return_dict_in_generate``
+            transformers' own
+        output, in which scores and logits are those of tree passes: equal to plain ones up to float
+            rounding.
 
     Raises:
-        TokenRecyclingError: something asked for cannot be done exactly, or makes no sense; its text says what.
+        TokenRecyclingError: something asked for cannot be done exactly, or makes no sense; its text
+            says what.
     """
     call = _Call.of_generate(model)
     asked = checked(
@@ -113,7 +118,9 @@ def token_recycling(
         max_new_tokens=MAX_NEW_TOKENS,  # the criteria end the output
         trace=False,
     )
-    session = Session(target, settings, drafter=None if isinstance(drafter, str) else drafter, rules=rules)
+    session = Session(
+        target, settings, drafter=None if isinstance(drafter, str) else drafter, rules=rules
+    )
     session.start(input_ids[0, asked.padding :].tolist())
     for step in session.run():
         if on_step is not None:
@@ -141,10 +148,11 @@ def generate(
     stopping_criteria: StoppingCriteriaList | None = None,
     **arguments: Any,
 ) -> torch.Tensor | GenerateDecoderOnlyOutput:
-    """``model.generate`` by token recycling with all of its arguments: what a ``custom_generate`` folder calls.
+    """``model.generate`` by token recycling with all of its arguments: what a ``custom_generate``
+    folder calls.
 
-    One thing more than ``custom_generate=token_recycling`` can do: transformers 5.23 loses the tokenizer on the way to
-    a callable, so that stop strings need a criterion made here.
+    One thing more than ``custom_generate=token_recycling`` can do: transformers 5.23 loses the
+    tokenizer on the way to a callable, so that stop strings need a criterion made here.
 
     Raises:
         SettingsError: stop strings without a tokenizer.
@@ -168,9 +176,11 @@ def generate(
 
 @dataclass(frozen=True)
 class _Call:
-    """Arguments of ``generate`` that transformers 5.23 takes from the caller and hands on to no callable.
+    """Arguments of ``generate`` that transformers 5.23 takes from the caller and hands on to no
+    callable.
 
-    They are read in its frame, since without a streamer's tokens and end whoever reads it would wait for ever.
+    They are read in its frame, since without a streamer's tokens and end whoever reads it would
+    wait for ever.
     """
 
     streamer: BaseStreamer | None = None
@@ -186,7 +196,11 @@ class _Call:
         if frame is None or frame.f_locals.get("self") is not model:
             return cls()
         given = frame.f_locals
-        return cls(given.get("streamer"), given.get("assistant_model") is not None, bool(given.get("synced_gpus")))
+        return cls(
+            given.get("streamer"),
+            given.get("assistant_model") is not None,
+            bool(given.get("synced_gpus")),
+        )
 
 
 def _target(model: PreTrainedModel) -> HFTarget:
@@ -197,7 +211,9 @@ def _target(model: PreTrainedModel) -> HFTarget:
     return behind(model, known)
 
 
-def _drafter(drafter: str | Drafter, matrix: CandidateMatrix | None, target: HFTarget) -> str | Drafter:
+def _drafter(
+    drafter: str | Drafter, matrix: CandidateMatrix | None, target: HFTarget
+) -> str | Drafter:
     """The drafter to decode with, or the name of one to be made.
 
     Raises:
@@ -207,10 +223,13 @@ def _drafter(drafter: str | Drafter, matrix: CandidateMatrix | None, target: HFT
     if matrix is None:
         return drafter
     if drafter != TokenRecycling.name:
-        raise SettingsError(f"A matrix is for the drafter {TokenRecycling.name}: leave drafter or matrix away.")
+        raise SettingsError(
+            f"A matrix is for the drafter {TokenRecycling.name}: leave drafter or matrix away."
+        )
     if matrix.vocab_size != target.vocab_size or matrix.device != target.device:
         raise MatrixError(
-            f"The matrix has {matrix.vocab_size:,} rows on {matrix.device}, the model needs {target.vocab_size:,} on "
-            f"{target.device}: make one with CandidateMatrix({target.vocab_size}, k, “{target.device}”)."
+            f"The matrix has {matrix.vocab_size:,} rows on {matrix.device}, the model needs"
+            f" {target.vocab_size:,} on {target.device}: make one with"
+            f" CandidateMatrix({target.vocab_size}, k, “{target.device}”)."
         )
     return TokenRecycling(matrix)

@@ -1,9 +1,11 @@
-"""How ``generate`` chooses tokens and ends: transformers' own processors, sampling, criteria and streamer, unchanged.
+"""How ``generate`` chooses tokens and ends: transformers' own processors, sampling, criteria and
+streamer, unchanged.
 
-Only nodes on the path matter, so each token of the output is chosen exactly as plain decoding chooses it, one after the
-other: the processors see the text before it, and nothing else; criteria and streamer come after it. Nothing is asked
-about the other nodes of the tree. So processors with a memory, criteria with side effects and draws from torch's
-global generator go on as if the tokens had come one by one, and cost what they cost there.
+Only nodes on the path matter, so each token of the output is chosen exactly as plain decoding
+chooses it, one after the other: the processors see the text before it, and nothing else; criteria
+and streamer come after it. Nothing is asked about the other nodes of the tree. So processors with a
+memory, criteria with side effects and draws from torch's global generator go on as if the tokens
+had come one by one, and cost what they cost there.
 """
 
 from __future__ import annotations
@@ -27,12 +29,14 @@ class GenerateRules:
     """``Rules`` of one call of ``generate``; see ``choice.Rules``.
 
     Args:
-        input_ids: (1, n) the prompt, padding included, on the device where the caller wants the output.
+        input_ids: (1, n) the prompt, padding included, on the device where the caller wants the
+            output.
         processors: called with (1, n) ids and (1, V) float32 logits for each new token.
         criteria: called with (1, n + 1) ids and the scores so far, after each new token.
         sample: draw from the processed logits by ``torch.multinomial``; otherwise the best token.
         streamer: gets each new token, (1,) on the host.
-        keep_scores, keep_logits: collect what the processors made and what they were given, one (1, V) a new token.
+        keep_scores, keep_logits: collect what the processors made and what they were given, one (1,
+            V) a new token.
         ends: ids that the run's record calls an end token.
         limit: length of ``input_ids`` at which the model can read no further.
         agree: gives what the first of several processes has; see ``Target.agree``.
@@ -62,7 +66,8 @@ class GenerateRules:
         self._ends = ends
         self._limit = limit
         self._agree = agree
-        # The bare best token of every node, known at once: then the host need not ask the device node by node.
+        # The bare best token of every node, known at once: then the host need not ask the device
+        # node by node.
         self._bare = not (sample or processors or keep_scores or keep_logits)
         self._reasons: deque[str | None] = deque()
 
@@ -86,18 +91,25 @@ class GenerateRules:
         return self._reasons.popleft() if self._reasons else self._append(token)
 
     def _pick(self, row: torch.Tensor) -> int:
-        """The token after float32 logits (1, V) of the last of ``ids``, as ``GenerationMixin._sample`` takes it."""
+        """The token after float32 logits (1, V) of the last of ``ids``, as
+        ``GenerationMixin._sample`` takes it.
+        """
         row = row.to(self.ids.device, copy=True)
         scores = self._processors(self.ids, row)
         if self.scores is not None:
             self.scores += (scores,)
         if self.logits is not None:
             self.logits += (row,)
-        token = torch.multinomial(scores.softmax(dim=-1), num_samples=1)[0] if self._sample else scores.argmax(dim=-1)
+        token = (
+            torch.multinomial(scores.softmax(dim=-1), num_samples=1)[0]
+            if self._sample
+            else scores.argmax(dim=-1)
+        )
         return int(self._agree(token))
 
     def _append(self, token: int) -> str | None:
-        """Put a token behind the text and tell whoever wants to know; why the output ends there, or None.
+        """Put a token behind the text and tell whoever wants to know; why the output ends there, or
+        None.
 
         Raises:
             PromptError: it does not end, but the model can read no further.
@@ -111,8 +123,8 @@ class GenerateRules:
         if not done:
             if length > self._limit:
                 raise PromptError(
-                    f"The text has outgrown the {self._limit:,} tokens that this model can read: ask for fewer new "
-                    "tokens, or shorten the prompt."
+                    f"The text has outgrown the {self._limit:,} tokens that this model can read:"
+                    " ask for fewer new tokens, or shorten the prompt."
                 )
             return None
         if token in self._ends:

@@ -1,7 +1,9 @@
-"""Models that can be chosen: the bundled ones on disk, and ids of the Hub by the hardware they fit. No torch here.
+"""Models that can be chosen: the bundled ones on disk, and ids of the Hub by the hardware they fit.
+No torch here.
 
-What a model needs is its weights in the dtype named, and room for keys and values, a logits row for each of 81 nodes,
-and what the libraries hold: a fifth on top of the weights, and a gigabyte. Measured was the bundled one alone.
+What a model needs is its weights in the dtype named, and room for keys and values, a logits row for
+each of 81 nodes, and what the libraries hold: a fifth on top of the weights, and a gigabyte.
+Measured was the bundled one alone.
 """
 
 from __future__ import annotations
@@ -39,26 +41,61 @@ class ModelEntry:
 
 
 def _hub(source: str, parameters: float, gpu_gb: int, summary: str) -> ModelEntry:
-    return ModelEntry(source, source, summary, parameters, "bfloat16" if gpu_gb else "float32", gpu_gb)
+    return ModelEntry(
+        source, source, summary, parameters, "bfloat16" if gpu_gb else "float32", gpu_gb
+    )
 
 
 SUGGESTED = (
-    _hub("HuggingFaceTB/SmolLM2-135M-Instruct", 0.135, 0, "135 M: the smallest that follows instructions, for a CPU"),
+    _hub(
+        "HuggingFaceTB/SmolLM2-135M-Instruct",
+        0.135,
+        0,
+        "135 M: the smallest that follows instructions, for a CPU",
+    ),
     _hub("HuggingFaceTB/SmolLM2-360M-Instruct", 0.362, 0, "360 M: better text, still for a CPU"),
-    _hub("Qwen/Qwen2.5-0.5B-Instruct", 0.494, 0, "0.5 B: a vocabulary of 152,000, for a CPU or any GPU"),
+    _hub(
+        "Qwen/Qwen2.5-0.5B-Instruct",
+        0.494,
+        0,
+        "0.5 B: a vocabulary of 152,000, for a CPU or any GPU",
+    ),
     _hub("Qwen/Qwen2.5-1.5B-Instruct", 1.54, 16, "1.5 B: quick on a GPU of 16 GB"),
     _hub("HuggingFaceTB/SmolLM3-3B", 3.08, 16, "3 B: open data and recipe, for a GPU of 16 GB"),
-    _hub("Qwen/Qwen2.5-7B-Instruct", 7.62, 24, "7 B: the size of the paper's smallest, for a GPU of 24 GB"),
-    _hub("mistralai/Mistral-7B-Instruct-v0.3", 7.25, 24, "7 B: another family and tokenizer, for a GPU of 24 GB"),
-    _hub("Qwen/Qwen2.5-14B-Instruct", 14.8, 48, "14 B: the size of the paper's second, for a GPU of 48 GB"),
-    _hub("Qwen/Qwen2.5-32B-Instruct", 32.8, 80, "32 B: the size of the paper's largest, for a GPU of 80 GB"),
+    _hub(
+        "Qwen/Qwen2.5-7B-Instruct",
+        7.62,
+        24,
+        "7 B: the size of the paper's smallest, for a GPU of 24 GB",
+    ),
+    _hub(
+        "mistralai/Mistral-7B-Instruct-v0.3",
+        7.25,
+        24,
+        "7 B: another family and tokenizer, for a GPU of 24 GB",
+    ),
+    _hub(
+        "Qwen/Qwen2.5-14B-Instruct",
+        14.8,
+        48,
+        "14 B: the size of the paper's second, for a GPU of 48 GB",
+    ),
+    _hub(
+        "Qwen/Qwen2.5-32B-Instruct",
+        32.8,
+        80,
+        "32 B: the size of the paper's largest, for a GPU of 80 GB",
+    ),
 )
 
 
 def bundled() -> tuple[ModelEntry, ...]:
     """The models that come with the repository, found by their folders."""
     folders = sorted(p.parent for p in BUNDLED.glob("*/config.json"))
-    return tuple(ModelEntry(f.name, str(f), "bundled: stories, maths and Python; no download") for f in folders)
+    return tuple(
+        ModelEntry(f.name, str(f), "bundled: stories, maths and Python; no download")
+        for f in folders
+    )
 
 
 def entries() -> tuple[ModelEntry, ...]:

@@ -1,4 +1,6 @@
-"""Where a model's parts are, if they are not all in one place: layers over devices, or layers cut over processes."""
+"""Where a model's parts are, if they are not all in one place: layers over devices, or layers cut
+over processes.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 DeviceMap = str | Mapping[str, str | int]
 
 
-def check_split(device_map: DeviceMap | None, tensor_parallel: bool, device: str, dtype: str) -> None:
+def check_split(
+    device_map: DeviceMap | None, tensor_parallel: bool, device: str, dtype: str
+) -> None:
     """Refuse what cannot go together, before anything is loaded.
 
     Raises:
@@ -28,50 +32,64 @@ def check_split(device_map: DeviceMap | None, tensor_parallel: bool, device: str
         return
     if device_map is not None and tensor_parallel:
         raise SettingsError(
-            "A model is split by layers or over processes, not both: leave --device-map away, or torchrun."
+            "A model is split by layers or over processes, not both: leave --device-map away, or"
+            " torchrun."
         )
     if device != "auto":
-        raise SettingsError(f"A split model chooses its devices itself: leave --device at auto instead of {device}.")
+        raise SettingsError(
+            f"A split model chooses its devices itself: leave --device at auto instead of {device}."
+        )
     if dtype == "fast":
-        raise SettingsError("The dtype fast is measured on a whole model: name a dtype for a split one, or use auto.")
+        raise SettingsError(
+            "The dtype fast is measured on a whole model: name a dtype for a split one, or use"
+            " auto."
+        )
     if tensor_parallel:
         if not launch.together():
-            raise ModelError("Tensor parallelism needs several processes: start them with torchrun --nproc-per-node N.")
+            raise ModelError(
+                "Tensor parallelism needs several processes: start them with torchrun"
+                " --nproc-per-node N."
+            )
         return
     if isinstance(device_map, str) and device_map not in DEVICE_MAPS:
         raise SettingsError(
-            f"“{device_map}” is no way to split a model: use {', '.join(DEVICE_MAPS)}, or a JSON file of module names "
-            "and devices."
+            f"“{device_map}” is no way to split a model: use {', '.join(DEVICE_MAPS)}, or a JSON"
+            " file of module names and devices."
         )
     if not isinstance(device_map, str):
         _check_map(device_map)
     if find_spec("accelerate") is None:
-        raise ModelError("Splitting a model by layers needs the package accelerate: pip install accelerate.")
+        raise ModelError(
+            "Splitting a model by layers needs the package accelerate: pip install accelerate."
+        )
 
 
 def check_plan(config: PreTrainedConfig) -> None:
     """Refuse to cut the layers of a model over processes if transformers does not know how.
 
     Raises:
-        UnsupportedModelError: it has no plan for this family, or the key and value heads cannot be shared out evenly.
+        UnsupportedModelError: it has no plan for this family, or the key and value heads cannot be
+            shared out evenly.
     """
     if not getattr(config, "base_model_tp_plan", None):
         raise UnsupportedModelError(
-            f"transformers has no plan to cut the layers of the family “{config.model_type}” over processes: split the "
-            "model by layers, with --device-map auto and without torchrun."
+            f"transformers has no plan to cut the layers of the family “{config.model_type}” over"
+            " processes: split the model by layers, with --device-map auto and without torchrun."
         )
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     if heads % launch.processes():
         raise UnsupportedModelError(
-            f"{heads} key and value heads cannot be shared out evenly among {launch.processes()} processes: start a "
-            f"number of processes that divides {heads}."
+            f"{heads} key and value heads cannot be shared out evenly among {launch.processes()}"
+            f" processes: start a number of processes that divides {heads}."
         )
 
 
 def loading_options(device_map: DeviceMap | None, tensor_parallel: bool) -> dict[str, Any]:
     """What transformers' ``from_pretrained`` takes for a split; nothing for a whole model."""
     if tensor_parallel:
-        from transformers.distributed import DistributedConfig  # young: whoever splits nothing need not have it
+        from transformers.distributed import (
+            DistributedConfig,
+        )  # young: whoever splits nothing need not have it
 
         return {"distributed_config": DistributedConfig(tp_plan="auto")}
     if device_map is not None:
@@ -82,7 +100,8 @@ def loading_options(device_map: DeviceMap | None, tensor_parallel: bool) -> dict
 def entry_device(model: PreTrainedModel) -> torch.device:
     """Where token ids must be for a pass to begin.
 
-    accelerate splits models by hooks: weights that it keeps elsewhere until they are needed are on no device now.
+    accelerate splits models by hooks: weights that it keeps elsewhere until they are needed are on
+    no device now.
     """
     embeddings = model.get_input_embeddings()
     for module in (embeddings, model):
@@ -104,7 +123,9 @@ def places(model: PreTrainedModel, device: torch.device, peers: Peers) -> str:
         return f"{peers.size} processes with {device.type}"
     if not is_split(model):
         return str(device)
-    return " + ".join(sorted({str(torch.device(d)) if d != "disk" else d for d in _device_map(model).values()}))
+    return " + ".join(
+        sorted({str(torch.device(d)) if d != "disk" else d for d in _device_map(model).values()})
+    )
 
 
 def _device_map(model: PreTrainedModel) -> dict[str, Any]:
@@ -118,11 +139,14 @@ def _check_map(device_map: object) -> None:
     )
     if not good or not device_map:
         raise SettingsError(
-            'A device map must name modules and their devices, such as {"model.embed_tokens": 0, …, "lm_head": 1}.'
+            'A device map must name modules and their devices, such as {"model.embed_tokens": 0, …,'
+            ' "lm_head": 1}.'
         )
     for place in device_map.values():
         try:
             if place != "disk":
                 torch.device(place)
         except RuntimeError as error:
-            raise SettingsError(f"“{place}” in the device map is no device: use a number, cpu, or disk.") from error
+            raise SettingsError(
+                f"“{place}” in the device map is no device: use a number, cpu, or disk."
+            ) from error

@@ -1,4 +1,6 @@
-"""Does a tree pass equal plain passes on this model? Asked once, at load, of families that nobody has checked."""
+"""Does a tree pass equal plain passes on this model? Asked once, at load, of families that nobody
+has checked.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,10 @@ from tr_core.target import Draft, Target
 from tr_core.trees.tree import TreeTemplate
 
 PROMPT_TOKENS = 24
-# Greatest difference allowed between tree and plain logits, as a share of what ignoring the mask would change. On
-# the tiny models of the tests right families stay below 1e-6 in float32, wrong ones come out at 0.9 and more in every
-# dtype; rounding alone moves half-precision logits of larger models by a few hundredths.
+# Greatest difference allowed between tree and plain logits, as a share of what ignoring the mask
+# would change. On the tiny models of the tests right families stay below 1e-6 in float32, wrong
+# ones come out at 0.9 and more in every dtype; rounding alone moves half-precision logits of larger
+# models by a few hundredths.
 TOLERANCE = 0.01
 TOLERANCE_HALF = 0.1
 
@@ -20,7 +23,8 @@ _TREE = ((3,), (2, 1, 0), (1, 1, 1), (1, 0, 0))
 
 
 def probe(target: Target, model: PreTrainedModel) -> None:
-    """Score two small trees, the second behind the first one's path, and compare each node with the bare model.
+    """Score two small trees, the second behind the first one's path, and compare each node with the
+    bare model.
 
     Raises:
         UnsupportedModelError: the logits differ, or the model does not run this way at all.
@@ -34,19 +38,28 @@ def probe(target: Target, model: PreTrainedModel) -> None:
         ) from error
     finally:
         target.reset()
-    if not share <= (TOLERANCE if target.dtype == torch.float32 else TOLERANCE_HALF):  # “not ≤” also catches NaN
+    if not share <= (
+        TOLERANCE if target.dtype == torch.float32 else TOLERANCE_HALF
+    ):  # “not ≤” also catches NaN
         raise UnsupportedModelError(
-            f"{refusal} gives other logits in a tree than in plain decoding: choose a model of another family."
+            f"{refusal} gives other logits in a tree than in plain decoding: choose a model of"
+            " another family."
         )
 
 
 @torch.inference_mode()
 def _wrong_share(target: Target, model: PreTrainedModel) -> float:
-    """The greatest difference between tree and plain logits ÷ the median difference that ignoring the mask makes."""
+    """The greatest difference between tree and plain logits ÷ the median difference that ignoring
+    the mask makes.
+    """
 
     def plain(ids: list[int]) -> torch.Tensor:
         tokens = torch.tensor([ids], device=target.device)
-        return model(input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=False).logits[0, -1].float()
+        return (
+            model(input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=False)
+            .logits[0, -1]
+            .float()
+        )
 
     template = TreeTemplate.from_child_counts("probe", _TREE)
     room = min(target.vocab_size, model.get_input_embeddings().weight.shape[0])
@@ -64,7 +77,9 @@ def _wrong_share(target: Target, model: PreTrainedModel) -> float:
             right = plain([*context, *(int(tokens[n]) for n in row.nonzero()[0])])
             found.append((scored[node] - right).abs().max())
             if not row[: node + 1].all():
-                ignored.append((plain([*context, *tokens[: node + 1].tolist()]) - right).abs().max())
+                ignored.append(
+                    (plain([*context, *tokens[: node + 1].tolist()]) - right).abs().max()
+                )
         target.keep(kept)
         context += [int(tokens[n]) for n in kept]
     return float(torch.stack(found).max() / torch.stack(ignored).median())

@@ -7,10 +7,11 @@ from transformers.cache_utils import Cache
 
 
 def weight_bytes(model: PreTrainedModel) -> int:
-    """Bytes of all weights, shared ones once, without an input embedding of which a pass reads a few rows only.
+    """Bytes of all weights, shared ones once, without an input embedding of which a pass reads a
+    few rows only.
 
-    An embedding that is also the output layer is read whole. A mixture of experts reads fewer: its experts are all
-    counted here.
+    An embedding that is also the output layer is read whole. A mixture of experts reads fewer: its
+    experts are all counted here.
     """
     total = sum(p.numel() * p.element_size() for p in model.parameters())
     rows, output = model.get_input_embeddings().weight, model.get_output_embeddings()

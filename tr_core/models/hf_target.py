@@ -40,13 +40,15 @@ from tr_core.trees.tree import TreeTemplate
 
 PREFILL_TOKENS = 512
 PREFILL_BYTES = 256 * 2**20
-# Geometries kept by a target: enough for every named tree, few enough for a drafter that makes a new shape a step.
+# Geometries kept by a target: enough for every named tree, few enough for a drafter that makes a
+# new shape a step.
 _GEOMETRIES = 32
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What all forks of a target share; nothing in it changes but the book of costs, which has a lock.
+    """What all forks of a target share; nothing in it changes but the book of costs, which has a
+    lock.
 
     ``runner`` makes the passes: ``model`` itself, or what ``packing.packed`` made of it.
     """
@@ -72,7 +74,8 @@ class Loaded:
 class HFTarget:
     """A transformers model with one sequence in its cache; see ``Target`` for the attributes.
 
-    Made by ``loading.load_target`` or ``loading.wrap``. Nothing that forks share is written while they run.
+    Made by ``loading.load_target`` or ``loading.wrap``. Nothing that forks share is written while
+    they run.
     """
 
     def __init__(self, loaded: Loaded) -> None:
@@ -105,7 +108,9 @@ class HFTarget:
 
     @property
     def cache_bytes_per_token(self) -> int:
-        """Bytes of keys and values of one token, over all layers and processes; 0 before the first token is there."""
+        """Bytes of keys and values of one token, over all layers and processes; 0 before the first
+        token is there.
+        """
         return footprint.cache_bytes_per_token(self._cache) * self._loaded.peers.size
 
     def fork(self) -> HFTarget:
@@ -113,19 +118,31 @@ class HFTarget:
         return HFTarget(self._loaded)
 
     def moved(self, device: torch.device | str) -> HFTarget:
-        """The same weights on another device, where they are from now on; forks made before cannot be used any more."""
+        """The same weights on another device, where they are from now on; forks made before cannot
+        be used any more.
+        """
         loaded = self._loaded
         model = loaded.model.to(device)
         masks = MaskMaker(loaded.family, loaded.masks.window, model.dtype, model.device)
-        return HFTarget(dataclasses.replace(loaded, model=model, runner=packed(model), masks=masks, costs=CostBook()))
+        return HFTarget(
+            dataclasses.replace(
+                loaded, model=model, runner=packed(model), masks=masks, costs=CostBook()
+            )
+        )
 
     def reset(self) -> None:
         """Empty the cache; a ``score`` without its ``keep`` is forgotten too."""
         self._cache.reset()
         self._length = self._scored = 0
 
-    def prefill(self, ids: Sequence[int], observe: Observe | None = None, places: Sequence[int] | None = None) -> None:
-        """Append ``ids`` to the cache, in chunks small enough for their float32 logits to stay under 256 MiB.
+    def prefill(
+        self,
+        ids: Sequence[int],
+        observe: Observe | None = None,
+        places: Sequence[int] | None = None,
+    ) -> None:
+        """Append ``ids`` to the cache, in chunks small enough for their float32 logits to stay
+        under 256 MiB.
 
         Args:
             ids: token ids.
@@ -133,11 +150,14 @@ class HFTarget:
             places: rising, those to observe; all by default.
 
         Raises:
-            RuntimeError: a scored draft waits for ``keep``, or the ids do not fit the model's length.
+            RuntimeError: a scored draft waits for ``keep``, or the ids do not fit the model's
+                length.
         """
         self._check_no_score("prefill")
         if self._length + len(ids) > self.max_length:
-            raise RuntimeError(f"{self._length} + {len(ids)} tokens do not fit a model of {self.max_length}")
+            raise RuntimeError(
+                f"{self._length} + {len(ids)} tokens do not fit a model of {self.max_length}"
+            )
         chunk = max(1, min(PREFILL_TOKENS, PREFILL_BYTES // (4 * self.vocab_size)))
         tokens = torch.tensor(ids, dtype=torch.int64, device=self.device)
         for offset in range(0, len(ids), chunk):
@@ -155,20 +175,25 @@ class HFTarget:
                 observe(told, logits)
 
     def score(self, draft: Draft) -> torch.Tensor:
-        """One forward pass over a draft: float32 logits (N + 1, V), each node after its ancestors and the cache.
+        """One forward pass over a draft: float32 logits (N + 1, V), each node after its ancestors
+        and the cache.
 
         Raises:
-            RuntimeError: the last scored draft waits for ``keep``, or the cache is at the model's maximum length.
+            RuntimeError: the last scored draft waits for ``keep``, or the cache is at the model's
+                maximum length.
         """
         self._check_no_score("score")
         if self._length >= self.max_length:
-            raise RuntimeError(f"the cache holds {self._length} tokens, all that the model can take")
+            raise RuntimeError(
+                f"the cache holds {self._length} tokens, all that the model can take"
+            )
         logits = self._forward(draft.tokens, self._geometry(draft.template))
         self._scored = len(draft.tokens)
         return logits
 
     def keep(self, nodes: Sequence[int]) -> None:
-        """Append the keys and values of ``nodes`` (the root, then the accepted path, rising) and drop all others.
+        """Append the keys and values of ``nodes`` (the root, then the accepted path, rising) and
+        drop all others.
 
         Raises:
             RuntimeError: no draft was scored, or ``nodes`` are not its root and rising nodes of it.
@@ -178,20 +203,25 @@ class HFTarget:
             raise RuntimeError("keep() needs a scored draft")
         rising = all(a < b for a, b in pairwise(nodes))
         if not nodes or nodes[0] != 0 or nodes[-1] >= self._scored or not rising:
-            raise RuntimeError(f"keep() needs the root and rising nodes below {self._scored}, got {nodes}")
+            raise RuntimeError(
+                f"keep() needs the root and rising nodes below {self._scored}, got {nodes}"
+            )
         with torch.inference_mode():
             self._cache.keep(self._length, nodes)
         self._length += len(nodes)
         self._scored = 0
 
     def rewind(self, length: int) -> None:
-        """Forget all cached tokens but the first ``length``; a ``score`` without its ``keep`` is forgotten too.
+        """Forget all cached tokens but the first ``length``; a ``score`` without its ``keep`` is
+        forgotten too.
 
         Raises:
             RuntimeError: the cache does not hold as many.
         """
         if length > self._length:
-            raise RuntimeError(f"the cache holds {self._length} tokens, so it cannot go back to {length}")
+            raise RuntimeError(
+                f"the cache holds {self._length} tokens, so it cannot go back to {length}"
+            )
         with torch.inference_mode():
             self._cache.keep(length, ())
         self._length, self._scored = length, 0
@@ -205,7 +235,8 @@ class HFTarget:
         sampled: Sampled | None,
         shifting: bool,
     ) -> StaticRun:
-        """Hand the prefilled cache over to static steps, the first of them below the token ``root``.
+        """Hand the prefilled cache over to static steps, the first of them below the token
+        ``root``.
 
         ``shifting``: whether the template changes from step to step.
 
@@ -217,8 +248,12 @@ class HFTarget:
             raise NoStaticStep("the model is split over several devices")
         if self._static is None:
             window = loaded.masks.window
-            self._static = StaticRun(loaded.model, loaded.family, window, self.max_length, self.vocab_size)
-        self._static.begin(self._cache, self._length, root, settings, template, drafter, sampled, shifting)
+            self._static = StaticRun(
+                loaded.model, loaded.family, window, self.max_length, self.vocab_size
+            )
+        self._static.begin(
+            self._cache, self._length, root, settings, template, drafter, sampled, shifting
+        )
         self._cache, self._length = GrowingCache(), 0
         return self._static
 
@@ -229,11 +264,15 @@ class HFTarget:
                 into.update(layer.keys.clone(), layer.values.clone(), number)
 
     def ordinary(self) -> None:
-        """Take the cache back from the static steps that are under way: the next pass is an ordinary one."""
+        """Take the cache back from the static steps that are under way: the next pass is an
+        ordinary one.
+        """
         self._cache, self._length = self._static.released(), self._static.length
 
     def agree(self, tensor: torch.Tensor) -> torch.Tensor:
-        """What the first of the processes that run this model has in ``tensor``; itself if there is but one."""
+        """What the first of the processes that run this model has in ``tensor``; itself if there is
+        but one.
+        """
         return self._loaded.peers.agree(tensor, self.device)
 
     def clock(self) -> Callable[[], float]:
@@ -241,11 +280,14 @@ class HFTarget:
         return self._loaded.peers.clock(self.device)
 
     def cost_curve(self, settings: Settings) -> LiveCurve:
-        """What a step costs under ``settings`` by its draft nodes; measured at the first call for all forks."""
+        """What a step costs under ``settings`` by its draft nodes; measured at the first call for
+        all forks.
+        """
         return self._loaded.costs.curve(self, settings)
 
     def stopper(self, strings: Sequence[str]) -> Callable[[Sequence[int]], bool]:
-        """Whether the ids so far, prompt included, end with one of ``strings``, told as ``generate`` tells it.
+        """Whether the ids so far, prompt included, end with one of ``strings``, told as
+        ``generate`` tells it.
 
         Raises:
             SettingsError: a string is empty, or no tokens of this model can write it.
@@ -255,7 +297,9 @@ class HFTarget:
         try:
             criteria = StopStringCriteria(self._loaded.tokenizer, list(strings))
         except ValueError as error:
-            raise SettingsError("A stop string has characters that this model's tokens cannot write.") from error
+            raise SettingsError(
+                "A stop string has characters that this model's tokens cannot write."
+            ) from error
 
         def stopped(ids: Sequence[int]) -> bool:
             tail = list(ids[-criteria.maximum_token_len :])
@@ -264,9 +308,15 @@ class HFTarget:
         return stopped
 
     def generate_plain(
-        self, prompt_ids: Sequence[int], *, max_new_tokens: int, eos_ids: Iterable[int] | None = None, **how: Any
+        self,
+        prompt_ids: Sequence[int],
+        *,
+        max_new_tokens: int,
+        eos_ids: Iterable[int] | None = None,
+        **how: Any,
     ) -> list[int] | None:
-        """New tokens by transformers' own ``generate``, the referee of losslessness; this cache stays as it is.
+        """New tokens by transformers' own ``generate``, the referee of losslessness; this cache
+        stays as it is.
 
         Args:
             prompt_ids: the prompt's token ids.
@@ -277,7 +327,9 @@ class HFTarget:
         ends = self.eos_ids if eos_ids is None else eos_ids
         limit = min(max_new_tokens, self.max_length - len(prompt_ids))
         model, tokenizer = self._loaded.model, self._loaded.tokenizer
-        return generate_plain(model, tokenizer, prompt_ids, max_new_tokens=limit, eos_ids=ends, **how)
+        return generate_plain(
+            model, tokenizer, prompt_ids, max_new_tokens=limit, eos_ids=ends, **how
+        )
 
     def _check_no_score(self, verb: str) -> None:
         if self._scored:
@@ -294,12 +346,16 @@ class HFTarget:
         return geometry
 
     @torch.inference_mode()
-    def _forward(self, tokens: torch.Tensor, shape: Geometry, wanted: torch.Tensor | None = None) -> torch.Tensor:
-        """Run (n,) tokens of a shape behind the cache: float32 logits (n, V), or (m, V) of those at ``wanted`` (m,).
+    def _forward(
+        self, tokens: torch.Tensor, shape: Geometry, wanted: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Run (n,) tokens of a shape behind the cache: float32 logits (n, V), or (m, V) of those at
+        ``wanted`` (m,).
 
         Where nothing is wanted, (1, V) of the last, since models take no less.
         """
-        # Nodes too deep for the model's length can never be emitted, but must not read beyond its positions.
+        # Nodes too deep for the model's length can never be emitted, but must not read beyond its
+        # positions.
         positions = (shape.depths + self._length).clamp_(max=self.max_length - 1)
         slices = wanted is not None and self._loaded.slices_logits
         fewer = {"logits_to_keep": wanted if len(wanted) else 1} if slices else {}

@@ -1,6 +1,8 @@
-"""How far the loading of a model has come, in bytes: out of the bars that huggingface_hub and transformers draw.
+"""How far the loading of a model has come, in bytes: out of the bars that huggingface_hub and
+transformers draw.
 
-Whoever is told may raise, and so end the loading: ``LoadStoppedError``, if nobody waits for the model any more.
+Whoever is told may raise, and so end the loading: ``LoadStoppedError``, if nobody waits for the
+model any more.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from huggingface_hub.utils import tqdm
 from transformers.utils import logging
 
 DOWNLOADING, READING = "downloading", "reading the weights"
-# What huggingface_hub calls its bar of the bytes that are on this machine; another one is of bytes on the wire.
+# What huggingface_hub calls its bar of the bytes that are on this machine; another one is of bytes
+# on the wire.
 _BYTES_BAR = "huggingface_hub.snapshot_download"
 _MB, _GB = 10**6, 10**9
 
@@ -37,7 +40,9 @@ class Progress:
 
     def __str__(self) -> str:
         unit, digits, name = (_GB, 2, "GB") if self.whole >= _GB else (_MB, 1, "MB")
-        return f"{self.doing}, {self.done / unit:.{digits}f} of {self.whole / unit:.{digits}f} {name}"
+        return (
+            f"{self.doing}, {self.done / unit:.{digits}f} of {self.whole / unit:.{digits}f} {name}"
+        )
 
 
 Tell = Callable[[Progress], None]
@@ -62,7 +67,9 @@ def line_on(terminal: TextIO) -> Tell:
 
 
 def download_bars(tell: Tell) -> type[tqdm]:
-    """A class of bars for ``snapshot_download``: they draw nothing and tell the bytes of all files together."""
+    """A class of bars for ``snapshot_download``: they draw nothing and tell the bytes of all files
+    together.
+    """
 
     class Bar(tqdm):
         def __init__(self, *args: Any, **options: Any) -> None:

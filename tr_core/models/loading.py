@@ -1,4 +1,6 @@
-"""How a model is loaded: ``load_target``, and what it chooses: device, dtype, attention, tokenizer, weights."""
+"""How a model is loaded: ``load_target``, and what it chooses: device, dtype, attention, tokenizer,
+weights.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,13 @@ from transformers import (
 from tr_core.attention.families import Family, family_of, max_length_of, reach_of, window_of
 from tr_core.attention.masks import MaskMaker
 from tr_core.decoding.measure_cost import CostBook
-from tr_core.errors import MemoryShortError, ModelError, SettingsError, TokenRecyclingError, UnsupportedModelError
+from tr_core.errors import (
+    MemoryShortError,
+    ModelError,
+    SettingsError,
+    TokenRecyclingError,
+    UnsupportedModelError,
+)
 from tr_core.models import model_files
 from tr_core.models.distributed import (
     DeviceMap,
@@ -42,39 +50,51 @@ from tr_core.models.pick_dtype import quicker
 from tr_core.models.quiet import quiet
 from tr_core.models.vocabulary import TokenizerVocabulary
 
-# Attention that takes a mask of any shape. Flash attention takes none; flex attention crashes on a CPU.
+# Attention that takes a mask of any shape. Flash attention takes none; flex attention crashes on a
+# CPU.
 _TAKES_MASKS = ("sdpa", "eager")
 _DTYPES = ("float32", "bfloat16", "float16")
 
 
 def choose_device(name: str) -> torch.device:
-    """The torch device that a user's word means; ``auto`` is the accelerator, or the CPU where there is none.
+    """The torch device that a user's word means; ``auto`` is the accelerator, or the CPU where
+    there is none.
 
     Raises:
         ModelError: no such device in this computer, or none that torch can use.
     """
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    accelerator = (
+        torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    )
     if name == "auto":
         return accelerator or torch.device("cpu")
     try:
         device = torch.device(name)
     except (RuntimeError, TypeError) as error:
-        raise ModelError(f"“{name}” is no device: use auto, cpu, or the name of an accelerator.") from error
+        raise ModelError(
+            f"“{name}” is no device: use auto, cpu, or the name of an accelerator."
+        ) from error
     if device.type == "cpu":
         return torch.device("cpu")
     if accelerator is None or device.type != accelerator.type:
         there = "auto or cpu" if accelerator is None else f"auto, cpu or {accelerator.type}"
-        raise ModelError(f"There is no device “{name}” that torch can use on this computer: use {there}.")
+        raise ModelError(
+            f"There is no device “{name}” that torch can use on this computer: use {there}."
+        )
     count = torch.accelerator.device_count()
     if device.index is not None and device.index >= count:
-        raise ModelError(f"There is no device “{name}”: this computer has {count}, the first is {device.type}:0.")
+        raise ModelError(
+            f"There is no device “{name}”: this computer has {count}, the first is {device.type}:0."
+        )
     return device
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype | str:
-    """The dtype that a user's word means; ``auto`` elsewhere than on a CPU leaves it to the weights, ``fast`` too.
+    """The dtype that a user's word means; ``auto`` elsewhere than on a CPU leaves it to the
+    weights, ``fast`` too.
 
-    ``fast`` on a CPU is float32 here, and measured against bfloat16 once the model is loaded: ``quicker``.
+    ``fast`` on a CPU is float32 here, and measured against bfloat16 once the model is loaded:
+    ``quicker``.
 
     Raises:
         SettingsError: it is no dtype that models run in.
@@ -82,7 +102,9 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype | str:
     if name in ("auto", "fast"):
         return torch.float32 if device.type == "cpu" else "auto"
     if name not in _DTYPES:
-        raise SettingsError(f"“{name}” is no dtype for a model: use auto, fast, {', '.join(_DTYPES)}.")
+        raise SettingsError(
+            f"“{name}” is no dtype for a model: use auto, fast, {', '.join(_DTYPES)}."
+        )
     return getattr(torch, name)
 
 
@@ -97,15 +119,21 @@ def choose_attention(name: str, config: PreTrainedConfig, family: Family) -> str
         has_sdpa = AutoModelForCausalLM._model_mapping[type(config)]._supports_sdpa
     except KeyError as error:
         raise UnsupportedModelError(
-            f"Models of the family “{family.name}” do not write text: choose a causal language model."
+            f"Models of the family “{family.name}” do not write text: choose a causal language"
+            " model."
         ) from error
     can_run = [a for a in family.attention if a != "sdpa" or has_sdpa]
     if name == "auto":
         return can_run[0]
     if name not in _TAKES_MASKS:
-        raise ModelError(f"The attention “{name}” takes no tree mask: use auto or {' or '.join(can_run)}.")
+        raise ModelError(
+            f"The attention “{name}” takes no tree mask: use auto or {' or '.join(can_run)}."
+        )
     if name not in can_run:
-        raise ModelError(f"Models of the family “{family.name}” have no exact “{name}” attention: use auto or eager.")
+        raise ModelError(
+            f"Models of the family “{family.name}” have no exact “{name}” attention: use auto or"
+            " eager."
+        )
     return name
 
 
@@ -116,12 +144,19 @@ def load_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerBase:
         ModelError: it does not load, or is empty.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=True
+        )
     except Exception as error:  # tokenizers fail in many ways, from Rust panics to missing packages
-        raise ModelError(f"The tokenizer of “{name}” cannot be loaded: {first_line(error)}.") from error
+        raise ModelError(
+            f"The tokenizer of “{name}” cannot be loaded: {first_line(error)}."
+        ) from error
     # transformers makes up a tokenizer of nothing but control tokens when it finds no vocabulary.
     if len(tokenizer.get_vocab()) <= len(tokenizer.all_special_tokens):
-        raise ModelError(f"The tokenizer of “{name}” has no vocabulary: put all of the tokenizer's files into it.")
+        raise ModelError(
+            f"The tokenizer of “{name}” has no vocabulary: put all of the tokenizer's files"
+            " into it."
+        )
     return tokenizer
 
 
@@ -138,7 +173,8 @@ def load_weights(
     """The model in a folder, on its device, or split as ``placement.loading_options`` says.
 
     Raises:
-        ModelError: the weights do not fit the config or the device, or need a package that is not there.
+        ModelError: the weights do not fit the config or the device, or need a package that is not
+            there.
     """
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
@@ -156,8 +192,8 @@ def load_weights(
             model = model.to(device)
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise MemoryShortError(
-            f"“{name}” does not fit into the memory of {device}: use a smaller model or dtype, another device, or "
-            "several (docs/scaling.md)."
+            f"“{name}” does not fit into the memory of {device}: use a smaller model or dtype,"
+            " another device, or several (docs/scaling.md)."
         ) from error
     except TokenRecyclingError:  # whoever is told of the progress has had enough
         raise
@@ -167,8 +203,8 @@ def load_weights(
     missing = sorted(report["missing_keys"])
     if missing:
         raise ModelError(
-            f"The weights of “{name}” are incomplete: {len(missing)} tensors are missing, first “{missing[0]}”; "
-            "download the model again."
+            f"The weights of “{name}” are incomplete: {len(missing)} tensors are missing, first"
+            f" “{missing[0]}”; download the model again."
         )
     return model
 
@@ -184,25 +220,29 @@ def load_target(
     tensor_parallel: bool = False,
     progress: Tell = no_progress,
 ) -> HFTarget:
-    """Load a model from a folder or the Hub: safetensors only, and never code that comes with the model.
+    """Load a model from a folder or the Hub: safetensors only, and never code that comes with the
+    model.
 
     Args:
         model: a folder, or a Hub id such as ``HuggingFaceTB/SmolLM2-135M``.
-        dtype: auto, fast, float32, bfloat16 or float16; auto is float32 on a CPU, where output is exact, elsewhere
-            what the weights are stored in. fast is bfloat16 on a CPU that is clearly faster with it, which is
-            measured with both loaded at the same time; else as auto.
+        dtype: auto, fast, float32, bfloat16 or float16; auto is float32 on a CPU, where output is
+            exact, elsewhere what the weights are stored in. fast is bfloat16 on a CPU that is
+            clearly faster with it, which is measured with both loaded at the same time; else as
+            auto.
         device: auto, or a torch device such as ``cpu``; auto is the accelerator where there is one.
         attention: auto, sdpa or eager; auto is the quicker one that the family can do.
         allow_download: whether the Hub may be asked.
-        device_map: split the model by layers, as accelerate does: auto, balanced, sequential, or {module: device}.
-        tensor_parallel: split each layer over the processes that torchrun started; all of them must load the model
-            and decode the same.
-        progress: told the bytes that were downloaded, then those that were read; what it raises ends the loading.
+        device_map: split the model by layers, as accelerate does: auto, balanced, sequential, or
+            {module: device}.
+        tensor_parallel: split each layer over the processes that torchrun started; all of them must
+            load the model and decode the same.
+        progress: told the bytes that were downloaded, then those that were read; what it raises
+            ends the loading.
 
     Raises:
         SettingsError: the dtype is none of these, or the split goes with another setting.
-        ModelError: the model, the device or the attention is not there, or the model does not load; its text says
-            which and what to do.
+        ModelError: the model, the device or the attention is not there, or the model does not load;
+            its text says which and what to do.
         UnsupportedModelError: trees would not equal plain decoding on this model.
     """
     check_split(device_map, tensor_parallel, device, dtype)
@@ -221,7 +261,15 @@ def load_target(
         def weights_in(kind: torch.dtype | str) -> PreTrainedModel:
             split = loading_options(device_map, tensor_parallel)
             with weights_told(progress, sizes):
-                return load_weights(folder, model, config, dtype=kind, device=place, attention=implementation, **split)
+                return load_weights(
+                    folder,
+                    model,
+                    config,
+                    dtype=kind,
+                    device=place,
+                    attention=implementation,
+                    **split,
+                )
 
         weights = weights_in(kind)
         if dtype == "fast" and place.type == "cpu":
@@ -230,9 +278,11 @@ def load_target(
 
 
 def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> HFTarget:
-    """Put a loaded model behind the protocol; the model is set to inference and its generation defaults are cleared.
+    """Put a loaded model behind the protocol; the model is set to inference and its generation
+    defaults are cleared.
 
-    On a CPU the passes use packed copies of its linear weights (``packing``): weights changed later are not seen.
+    On a CPU the passes use packed copies of its linear weights (``packing``): weights changed later
+    are not seen.
 
     Raises:
         UnsupportedModelError: the family is refused, or it is not listed and fails the probe.
@@ -242,7 +292,15 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) 
     model.eval().requires_grad_(False)
     model.generation_config = GenerationConfig()
     limit = max_length_of(model.config)
-    return behind(model, examine(model), tokenizer, runner=packed(model), name=name, ends=ends, max_length=limit)
+    return behind(
+        model,
+        examine(model),
+        tokenizer,
+        runner=packed(model),
+        name=name,
+        ends=ends,
+        max_length=limit,
+    )
 
 
 @dataclass(frozen=True)
@@ -269,7 +327,8 @@ class Examined:
 
 
 def examine(model: PreTrainedModel) -> Examined:
-    """Find out whether trees are exact on a model, and what a target must know of it; the model stays as it is.
+    """Find out whether trees are exact on a model, and what a target must know of it; the model
+    stays as it is.
 
     Raises:
         UnsupportedModelError: the family is refused, or it is not listed and fails the probe.
@@ -278,8 +337,8 @@ def examine(model: PreTrainedModel) -> Examined:
     family, attention = family_of(model.config), model.config._attn_implementation
     if attention not in family.attention:
         raise ModelError(
-            f"The attention “{attention}” of this model is not exact with a tree mask: load the model with "
-            f"attn_implementation=“{family.attention[0]}”."
+            f"The attention “{attention}” of this model is not exact with a tree mask: load the"
+            f" model with attn_implementation=“{family.attention[0]}”."
         )
     with torch.inference_mode():
         one = torch.zeros(1, 1, dtype=torch.int64, device=entry_device(model))
@@ -303,11 +362,14 @@ def behind(
 ) -> HFTarget:
     """Put an examined model behind the protocol as it is.
 
-    ``runner``: what makes the passes; the model by default. ``max_length``: as far as positions reach, by default.
+    ``runner``: what makes the passes; the model by default. ``max_length``: as far as positions
+    reach, by default.
     """
     config, family = model.config, found.family
     rows = model.get_input_embeddings().weight.shape[0]
-    vocabulary = None if tokenizer is None else TokenizerVocabulary(tokenizer, min(rows, found.vocab_size))
+    vocabulary = (
+        None if tokenizer is None else TokenizerVocabulary(tokenizer, min(rows, found.vocab_size))
+    )
     peers = Peers.of(model)
     return HFTarget(
         Loaded(
@@ -336,6 +398,13 @@ def _way(model: PreTrainedModel) -> tuple[Any, ...]:
 
 
 def _end_ids(*owners: Any) -> set[int]:
-    """All ``eos_token_id`` of a generation config, a config and a tokenizer; each has None, one or a list."""
+    """All ``eos_token_id`` of a generation config, a config and a tokenizer; each has None, one or
+    a list.
+    """
     ids = [getattr(owner, "eos_token_id", None) for owner in owners]
-    return {token for found in ids if found is not None for token in (found if isinstance(found, list) else [found])}
+    return {
+        token
+        for found in ids
+        if found is not None
+        for token in (found if isinstance(found, list) else [found])
+    }

@@ -48,6 +48,8 @@ def accelerator_gb() -> float:
 
 
 def trim() -> None:
-    """Hand the system what the C library keeps free for later: glibc on its own hardly does; others need no asking."""
+    """Hand the system what the C library keeps free for later: glibc on its own hardly does; others
+    need no asking.
+    """
     with suppress(OSError, TypeError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -3,8 +3,8 @@
     name ─ a folder? ──────────────────────┐
          └ a Hub id? ─ config ─ all files ─┴─ config.json ─ weights whole? ─ tokenizer there?
 
-Each thing that can be wrong is told apart here and gets one sentence; transformers would tell most of them late, or as
-a wall of text, or not at all (a missing tokenizer can become an empty one).
+Each thing that can be wrong is told apart here and gets one sentence; transformers would tell most
+of them late, or as a wall of text, or not at all (a missing tokenizer can become an empty one).
 """
 
 from __future__ import annotations
@@ -26,13 +26,21 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 # Only files at the top of a repository: folders below hold other formats of the same weights.
 _WANTED = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
 _UNWANTED = ("*/*", "consolidated*")
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",
+    "tekken.json",
+)
 _OTHER_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.gguf", "*.onnx")
 _HUB_TIMEOUT_S = 10
 
 
 def locate(model: str, *, allow_download: bool = True, progress: Tell = no_progress) -> Path:
-    """The folder of a model: the one named, or a copy of the Hub's repository in the local Hub cache.
+    """The folder of a model: the one named, or a copy of the Hub's repository in the local Hub
+    cache.
 
     Args:
         model: a folder, or a Hub id such as ``HuggingFaceTB/SmolLM2-135M``.
@@ -74,28 +82,38 @@ def read_config(folder: Path, name: str) -> PreTrainedConfig:
     path = folder / "config.json"
     if not path.is_file():
         if (folder / "adapter_config.json").is_file():
-            raise ModelError(f"“{name}” holds an adapter, not a model: merge it into its base model first.")
+            raise ModelError(
+                f"“{name}” holds an adapter, not a model: merge it into its base model first."
+            )
         raise ModelError(f"“{name}” holds no model: there is no config.json in it.")
     content = _read_json(path, name)
     family = content.get("model_type")
     if not isinstance(family, str) or family not in CONFIG_MAPPING:
-        kind = f"the kind “{family}”" if isinstance(family, str) else "no kind (“model_type”) that is named"
+        kind = (
+            f"the kind “{family}”"
+            if isinstance(family, str)
+            else "no kind (“model_type”) that is named"
+        )
         if "auto_map" in content:
             raise UnsupportedModelError(
-                f"“{name}” is of {kind} and brings its own code, which is never run here: choose a model that "
-                "transformers knows by itself."
+                f"“{name}” is of {kind} and brings its own code, which is never run here: choose a"
+                " model that transformers knows by itself."
             )
         raise UnsupportedModelError(
-            f"“{name}” is of {kind}, which this version of transformers does not know: choose another model, or "
-            "update transformers."
+            f"“{name}” is of {kind}, which this version of transformers does not know: choose"
+            " another model, or update transformers."
         )
     # It says where outputs end; transformers passes over one that is broken.
     if (generation := folder / "generation_config.json").is_file():
         _read_json(generation, name)
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except Exception as error:  # transformers checks configs with errors of many kinds, and all mean the same here
-        raise ModelError(f"The config.json of “{name}” cannot be used: {first_line(error)}.") from error
+    except (
+        Exception
+    ) as error:  # transformers checks configs with errors of many kinds, and all mean the same here
+        raise ModelError(
+            f"The config.json of “{name}” cannot be used: {first_line(error)}."
+        ) from error
 
 
 def check_weights(folder: Path, name: str) -> list[Path]:
@@ -108,8 +126,12 @@ def check_weights(folder: Path, name: str) -> list[Path]:
     if index.is_file():
         shards = _read_json(index, name).get("weight_map")
         # A name with a folder in it could lead out of this one.
-        if not isinstance(shards, dict) or not all(isinstance(s, str) and Path(s).name == s for s in shards.values()):
-            raise ModelError(f"“{index.name}” of “{name}” lists no weight files: download the model again.")
+        if not isinstance(shards, dict) or not all(
+            isinstance(s, str) and Path(s).name == s for s in shards.values()
+        ):
+            raise ModelError(
+                f"“{index.name}” of “{name}” lists no weight files: download the model again."
+            )
         files = sorted(set(shards.values()))
     else:
         files = ["model.safetensors"]
@@ -118,14 +140,16 @@ def check_weights(folder: Path, name: str) -> list[Path]:
         others = sorted(path.name for pattern in _OTHER_WEIGHTS for path in folder.glob(pattern))
         if others:
             raise ModelError(
-                f"“{name}” has its weights only as “{others[0]}”, a format that is not opened here, since it can hold "
-                "code: convert them to safetensors."
+                f"“{name}” has its weights only as “{others[0]}”, a format that is not opened here,"
+                " since it can hold code: convert them to safetensors."
             )
-        raise ModelError(f"“{name}” has a config but no weights: there is no model.safetensors in it.")
+        raise ModelError(
+            f"“{name}” has a config but no weights: there is no model.safetensors in it."
+        )
     if missing:
         raise ModelError(
-            f"“{name}” is incomplete: {len(missing)} of {len(files)} weight files are missing, first “{missing[0]}”; "
-            "download it again."
+            f"“{name}” is incomplete: {len(missing)} of {len(files)} weight files are missing,"
+            f" first “{missing[0]}”; download it again."
         )
     for file in files:
         try:
@@ -145,7 +169,10 @@ def check_tokenizer(folder: Path, name: str) -> None:
         ModelError: no file of a tokenizer is there.
     """
     if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
-        raise ModelError(f"“{name}” has no tokenizer (such as tokenizer.json): put the tokenizer's files into it.")
+        raise ModelError(
+            f"“{name}” has no tokenizer (such as tokenizer.json): put the tokenizer's files"
+            " into it."
+        )
 
 
 def first_line(error: Exception) -> str:
@@ -155,7 +182,9 @@ def first_line(error: Exception) -> str:
 
 
 def _snapshot(model: str, patterns: tuple[str, ...], allow_download: bool, progress: Tell) -> Path:
-    """Fetch files of a Hub repository. ``snapshot_download`` falls back to the local copy when there is no network."""
+    """Fetch files of a Hub repository. ``snapshot_download`` falls back to the local copy when
+    there is no network.
+    """
     try:
         return Path(
             snapshot_download(
@@ -171,21 +200,23 @@ def _snapshot(model: str, patterns: tuple[str, ...], allow_download: bool, progr
         raise
     except hub.GatedRepoError as error:
         raise ModelError(
-            f"“{model}” may only be used after its terms are accepted on huggingface.co: do so, then log in with "
-            "“hf auth login”."
+            f"“{model}” may only be used after its terms are accepted on huggingface.co: do so,"
+            " then log in with “hf auth login”."
         ) from error
     except hub.RepositoryNotFoundError as error:
         raise ModelError(
-            f"There is no folder and no Hub model “{model}”, or it is private: check the name, or log in with "
-            "“hf auth login”."
+            f"There is no folder and no Hub model “{model}”, or it is private: check the name, or"
+            " log in with “hf auth login”."
         ) from error
     except hub.HFValidationError as error:
-        raise ModelError(f"“{model}” is no folder, and cannot be a Hub id: check the name.") from error
+        raise ModelError(
+            f"“{model}” is no folder, and cannot be a Hub id: check the name."
+        ) from error
     except (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled) as error:
         how = "the Hub cannot be reached" if allow_download else "downloading is off"
         raise ModelError(
-            f"There is no folder “{model}” and no downloaded copy of a Hub model of this name, and {how}: "
-            "check the name and the network."
+            f"There is no folder “{model}” and no downloaded copy of a Hub model of this name, and"
+            f" {how}: check the name and the network."
         ) from error
     except Exception as error:  # a connection that breaks, a full disk, an answer that is none: many kinds of errors
         raise ModelError(f"“{model}” could not be downloaded: {first_line(error)}.") from error
@@ -195,7 +226,9 @@ def _read_json(path: Path, name: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"“{path.name}” of “{name}” is damaged or cut short: download the model again.") from error
+        raise ModelError(
+            f"“{path.name}” of “{name}” is damaged or cut short: download the model again."
+        ) from error
     if not isinstance(content, dict):
         raise ModelError(f"“{path.name}” of “{name}” is damaged: it holds no JSON object.")
     return content

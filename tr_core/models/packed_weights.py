@@ -1,15 +1,19 @@
-"""Linear layers whose weights are laid out once for the CPU's matrix kernels, so that a small tree is a cheap pass.
+"""Linear layers whose weights are laid out once for the CPU's matrix kernels, so that a small tree
+is a cheap pass.
 
-torch hands each float32 product to MKL, which lays the weights out anew at every call of more than a few tokens, and
-each bfloat16 product to oneDNN, which does so too. With weights laid out beforehand, as torch.compile's freezing does
-on a CPU, a pass over 17 tokens takes a quarter to a half less time (benchmarks/packing.py): by MKL itself in float32
-on Intel's processors, for which it is made, and by oneDNN elsewhere and in bfloat16.
+torch hands each float32 product to MKL, which lays the weights out anew at every call of more than
+a few tokens, and each bfloat16 product to oneDNN, which does so too. With weights laid out
+beforehand, as torch.compile's freezing does on a CPU, a pass over 17 tokens takes a quarter to a
+half less time (benchmarks/packing.py): by MKL itself in float32 on Intel's processors, for which it
+is made, and by oneDNN elsewhere and in bfloat16.
 
-A call costs some time before it computes anything, with oneDNN 20 µs, more than a small layer's product. So layers
-that get the same input (queries, keys and values; gate and up) are one product, of which each takes its columns. And
-where oneDNN computes on an Intel processor, a lone token runs from the weights as they are stored, which is faster.
+A call costs some time before it computes anything, with oneDNN 20 µs, more than a small layer's
+product. So layers that get the same input (queries, keys and values; gate and up) are one product,
+of which each takes its columns. And where oneDNN computes on an Intel processor, a lone token runs
+from the weights as they are stored, which is faster.
 
-Where query heads share keys, transformers repeats these under a tree's mask; here the kernel shares them, same bits.
+Where query heads share keys, transformers repeats these under a tree's mask; here the kernel shares
+them, same bits.
 """
 
 from __future__ import annotations
@@ -28,9 +32,11 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-# Copies of a model's linear weights, above which it runs unpacked: a bigger one would need its memory twice.
+# Copies of a model's linear weights, above which it runs unpacked: a bigger one would need its
+# memory twice.
 LIMIT_BYTES = 4 * 2**30
-# Tokens that the layout is made for; it serves any number, and these are tried before it is trusted.
+# Tokens that the layout is made for; it serves any number, and these are tried before it is
+# trusted.
 _TOKENS = 32
 _TRIED = (1, 2, 5, 17, 81, 300)
 _DTYPES = (torch.float32, torch.bfloat16)
@@ -38,12 +44,20 @@ Kernel = Callable[[torch.Tensor, torch.Tensor | None], Callable[[torch.Tensor], 
 _SHARED_KEYS = "token_recycling_shared_keys"
 # Where the product of several layers stays with their input.
 _TOLD = "_token_recycling_product"
-# Layers that get one input in transformers' models, if they are of one module. Should one get another, it is seen.
-_TOGETHER = (("q_proj", "k_proj", "v_proj"), ("query", "key", "value"), ("gate_proj", "up_proj"), ("w1", "w3"))
+# Layers that get one input in transformers' models, if they are of one module. Should one get
+# another, it is seen.
+_TOGETHER = (
+    ("q_proj", "k_proj", "v_proj"),
+    ("query", "key", "value"),
+    ("gate_proj", "up_proj"),
+    ("w1", "w3"),
+)
 
 
 def _on_intel() -> bool:
-    """Whether the processor calls itself one of Intel's: on Linux in its own words, elsewhere in Python's."""
+    """Whether the processor calls itself one of Intel's: on Linux in its own words, elsewhere in
+    Python's.
+    """
     told = Path("/proc/cpuinfo")
     return "GenuineIntel" in (told.read_text() if told.exists() else platform.processor())
 
@@ -51,27 +65,34 @@ def _on_intel() -> bool:
 _ON_INTEL = _on_intel()
 
 
-def _by_onednn(weights: torch.Tensor, bias: torch.Tensor | None) -> Callable[[torch.Tensor], torch.Tensor]:
+def _by_onednn(
+    weights: torch.Tensor, bias: torch.Tensor | None
+) -> Callable[[torch.Tensor], torch.Tensor]:
     """(…, i) → (…, o), computed by oneDNN from its own copy of ``weights`` (o, i)."""
-    # torch's own operators for frozen models; those of torch.utils.mkldnn convert each input and output.
+    # torch's own operators for frozen models; those of torch.utils.mkldnn convert each input and
+    # output.
     laid_out = torch.ops.mkldnn._reorder_linear_weight(weights, _TOKENS)
     compute = torch.ops.mkldnn._linear_pointwise.default
     return lambda inputs: compute(inputs, laid_out, bias, "none", [], "")
 
 
-def _by_mkl(weights: torch.Tensor, bias: torch.Tensor | None) -> Callable[[torch.Tensor], torch.Tensor]:
+def _by_mkl(
+    weights: torch.Tensor, bias: torch.Tensor | None
+) -> Callable[[torch.Tensor], torch.Tensor]:
     """The same by MKL, float32 only."""
     # The operator that torch.compile's freezing uses, here without compiling.
     laid_out = torch.ops.mkl._mkl_reorder_linear_weight(weights, _TOKENS)
     compute = torch.ops.mkl._mkl_linear.default
-    # The stored weights would serve other numbers of tokens than the one laid out for. What is laid out for several
-    # serves any number, so the one told is always the one at hand, and of the stored weights only the shape is read.
+    # The stored weights would serve other numbers of tokens than the one laid out for. What is laid
+    # out for several serves any number, so the one told is always the one at hand, and of the
+    # stored weights only the shape is read.
     shape = weights.new_empty(()).expand(weights.shape)
     return lambda inputs: compute(inputs, laid_out, shape, bias, inputs.numel() // inputs.shape[-1])
 
 
 class Product:
-    """(…, i) → (…, o₁ + o₂ + …), what linear layers of one input compute, from a copy of their weights.
+    """(…, i) → (…, o₁ + o₂ + …), what linear layers of one input compute, from a copy of their
+    weights.
 
     Args:
         layers: with one input.
@@ -88,7 +109,9 @@ class Product:
         self._compute = kernel(weights, bias)
 
     def of(self, inputs: torch.Tensor) -> torch.Tensor:
-        """The product of ``inputs``, computed once for a tensor, which keeps it and must not be changed meanwhile."""
+        """The product of ``inputs``, computed once for a tensor, which keeps it and must not be
+        changed meanwhile.
+        """
         told = getattr(inputs, _TOLD, None) if self._shared else None
         if told is not None and told[0] is self:
             return told[1]
@@ -101,10 +124,13 @@ class Product:
 class PackedLinear(nn.Module):
     """What ``nn.Linear`` computes, (…, i) → (…, o): the columns of a product from ``first`` on.
 
-    ``lone_stored``: a lone token is computed from the weights as they are stored, as long as nobody changes them.
+    ``lone_stored``: a lone token is computed from the weights as they are stored, as long as nobody
+    changes them.
     """
 
-    def __init__(self, linear: nn.Linear, product: Product, first: int, lone_stored: bool = False) -> None:
+    def __init__(
+        self, linear: nn.Linear, product: Product, first: int, lone_stored: bool = False
+    ) -> None:
         super().__init__()
         self.weight, self.bias = linear.weight, linear.bias
         self.product, self._first, self._count = product, first, linear.out_features
@@ -112,23 +138,29 @@ class PackedLinear(nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         lone = self._version is not None and inputs.numel() == inputs.shape[-1]
-        if lone and self._version == self.weight._version:  # changed weights would tell it otherwise than a tree
+        if (
+            lone and self._version == self.weight._version
+        ):  # changed weights would tell it otherwise than a tree
             return functional.linear(inputs, self.weight, self.bias)
         return self.product.of(inputs).narrow(-1, self._first, self._count)
 
 
 def packed(model: PreTrainedModel) -> PreTrainedModel:
-    """A model that shares all parameters of ``model``, but runs its linear layers from packed copies of their weights.
+    """A model that shares all parameters of ``model``, but runs its linear layers from packed
+    copies of their weights.
 
-    ``model`` itself where that cannot be: not on a CPU, a CPU or a dtype that oneDNN does not serve, quantised or
-    split weights, or more than ``LIMIT_BYTES`` to copy. Neither sees later changes of the other's modules; a linear
-    layer's weight that is changed later is changed in ``model`` alone.
+    ``model`` itself where that cannot be: not on a CPU, a CPU or a dtype that oneDNN does not
+    serve, quantised or split weights, or more than ``LIMIT_BYTES`` to copy. Neither sees later
+    changes of the other's modules; a linear layer's weight that is changed later is changed in
+    ``model`` alone.
     """
     layers = {name: layer for name, layer in model.named_modules() if _can_pack(layer)}
     bytes_ = sum(layer.weight.nbytes for layer in layers.values())
     if not layers or bytes_ > LIMIT_BYTES:
         return model
-    kernels = {dtype: _kernel(layers, dtype) for dtype in {layer.weight.dtype for layer in layers.values()}}
+    kernels = {
+        dtype: _kernel(layers, dtype) for dtype in {layer.weight.dtype for layer in layers.values()}
+    }
     if None in kernels.values():
         return model
     shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
@@ -157,9 +189,17 @@ def _attention(
     scaling: float | None = None,
     **more: Any,
 ) -> tuple[torch.Tensor, None]:
-    """transformers' sdpa attention; a masked one of grouped heads without repeating keys and values."""
-    if attention_mask is None or key.shape[1] == query.shape[1] or more.get("position_bias") is not None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **more)
+    """transformers' sdpa attention; a masked one of grouped heads without repeating keys and
+    values.
+    """
+    if (
+        attention_mask is None
+        or key.shape[1] == query.shape[1]
+        or more.get("position_bias") is not None
+    ):
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, **more
+        )
     told = functional.scaled_dot_product_attention(
         query, key, value, attn_mask=attention_mask, scale=scaling, enable_gqa=True
     )
@@ -172,12 +212,16 @@ def _groups(layers: Mapping[str, nn.Linear]) -> list[list[str]]:
     for name, layer in layers.items():
         module, _, own = name.rpartition(".")
         together = next((names for names in _TOGETHER if own in names), own)
-        groups.setdefault((module, together, layer.in_features, layer.weight.dtype), []).append(name)
+        groups.setdefault((module, together, layer.in_features, layer.weight.dtype), []).append(
+            name
+        )
     return list(groups.values())
 
 
 def _can_pack(layer: nn.Module) -> bool:
-    """Nothing but a plain linear layer on the CPU: no quantised, adapted, hooked or distributed one."""
+    """Nothing but a plain linear layer on the CPU: no quantised, adapted, hooked or distributed
+    one.
+    """
     if type(layer) is not nn.Linear or type(layer.weight) is not nn.Parameter:
         return False
     hooked = layer._forward_hooks or layer._forward_pre_hooks or hasattr(layer, "_hf_hook")
@@ -188,7 +232,11 @@ def _kernel(layers: Mapping[str, nn.Linear], dtype: torch.dtype) -> Kernel | Non
     """The first for ``dtype`` that this torch and this CPU can run: tried, since neither tells."""
     if not torch.backends.mkldnn.is_available():  # whose tensors hold both layouts
         return None
-    ours = [_by_mkl] if _ON_INTEL and dtype == torch.float32 and torch.backends.mkl.is_available() else []
+    ours = (
+        [_by_mkl]
+        if _ON_INTEL and dtype == torch.float32 and torch.backends.mkl.is_available()
+        else []
+    )
     ours.append(_by_onednn)
     layer = next(layer for layer in layers.values() if layer.weight.dtype == dtype)
     return next((kernel for kernel in ours if _served(layer, kernel)), None)
@@ -196,11 +244,18 @@ def _kernel(layers: Mapping[str, nn.Linear], dtype: torch.dtype) -> Kernel | Non
 
 @torch.inference_mode()
 def _served(layer: nn.Linear, kernel: Kernel) -> bool:
-    """Whether ``kernel`` tells what ``layer`` tells, for the numbers of tokens of plain steps, trees and prompts."""
-    rows = torch.rand(max(_TRIED), layer.in_features, generator=torch.Generator().manual_seed(0)) - 0.5
+    """Whether ``kernel`` tells what ``layer`` tells, for the numbers of tokens of plain steps,
+    trees and prompts.
+    """
+    rows = (
+        torch.rand(max(_TRIED), layer.in_features, generator=torch.Generator().manual_seed(0)) - 0.5
+    )
     rows = rows.to(layer.weight.dtype)
     try:
         product = Product([layer], kernel)
-        return all(torch.allclose(product.of(rows[:n]), layer(rows[:n]), rtol=1e-2, atol=1e-2) for n in _TRIED)
+        return all(
+            torch.allclose(product.of(rows[:n]), layer(rows[:n]), rtol=1e-2, atol=1e-2)
+            for n in _TRIED
+        )
     except (RuntimeError, AttributeError):
         return False

@@ -1,6 +1,8 @@
-"""Which of two loaded models decodes faster here: measured, since neither a CPU's name nor its flags tell.
+"""Which of two loaded models decodes faster here: measured, since neither a CPU's name nor its
+flags tell.
 
-A CPU may have bfloat16 instructions and yet be slower with them, on small layers or on few tokens at a time.
+A CPU may have bfloat16 instructions and yet be slower with them, on small layers or on few tokens
+at a time.
 """
 
 from __future__ import annotations
@@ -21,16 +23,20 @@ _ROUNDS, _SECONDS = 7, 2.0
 
 
 def quicker(exact: PreTrainedModel, other: PreTrainedModel) -> PreTrainedModel:
-    """``other`` if its passes over ``WIDTHS`` tokens take at most 90 % of ``exact``'s time together, else ``exact``."""
+    """``other`` if its passes over ``WIDTHS`` tokens take at most 90 % of ``exact``'s time
+    together, else ``exact``.
+    """
     own, others = pass_seconds([packed(exact), packed(other)])
     return other if sum(others) <= CLEARLY * sum(own) else exact
 
 
 @torch.inference_mode()
 def pass_seconds(models: Sequence[PreTrainedModel]) -> list[list[float]]:
-    """Seconds of a pass of each model over each of ``WIDTHS`` tokens, the least of up to seven rounds in 2 s.
+    """Seconds of a pass of each model over each of ``WIDTHS`` tokens, the least of up to seven
+    rounds in 2 s.
 
-    The models take turns, so that what else the machine does hits them alike; the least time is the one least hit.
+    The models take turns, so that what else the machine does hits them alike; the least time is the
+    one least hit.
     """
     best = [[float("inf")] * len(WIDTHS) for _ in models]
     end = time.perf_counter() + _SECONDS

@@ -1,4 +1,6 @@
-"""The independent referee: plain decoding by transformers' own ``generate``, with none of our code in it."""
+"""The independent referee: plain decoding by transformers' own ``generate``, with none of our code
+in it.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +23,18 @@ if TYPE_CHECKING:
 
 
 def plain_ids(
-    target: HFTarget, prompt_ids: Sequence[int], settings: Settings, *, between: Callable[[], bool] | None = None
+    target: HFTarget,
+    prompt_ids: Sequence[int],
+    settings: Settings,
+    *,
+    between: Callable[[], bool] | None = None,
 ) -> list[int] | None:
     """New token ids of ``model.generate`` under the same settings.
 
     ``between`` is called after each token; once it is true, decoding ends and the result is None.
 
-    The model's maximum length is given as a limit of new tokens, since ``generate`` itself runs past it.
+    The model's maximum length is given as a limit of new tokens, since ``generate`` itself runs
+    past it.
     """
     return target.generate_plain(
         list(prompt_ids),
@@ -58,7 +65,8 @@ def generate_plain(
 ) -> list[int] | None:
     """New tokens by ``generate``, with its own cache and masks.
 
-    Plain decoding: whatever else the model's generation_config asks for, such as a repetition penalty, is off.
+    Plain decoding: whatever else the model's generation_config asks for, such as a repetition
+    penalty, is off.
 
     Args:
         model, tokenizer: of transformers.
@@ -74,7 +82,10 @@ def generate_plain(
     if temperature > 0:
         options = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": top_k}
     config = GenerationConfig(
-        max_new_tokens=max_new_tokens, eos_token_id=sorted(eos_ids) or None, pad_token_id=0, **options
+        max_new_tokens=max_new_tokens,
+        eos_token_id=sorted(eos_ids) or None,
+        pad_token_id=0,
+        **options,
     )
     ids = torch.tensor([list(prompt_ids)], dtype=torch.int64, device=model.device)
     ended = _Between(between)
@@ -101,6 +112,8 @@ class _Between(StoppingCriteria):
         self.said = False
         self._ask = ask
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+    def __call__(
+        self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any
+    ) -> torch.Tensor:
         self.said = self.said or bool(self._ask and self._ask())
         return torch.full((len(input_ids),), self.said, dtype=torch.bool, device=input_ids.device)

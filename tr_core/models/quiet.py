@@ -11,7 +11,9 @@ from transformers.utils import logging
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep bars and reports of transformers and the Hub's client off stderr, where a failure has one line."""
+    """Keep bars and reports of transformers and the Hub's client off stderr, where a failure has
+    one line.
+    """
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     of_hub = hub_logging.get_verbosity()
     logging.set_verbosity(logging.CRITICAL)

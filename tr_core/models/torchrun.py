@@ -1,4 +1,6 @@
-"""How this process was started: alone, or by torchrun as one of several that decode together. No torch here."""
+"""How this process was started: alone, or by torchrun as one of several that decode together. No
+torch here.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ _SET_BY_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_P
 
 def processes() -> int:
     """How many processes torchrun started; 1 without it."""
-    return int(os.environ["WORLD_SIZE"]) if all(name in os.environ for name in _SET_BY_TORCHRUN) else 1
+    return (
+        int(os.environ["WORLD_SIZE"]) if all(name in os.environ for name in _SET_BY_TORCHRUN) else 1
+    )
 
 
 def together() -> bool:

@@ -1,4 +1,6 @@
-"""A transformers tokenizer seen from the engine: text to ids, ids to text, and the exact bytes of each token."""
+"""A transformers tokenizer seen from the engine: text to ids, ids to text, and the exact bytes of
+each token.
+"""
 
 from __future__ import annotations
 
@@ -47,14 +49,15 @@ class TokenizerVocabulary:
             chat_template: wrap the text as one user message and open the assistant's answer.
 
         Raises:
-            PromptError: the text is not valid Unicode, there is no chat template, it fails on this text, or the
-                tokenizer makes ids that the model does not have.
+            PromptError: the text is not valid Unicode, there is no chat template, it fails on this
+                text, or the tokenizer makes ids that the model does not have.
         """
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise PromptError(
-                f"The prompt is not valid text: half a character stands at place {error.start + 1}; delete it."
+                f"The prompt is not valid text: half a character stands at place {error.start + 1};"
+                " delete it."
             ) from error
         if not chat_template:
             ids = self.tokenizer.encode(text)
@@ -64,15 +67,19 @@ class TokenizerVocabulary:
             raise PromptError("This model has no chat template: turn the chat template off.")
         if ids and max(ids) >= self.size:
             raise PromptError(
-                f"The tokenizer makes the token {max(ids)} of this prompt, but the model knows only {self.size:,} "
-                "tokens: the tokenizer belongs to another model."
+                f"The tokenizer makes the token {max(ids)} of this prompt, but the model knows only"
+                f" {self.size:,} tokens: the tokenizer belongs to another model."
             )
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of a sequence of ids; end and control tokens, and ids beyond the tokenizer, leave no trace."""
+        """Text of a sequence of ids; end and control tokens, and ids beyond the tokenizer, leave no
+        trace.
+        """
         known = [token for token in ids if token in self._pieces]
-        return self.tokenizer.decode(known, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return self.tokenizer.decode(
+            known, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes that one token adds to a text; an added or control token gives its name.
@@ -85,7 +92,9 @@ class TokenizerVocabulary:
         if piece is None:
             return f"<id {token}>".encode()
         if self._byte_level:
-            return b"".join(bytes([_BYTE_ALPHABET[c]]) if c in _BYTE_ALPHABET else c.encode() for c in piece)
+            return b"".join(
+                bytes([_BYTE_ALPHABET[c]]) if c in _BYTE_ALPHABET else c.encode() for c in piece
+            )
         if byte := _BYTE_TOKEN.fullmatch(piece):
             return bytes([int(byte[1], 16)])
         return piece.replace(_SPACE_MARK, " ").encode()
@@ -97,12 +106,18 @@ class TokenizerVocabulary:
                 messages, add_generation_prompt=True, tokenize=True, return_dict=False
             )
         except (JinjaError, ValueError, TypeError) as error:
-            raise PromptError(f"The model's chat template does not take this prompt: {error}.") from error
+            raise PromptError(
+                f"The model's chat template does not take this prompt: {error}."
+            ) from error
 
     @cached_property
     def _added(self) -> dict[int, str]:
-        """Control tokens, and words added to the vocabulary: they are spelled as they are, in no alphabet."""
-        return {token: added.content for token, added in self.tokenizer.added_tokens_decoder.items()}
+        """Control tokens, and words added to the vocabulary: they are spelled as they are, in no
+        alphabet.
+        """
+        return {
+            token: added.content for token, added in self.tokenizer.added_tokens_decoder.items()
+        }
 
     @cached_property
     def _pieces(self) -> dict[int, str]:
@@ -123,9 +138,15 @@ def _byte_alphabet() -> dict[str, int]:
     The bytes that print as themselves keep their character, the others take those from U+0100 on
     (``bytes_to_unicode`` of openai/gpt-2, src/encoder.py).
     """
-    printable = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
+    printable = {
+        *range(ord("!"), ord("~") + 1),
+        *range(ord("¡"), ord("¬") + 1),
+        *range(ord("®"), ord("ÿ") + 1),
+    }
     others = [byte for byte in range(256) if byte not in printable]
-    return {chr(b): b for b in printable} | {chr(256 + place): byte for place, byte in enumerate(others)}
+    return {chr(b): b for b in printable} | {
+        chr(256 + place): byte for place, byte in enumerate(others)
+    }
 
 
 _BYTE_ALPHABET = _byte_alphabet()

@@ -1,8 +1,10 @@
-"""Token text → what a reader can see of it: white space, control characters and raw bytes get visible marks.
+"""Token text → what a reader can see of it: white space, control characters and raw bytes get
+visible marks.
 
-A space is drawn as ``·``, a line break as ``⏎``, a tab as ``⇥``; anything else that has no shape of its own is named
-by its number, ``‹U+200B›``, and a real character that looks like one of these marks stands in ``‹ ›``. Labels are
-plain text; whoever draws them must set them as text, never as HTML.
+A space is drawn as ``·``, a line break as ``⏎``, a tab as ``⇥``; anything else that has no shape of
+its own is named by its number, ``‹U+200B›``, and a real character that looks like one of these
+marks stands in ``‹ ›``. Labels are plain text; whoever draws them must set them as text, never as
+HTML.
 """
 
 from __future__ import annotations
@@ -36,24 +38,30 @@ def full_label(piece: str, partial: str = "") -> str:
 
     Args:
         piece: the token's text.
-        partial: hexadecimal bytes if the token is no text of its own; they are shown then instead of ``piece``.
+        partial: hexadecimal bytes if the token is no text of its own; they are shown then instead
+            of ``piece``.
     """
     if partial:
         return "‹" + " ".join(partial[i : i + 2].upper() for i in range(0, len(partial), 2)) + "›"
     if not piece:
         return "‹empty›"
     shown = "".join(_visible(c) for c in piece)
-    # A combining mark needs something to stand on, or it would sit on whatever is drawn before the label.
+    # A combining mark needs something to stand on, or it would sit on whatever is drawn before the
+    # label.
     return "◌" + shown if unicodedata.category(piece[0]) in ("Mn", "Me", "Mc") else shown
 
 
 def cells(text: str) -> int:
-    """Width in columns of a fixed-width font: 2 for wide East Asian letters and emoji, 0 for combining marks."""
+    """Width in columns of a fixed-width font: 2 for wide East Asian letters and emoji, 0 for
+    combining marks.
+    """
     return sum(_cell(c) for c in text)
 
 
 def label(piece: str, partial: str = "", limit: int = CELLS) -> str:
-    """``full_label``, cut to ``limit`` columns; a long run of white space is counted instead: ``·×12``."""
+    """``full_label``, cut to ``limit`` columns; a long run of white space is counted instead:
+    ``·×12``.
+    """
     shown = full_label(piece, partial)
     if cells(shown) <= limit:
         return shown
@@ -77,6 +85,7 @@ def _cell(char: str) -> int:
 
 def visible_piece(raw: bytes) -> str:
     """Text of a token; bytes that are no UTF-8 of their own as ``<0xE2>``."""
-    # surrogateescape maps each stray byte to one lone surrogate U+DC80 … U+DCFF, and nothing else to these.
+    # surrogateescape maps each stray byte to one lone surrogate U+DC80 … U+DCFF, and nothing else
+    # to these.
     text = raw.decode("utf-8", errors="surrogateescape")
     return "".join(f"<0x{ord(c) - 0xDC00:02X}>" if "\udc80" <= c <= "\udcff" else c for c in text)

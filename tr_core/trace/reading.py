@@ -1,4 +1,6 @@
-"""Whether a trace that comes from outside can be one, as far as no type of its fields tells. No torch here."""
+"""Whether a trace that comes from outside can be one, as far as no type of its fields tells. No
+torch here.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ class _Settings(msgspec.Struct):
 
 
 def check(trace: RunTrace) -> None:
-    """Refuse a trace whose settings are of other types, or of which a step's parts do not fit each other.
+    """Refuse a trace whose settings are of other types, or of which a step's parts do not fit each
+    other.
 
     Raises:
         TraceError, TemplateError: with one sentence.
@@ -39,13 +42,27 @@ def check(trace: RunTrace) -> None:
 
 def _check(step: StepTrace) -> None:
     size = len(step.tokens)
-    lengths = {len(x) for x in (step.parents, step.ranks, step.choices, step.candidates, step.probabilities)}
-    emitted = tuple(step.tokens[n] for n in step.path if 0 < n < size) + (() if step.bonus is None else (step.bonus,))
+    lengths = {
+        len(x)
+        for x in (step.parents, step.ranks, step.choices, step.candidates, step.probabilities)
+    }
+    emitted = tuple(step.tokens[n] for n in step.path if 0 < n < size) + (
+        () if step.bonus is None else (step.bonus,)
+    )
     nodes = {*step.path, *step.unseen, *(r.node for r in step.rows)}
-    told = {len(step.sources), len(step.expected)} <= {0, size} and all(0 <= e <= 1 for e in step.expected)
+    told = {len(step.sources), len(step.expected)} <= {0, size} and all(
+        0 <= e <= 1 for e in step.expected
+    )
     # A copy may run on into its own branch, as where the text repeats itself.
     places = all(s.key >= 0 and -1 <= s.place < step.committed + size for s in step.sources)
-    fits = lengths == {size} and emitted == step.emitted and nodes <= set(range(size)) and step.passes >= 1
+    fits = (
+        lengths == {size}
+        and emitted == step.emitted
+        and nodes <= set(range(size))
+        and step.passes >= 1
+    )
     if not (fits and told and places):
-        raise TraceError(f"This trace file is damaged: the parts of step {step.index} do not fit each other.")
+        raise TraceError(
+            f"This trace file is damaged: the parts of step {step.index} do not fit each other."
+        )
     TreeTemplate("traced", step.parents, step.ranks)

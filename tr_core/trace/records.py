@@ -1,7 +1,7 @@
 """What one step did, and what a run did: frozen records that go to JSON and back. No torch here.
 
-Every view, metric, export and test reads these and nothing else. The classes are msgspec structs, so reading
-a file checks every field's type, and an unknown or missing field is told by its place.
+Every view, metric, export and test reads these and nothing else. The classes are msgspec structs,
+so reading a file checks every field's type, and an unknown or missing field is told by its place.
 """
 
 from __future__ import annotations
@@ -57,10 +57,13 @@ class RowChange(msgspec.Struct, frozen=True):
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """(k,) what happened to each place: a candidate that is new, was elsewhere in the row, or stayed."""
+        """(k,) what happened to each place: a candidate that is new, was elsewhere in the row, or
+        stayed.
+        """
         place = {token: rank for rank, token in enumerate(self.before)}
         return tuple(
-            "fresh" if t not in place else "kept" if place[t] == rank else "moved" for rank, t in enumerate(self.after)
+            "fresh" if t not in place else "kept" if place[t] == rank else "moved"
+            for rank, t in enumerate(self.after)
         )
 
     @property
@@ -72,22 +75,26 @@ class RowChange(msgspec.Struct, frozen=True):
 class BudgetChoice(msgspec.Struct, frozen=True):
     """How many nodes a step was given, and why.
 
-    Of templates that with most expected tokens per millisecond; of a draft that its drafter grows as many nodes as are
-    worth their time at the run's own speed, ``rate``: where expected + later − rate · ms is highest.
+    Of templates that with most expected tokens per millisecond; of a draft that its drafter grows
+    as many nodes as are worth their time at the run's own speed, ``rate``: where expected + later −
+    rate · ms is highest.
 
     Attributes:
         chosen: draft nodes of the step's template.
-        reason: ``best`` of the sizes; ``plain``, drafting promised too little more than it cost; ``kept``, the shape
-            in use was nearly as good as the best; ``unseen``, the root's row was never written (or a drafter that
-            keeps none knew nothing), so that nothing could be drafted; ``probe``, another size than the best, whose
-            cost was in doubt.
-        spine: how many rows, from the root's down the first candidates, were right at rank 0 when last asked; 0 where
-            the drafter grows its own trees.
-        sizes: (s,) numbers of nodes weighed, the first 0, the last where no further node could pay; the one chosen is
-            among them. A drafter that grows its own trees weighs them for each draft anew.
-        expected: (s,) tokens that a step over the best tree of each size was expected to emit; 1.0 for plain decoding.
+        reason: ``best`` of the sizes; ``plain``, drafting promised too little more than it cost;
+            ``kept``, the shape in use was nearly as good as the best; ``unseen``, the root's row
+            was never written (or a drafter that keeps none knew nothing), so that nothing could be
+            drafted; ``probe``, another size than the best, whose cost was in doubt.
+        spine: how many rows, from the root's down the first candidates, were right at rank 0 when
+            last asked; 0 where the drafter grows its own trees.
+        sizes: (s,) numbers of nodes weighed, the first 0, the last where no further node could pay;
+            the one chosen is among them. A drafter that grows its own trees weighs them for each
+            draft anew.
+        expected: (s,) tokens that a step over the best tree of each size was expected to emit; 1.0
+            for plain decoding.
         ms: (s,) milliseconds that such a step costs.
-        later: (s,) tokens that the rows it writes are believed to save later on; empty where a template is chosen.
+        later: (s,) tokens that the rows it writes are believed to save later on; empty where a
+            template is chosen.
         rate: tokens per millisecond of the run so far; 0 where a template is chosen.
     """
 
@@ -105,11 +112,13 @@ class Source(msgspec.Struct, frozen=True, array_like=True):
     """Where a drafted token came from; in JSON a list of three, ``["row", 2, -1]``.
 
     Attributes:
-        kind: ``root`` the last committed token, no draft · ``row`` candidates that the model gave after the same
-            tokens · ``lookup`` copied from prompt or output · ``usual`` nothing is known there, and the model holds the
-            token likely all over the text · ``trie``, ``automaton``, ``ngram`` the method's own store · ``fused`` more
-            than one drafter proposed it.
-        key: how many tokens, the parent's the last of them, the entry that answered was found by; 0 if no number fits.
+        kind: ``root`` the last committed token, no draft · ``row`` candidates that the model gave
+            after the same tokens · ``lookup`` copied from prompt or output · ``usual`` nothing is
+            known there, and the model holds the token likely all over the text · ``trie``,
+            ``automaton``, ``ngram`` the method's own store · ``fused`` more than one drafter
+            proposed it.
+        key: how many tokens, the parent's the last of them, the entry that answered was found by; 0
+            if no number fits.
         place: of a copied token, its place in prompt and output, from 0; −1 for all others.
     """
 
@@ -134,11 +143,13 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class StepTrace(msgspec.Struct, frozen=True):
-    """One step: the draft, the model's verdict on every node, what was emitted, and the rows overwritten.
+    """One step: the draft, the model's verdict on every node, what was emitted, and the rows
+    overwritten.
 
     Attributes:
         index: number of the step in its run, from 1.
-        committed: prompt and output tokens before this step; the root stands at position ``committed − 1``.
+        committed: prompt and output tokens before this step; the root stands at position
+            ``committed − 1``.
         tokens, parents, ranks: (N + 1,) the draft tree; see ``TreeTemplate``.
         unseen: nodes below a never-written row; their token is a filler.
         choices: (N + 1,) the model's own pick after each node: argmax, or the sample.
@@ -150,15 +161,16 @@ class StepTrace(msgspec.Struct, frozen=True):
         stop: why the run ended with this step, or None. See ``STOP_REASONS``.
         rows: matrix rows overwritten, in the order of the nodes that wrote them.
         timing: milliseconds of each part.
-        cached: tokens whose keys and values are in the cache after this step; always committed − 1 of the next.
-        passes: forward passes of this step. In strict runs above 1 where the path ended at a near-tie, which was
-            settled by that many one-token passes more.
+        cached: tokens whose keys and values are in the cache after this step; always committed − 1
+            of the next.
+        passes: forward passes of this step. In strict runs above 1 where the path ended at a
+            near-tie, which was settled by that many one-token passes more.
         budget: why the draft has its size, where the tree is ``auto``; None elsewhere.
-        sources: (N + 1,) where each token came from; empty for a drafter that takes all from the rows of one matrix.
-            With sources, a rank is the node's place among its siblings, in the order in which the tree took them in,
-            and no place in a row; see ``ranks_are_places``.
-        expected: (N + 1,) the chance that each node is on the path, as believed before the pass, rounded; the root's
-            is 1. Empty for a drafter that expects nothing.
+        sources: (N + 1,) where each token came from; empty for a drafter that takes all from the
+            rows of one matrix. With sources, a rank is the node's place among its siblings, in the
+            order in which the tree took them in, and no place in a row; see ``ranks_are_places``.
+        expected: (N + 1,) the chance that each node is on the path, as believed before the pass,
+            rounded; the root's is 1. Empty for a drafter that expects nothing.
         held: what the drafter knew at the end of the path; None for a drafter that does not tell.
     """
 
@@ -186,7 +198,9 @@ class StepTrace(msgspec.Struct, frozen=True):
 
     @property
     def ranks_are_places(self) -> bool:
-        """Whether the nodes' ranks are places in the rows of their parents' tokens, as in the published method."""
+        """Whether the nodes' ranks are places in the rows of their parents' tokens, as in the
+        published method.
+        """
         return not self.sources
 
     @property
@@ -199,7 +213,10 @@ class StepTrace(msgspec.Struct, frozen=True):
         """(N + 1,) what became of each node."""
         path, unseen = set(self.path), set(self.unseen)
         below = range(1, len(self.tokens))
-        return ("root", *("accepted" if n in path else "unseen" if n in unseen else "rejected" for n in below))
+        return (
+            "root",
+            *("accepted" if n in path else "unseen" if n in unseen else "rejected" for n in below),
+        )
 
 
 STOP_REASONS = {
@@ -219,20 +236,24 @@ class RunInfo(msgspec.Struct, frozen=True):
         family: transformers' ``model_type``.
         tokenizer: fingerprint of the vocabulary, 16 hex digits.
         vocab_size: width of the logits.
-        drafter, tree, nodes, k: how drafts are made; ``nodes`` is the budget, with ``auto`` that of the first step.
+        drafter, tree, nodes, k: how drafts are made; ``nodes`` is the budget, with ``auto`` that of
+            the first step.
         settings: all settings by name.
         dtype, device, attention: how the model ran.
         versions: of python, torch, transformers and this package.
         prompt_ids: the prompt's token ids.
         prefill_ms: milliseconds of the prefill.
-        rows_seen: rows of the matrix that held candidates after the prefill; 0 for drafters without one.
+        rows_seen: rows of the matrix that held candidates after the prefill; 0 for drafters without
+            one.
         weight_bytes: bytes of weights that every pass reads; 0 if not known.
-        cache_bytes_per_token: bytes of keys and values of one token, over all layers; 0 if not known.
-        execution: how the steps ran: ``captured graph``, ``static step`` …, or ``ordinary`` and why.
-        cost: milliseconds of a step by its draft nodes, as known on this machine when the run began; empty where the
-            tree is not ``auto``.
-        prompt_rows: places of the prompt whose rows the prefill computed: of each token the last one, and where the
-            tree is ``auto`` no more than the output can pay for, the last ones.
+        cache_bytes_per_token: bytes of keys and values of one token, over all layers; 0 if not
+            known.
+        execution: how the steps ran: ``captured graph``, ``static step`` …, or ``ordinary`` and
+            why.
+        cost: milliseconds of a step by its draft nodes, as known on this machine when the run
+            began; empty where the tree is not ``auto``.
+        prompt_rows: places of the prompt whose rows the prefill computed: of each token the last
+            one, and where the tree is ``auto`` no more than the output can pay for, the last ones.
     """
 
     model: str
@@ -265,11 +286,13 @@ class RunTrace(msgspec.Struct, frozen=True):
         schema: version of this format.
         info: what was run.
         steps: its steps, in order.
-        pieces: text of every token id that occurs in the run; bytes that are no text of their own as ``<0xE2>``.
+        pieces: text of every token id that occurs in the run; bytes that are no text of their own
+            as ``<0xE2>``.
         partial_bytes: hexadecimal bytes of the tokens that are no text of their own.
         text: the output, decoded.
         stop_reason: why it ended, or None if it was interrupted. See ``STOP_REASONS``.
-        reference_identical: whether plain decoding with none of our code gave the same ids; None if not checked.
+        reference_identical: whether plain decoding with none of our code gave the same ids; None if
+            not checked.
     """
 
     schema: int
@@ -302,8 +325,8 @@ class RunTrace(msgspec.Struct, frozen=True):
         if schema != SCHEMA:
             newer = "newer" if schema > SCHEMA else "older"
             raise TraceError(
-                f"This trace has schema {schema}, {newer} than schema {SCHEMA} that this version reads; "
-                f"{'update the explorer' if schema > SCHEMA else 'record the run again'}."
+                f"This trace has schema {schema}, {newer} than schema {SCHEMA} that this version"
+                f" reads; {'update the explorer' if schema > SCHEMA else 'record the run again'}."
             )
         try:
             trace = msgspec.json.decode(text, type=cls)
@@ -312,7 +335,8 @@ class RunTrace(msgspec.Struct, frozen=True):
         return trace.checked()
 
     def checked(self) -> RunTrace:
-        """This trace, if its settings are of their types, and the parts of its steps fit each other.
+        """This trace, if its settings are of their types, and the parts of its steps fit each
+        other.
 
         Raises:
             TraceError, TemplateError: they do not.
@@ -329,10 +353,14 @@ def read_trace(path: Path) -> RunTrace:
     """
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise TraceError(f"“{path.name}” is over {MAX_FILE_BYTES // 1_000_000} MB: record a shorter run.")
+            raise TraceError(
+                f"“{path.name}” is over {MAX_FILE_BYTES // 1_000_000} MB: record a shorter run."
+            )
         return RunTrace.from_json(path.read_bytes())
     except OSError as error:
-        raise TraceError(f"The trace file “{path.name}” cannot be read: {error.strerror}.") from error
+        raise TraceError(
+            f"The trace file “{path.name}” cannot be read: {error.strerror}."
+        ) from error
 
 
 class _Versioned(msgspec.Struct):

@@ -1,4 +1,6 @@
-"""Named tree shapes, shapes grown to any number of nodes, and reading one from a file. No torch here."""
+"""Named tree shapes, shapes grown to any number of nodes, and reading one from a file. No torch
+here.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from tr_core.trees.tree import MAX_NODES, TreeTemplate
 
 MAX_FILE_BYTES = 1_000_000
 
-# The published static tree (arXiv 2408.08696, appendix): 80 nodes below the root, levels of 8/21/25/15/8/3.
+# The published static tree (arXiv 2408.08696, appendix): 80 nodes below the root, levels of
+# 8/21/25/15/8/3.
 _PAPER = (
     (8,),
     (8, 4, 3, 2, 1, 1, 1, 1),
@@ -22,9 +25,10 @@ _PAPER = (
     (2, 0, 0, 1, 0, 0, 0, 0),
 )
 
-# Share of drafted nodes accepted at each rank, given that their parent was: what `grown` believes, and a budget at
-# first. Chosen, not measured: between the widths of the published tree and what benchmarks/rank_acceptance.py finds on
-# the bundled model (0.70, 0.07, 0.03, 0.01 …), which repeats itself more than larger ones. The last repeats.
+# Share of drafted nodes accepted at each rank, given that their parent was: what `grown` believes,
+# and a budget at first. Chosen, not measured: between the widths of the published tree and what
+# benchmarks/rank_acceptance.py finds on the bundled model (0.70, 0.07, 0.03, 0.01 …), which repeats
+# itself more than larger ones. The last repeats.
 _RANK_ACCEPTANCE = (0.42, 0.14, 0.075, 0.05, 0.035, 0.027, 0.022, 0.018)
 
 
@@ -48,7 +52,8 @@ def chain(nodes: int) -> TreeTemplate:
 
 @cache
 def grown(nodes: int, k: int = 8, name: str = "") -> TreeTemplate:
-    """The ``nodes`` places most likely to be accepted, if a rank's chance were the same everywhere in the tree.
+    """The ``nodes`` places most likely to be accepted, if a rank's chance were the same everywhere
+    in the tree.
 
     Grown best-first: a node's chance is its parent's times that of its rank.
     """
@@ -69,7 +74,10 @@ def grown(nodes: int, k: int = 8, name: str = "") -> TreeTemplate:
 
 NAMED = {
     "paper": (paper, "the published tree: 80 nodes, depth 6"),
-    "chain-4": (lambda: chain(4), "one path of 4 nodes: the best candidate of the best candidate …"),
+    "chain-4": (
+        lambda: chain(4),
+        "one path of 4 nodes: the best candidate of the best candidate …",
+    ),
     "small-8": (lambda: grown(8, name="small-8"), "8 nodes, for a CPU"),
     "small-16": (lambda: grown(16, name="small-16"), "16 nodes, for a CPU or a small GPU"),
     "wide-32": (
@@ -80,7 +88,9 @@ NAMED = {
 
 
 def is_name(choice: str) -> bool:
-    """Whether this names a tree by itself: one of ``NAMED``, ``auto`` or a number of nodes, and no file."""
+    """Whether this names a tree by itself: one of ``NAMED``, ``auto`` or a number of nodes, and no
+    file.
+    """
     choice = choice.strip()
     return choice in (*NAMED, "auto") or (choice.isascii() and choice.isdecimal())
 
@@ -107,18 +117,22 @@ def resolve(choice: str, k: int = 8) -> TreeTemplate:
 def read(path: Path) -> TreeTemplate:
     """Read a template file: JSON child counts per level, or a list of rank paths.
 
-    ``{"child_counts": [[2], [1, 0]]}`` or ``{"paths": [[0], [1], [0, 0]]}``; a ``"name"`` may stand beside.
+    ``{"child_counts": [[2], [1, 0]]}`` or ``{"paths": [[0], [1], [0, 0]]}``; a ``"name"`` may stand
+    beside.
 
     Raises:
         TemplateError: no such file, no JSON of this form, or no tree.
     """
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise TemplateError(f"The template file “{path.name}” is over {MAX_FILE_BYTES // 1_000_000} MB.")
+            raise TemplateError(
+                f"The template file “{path.name}” is over {MAX_FILE_BYTES // 1_000_000} MB."
+            )
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise TemplateError(
-            f"“{path}” is no tree: choose auto, a number of nodes, {', '.join(NAMED)}, or a readable JSON file."
+            f"“{path}” is no tree: choose auto, a number of nodes, {', '.join(NAMED)}, or a"
+            " readable JSON file."
         ) from error
     return parse(text, name=path.stem)
 
@@ -134,11 +148,19 @@ def parse(text: str, name: str = "custom") -> TreeTemplate:
     except (ValueError, RecursionError) as error:
         raise TemplateError(f"The template “{name}” is not JSON: {error}.") from error
     if not isinstance(content, dict) or len({"child_counts", "paths"} & content.keys()) != 1:
-        raise TemplateError(f"The template “{name}” must be an object with either “child_counts” or “paths”.")
+        raise TemplateError(
+            f"The template “{name}” must be an object with either “child_counts” or “paths”."
+        )
     name = content.get("name", name)
     rows = content.get("child_counts", content.get("paths"))
-    if not isinstance(name, str) or not isinstance(rows, list) or not all(isinstance(r, list) for r in rows):
-        raise TemplateError("A template's child counts or paths are a list of lists of whole numbers.")
+    if (
+        not isinstance(name, str)
+        or not isinstance(rows, list)
+        or not all(isinstance(r, list) for r in rows)
+    ):
+        raise TemplateError(
+            "A template's child counts or paths are a list of lists of whole numbers."
+        )
     if "child_counts" in content:
         return TreeTemplate.from_child_counts(name[:60], rows)
     return TreeTemplate.from_paths(name[:60], rows)

@@ -1,7 +1,9 @@
-"""Trees of draft tokens: ``TreeTemplate`` is a shape, ``DraftTree`` a shape with tokens. No torch here.
+"""Trees of draft tokens: ``TreeTemplate`` is a shape, ``DraftTree`` a shape with tokens. No torch
+here.
 
-Nodes are numbered breadth-first. Node 0 is the root: the last committed token, which is not a draft. Every other
-node is the child of ``parents[node]`` at ``ranks[node]``, its place in the parent token's row (arXiv 2408.08696, §3.2).
+Nodes are numbered breadth-first. Node 0 is the root: the last committed token, which is not a
+draft. Every other node is the child of ``parents[node]`` at ``ranks[node]``, its place in the
+parent token's row (arXiv 2408.08696, §3.2).
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ class TreeTemplate:
         ranks: (N + 1,) place of each node in its parent's row; −1 for the root.
 
     Raises:
-        TemplateError: the arrays describe no tree, two children share a rank, or there are more than 512 nodes.
+        TemplateError: the arrays describe no tree, two children share a rank, or there are more
+            than 512 nodes.
     """
 
     name: str
@@ -39,18 +42,23 @@ class TreeTemplate:
     def __post_init__(self) -> None:
         if len(self.parents) != len(self.ranks):
             raise TemplateError(
-                f"A template needs one rank per node, got {len(self.parents)} parents and {len(self.ranks)} ranks."
+                f"A template needs one rank per node, got {len(self.parents)} parents and"
+                f" {len(self.ranks)} ranks."
             )
         if not self.parents or self.parents[0] != -1 or self.ranks[0] != -1:
             raise TemplateError("A template starts with its root, which has no parent and no rank.")
         if self.nodes > MAX_NODES:
-            raise TemplateError(f"A template has at most {MAX_NODES} nodes, this one has {self.nodes}.")
+            raise TemplateError(
+                f"A template has at most {MAX_NODES} nodes, this one has {self.nodes}."
+            )
         taken = set()
         depths = [0]
         for node in range(1, len(self.parents)):
             parent, rank = self.parents[node], self.ranks[node]
             if not 0 <= parent < node:
-                raise TemplateError(f"Node {node} has parent {parent}, which does not stand before it.")
+                raise TemplateError(
+                    f"Node {node} has parent {parent}, which does not stand before it."
+                )
             if not 0 <= rank < MAX_K:
                 raise TemplateError(f"Node {node} has rank {rank}, outside 0 … {MAX_K - 1}.")
             if (parent, rank) in taken:
@@ -64,24 +72,30 @@ class TreeTemplate:
     def from_child_counts(cls, name: str, counts: Sequence[Sequence[int]]) -> TreeTemplate:
         """Build from the number of children of every node, one list a level, breadth-first.
 
-        ``[[2], [1, 0]]`` is a root with two children of which the first has one child. Ranks are 0 … c − 1.
+        ``[[2], [1, 0]]`` is a root with two children of which the first has one child. Ranks are 0
+        … c − 1.
         """
         parents, ranks, level = [-1], [-1], [0]
         for depth, row in enumerate(counts, start=1):
             if len(row) != len(level):
                 raise TemplateError(
-                    f"Level {depth} needs one child count for each of the {len(level)} nodes above it, got {len(row)}."
+                    f"Level {depth} needs one child count for each of the {len(level)} nodes above"
+                    f" it, got {len(row)}."
                 )
             following = []
             for parent, count in zip(level, row, strict=True):
                 if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MAX_K:
-                    raise TemplateError(f"Level {depth} has a child count of {count!r}, outside 0 … {MAX_K}.")
+                    raise TemplateError(
+                        f"Level {depth} has a child count of {count!r}, outside 0 … {MAX_K}."
+                    )
                 for rank in range(count):
                     following.append(len(parents))
                     parents.append(parent)
                     ranks.append(rank)
                 if len(parents) - 1 > MAX_NODES:
-                    raise TemplateError(f"A template has at most {MAX_NODES} nodes, this one has more.")
+                    raise TemplateError(
+                        f"A template has at most {MAX_NODES} nodes, this one has more."
+                    )
             level = following
         return cls(name, tuple(parents), tuple(ranks))
 
@@ -93,7 +107,9 @@ class TreeTemplate:
         """
         listed = [tuple(p) for p in paths]
         if len(listed) > MAX_NODES:
-            raise TemplateError(f"A template has at most {MAX_NODES} nodes, this one has {len(listed)}.")
+            raise TemplateError(
+                f"A template has at most {MAX_NODES} nodes, this one has {len(listed)}."
+            )
         for path in listed:
             if not path or any(isinstance(r, bool) or not isinstance(r, int) for r in path):
                 raise TemplateError(f"A path is a list of at least one rank, got {list(path)!r}.")
@@ -103,7 +119,9 @@ class TreeTemplate:
         parents, ranks = [-1], [-1]
         for path in sorted(listed, key=lambda p: (len(p), p)):
             if path[:-1] not in index:
-                raise TemplateError(f"Path {list(path)} has no parent: {list(path[:-1])} is not in the template.")
+                raise TemplateError(
+                    f"Path {list(path)} has no parent: {list(path[:-1])} is not in the template."
+                )
             index[path] = len(parents)
             parents.append(index[path[:-1]])
             ranks.append(path[-1])
@@ -118,10 +136,18 @@ class TreeTemplate:
         depths: tuple[int, ...],
         ancestor_mask: np.ndarray,
     ) -> TreeTemplate:
-        """A shape whose maker numbered it breadth-first and knows the rest: checking takes longer than growing."""
+        """A shape whose maker numbered it breadth-first and knows the rest: checking takes longer
+        than growing.
+        """
         made = object.__new__(cls)
         ancestor_mask.setflags(write=False)
-        parts = {"name": name, "parents": parents, "ranks": ranks, "depths": depths, "ancestor_mask": ancestor_mask}
+        parts = {
+            "name": name,
+            "parents": parents,
+            "ranks": ranks,
+            "depths": depths,
+            "ancestor_mask": ancestor_mask,
+        }
         made.__dict__.update(parts)
         return made
 
@@ -171,7 +197,8 @@ class TreeTemplate:
         """
         if self.width > k:
             raise TemplateError(
-                f"Tree “{self.name}” uses rank {self.width - 1}, so it needs k ≥ {self.width}; k is {k}."
+                f"Tree “{self.name}” uses rank {self.width - 1}, so it needs k ≥ {self.width}; k is"
+                f" {k}."
             )
 
 
@@ -182,7 +209,8 @@ class DraftTree:
     Attributes:
         template: the shape, N draft nodes.
         tokens: (N + 1,) token ids, the root's first.
-        unseen: nodes that stand below a row that was never written; their token is a filler and is never accepted.
+        unseen: nodes that stand below a row that was never written; their token is a filler and is
+            never accepted.
     """
 
     template: TreeTemplate
@@ -191,11 +219,15 @@ class DraftTree:
 
     def __post_init__(self) -> None:
         if len(self.tokens) != len(self.template.parents):
-            raise ValueError(f"tokens must have shape ({len(self.template.parents)},), got ({len(self.tokens)},)")
+            raise ValueError(
+                f"tokens must have shape ({len(self.template.parents)},), got ({len(self.tokens)},)"
+            )
 
     @cached_property
     def children(self) -> dict[tuple[int, int], int]:
-        """Node below (parent, token), the lowest rank where a token stands twice; unseen nodes are left out."""
+        """Node below (parent, token), the lowest rank where a token stands twice; unseen nodes are
+        left out.
+        """
         found: dict[tuple[int, int], int] = {}
         for node in range(1, len(self.tokens)):
             if node not in self.unseen:

@@ -1,4 +1,6 @@
-"""The endpoint ``/run``: a run of its own for each call, as records of the trace itself. docs/api.md describes them."""
+"""The endpoint ``/run``: a run of its own for each call, as records of the trace itself.
+docs/api.md describes them.
+"""
 
 from __future__ import annotations
 
@@ -20,21 +22,29 @@ from ui.server.log import FAILED, LOGGER
 from ui.server.turns import Place
 
 
-def records(shelf: Shelf, limits: Limits, request: Request, steps: Any = 0, checkpoint: Any = "") -> Iterator[str]:
+def records(
+    shelf: Shelf, limits: Limits, request: Request, steps: Any = 0, checkpoint: Any = ""
+) -> Iterator[str]:
     """JSON texts: start, one per step, end; or a checkpoint in place of the end.
 
     Args:
         request: what to run; without effect where there is a checkpoint.
-        steps: to make at most, 0 for all; if the run is not over then, a checkpoint is the last record.
+        steps: to make at most, 0 for all; if the run is not over then, a checkpoint is the last
+            record.
         checkpoint: where to go on, as JSON text.
 
     Raises:
         TokenRecyclingError: with one sentence, whatever has gone wrong.
     """
     if isinstance(steps, bool) or not isinstance(steps, int) or not 0 <= steps <= MAX_NEW_TOKENS:
-        raise SettingsError(f"Steps must be a whole number from 0 (all) to {MAX_NEW_TOKENS}, got {str(steps)[:40]!r}.")
+        raise SettingsError(
+            f"Steps must be a whole number from 0 (all) to {MAX_NEW_TOKENS}, got"
+            f" {str(steps)[:40]!r}."
+        )
     if not isinstance(checkpoint, str):
-        raise CheckpointError("The checkpoint must be the JSON text that a call has given, or empty.")
+        raise CheckpointError(
+            "The checkpoint must be the JSON text that a call has given, or empty."
+        )
     try:
         yield from _records(shelf, limits, request, steps, checkpoint)
     except TokenRecyclingError as error:
@@ -46,7 +56,9 @@ def records(shelf: Shelf, limits: Limits, request: Request, steps: Any = 0, chec
         raise TokenRecyclingError(FAILED) from error
 
 
-def _records(shelf: Shelf, limits: Limits, request: Request, steps: int, checkpoint: str) -> Iterator[str]:
+def _records(
+    shelf: Shelf, limits: Limits, request: Request, steps: int, checkpoint: str
+) -> Iterator[str]:
     known = Checkpoint.from_json(checkpoint) if checkpoint else None
     if known is not None:
         request = Request(known.model, "", known.settings)
@@ -65,7 +77,9 @@ def _records(shelf: Shelf, limits: Limits, request: Request, steps: int, checkpo
             elif not isinstance(told, Place):
                 shelf.counts.steps(told)
                 for step in told:
-                    yield encode({"type": "step", "step": step, "pieces": recording.add(step)}).decode()
+                    yield encode(
+                        {"type": "step", "step": step, "pieces": recording.add(step)}
+                    ).decode()
         if run.stop_reason is None:
             yield encode({"type": "checkpoint", "checkpoint": run.checkpoint()}).decode()
             return

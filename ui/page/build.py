@@ -1,4 +1,6 @@
-"""The page's controls and events. Drawing happens in the browser (viz/static), decoding in ``workspace``."""
+"""The page's controls and events. Drawing happens in the browser (viz/static), decoding in
+``workspace``.
+"""
 
 from __future__ import annotations
 
@@ -44,32 +46,48 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
     with (
         # Files that visitors upload or download are deleted after a day.
         Page(
-            title="Token Recycling Explorer", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
+            title="Token Recycling Explorer",
+            analytics_enabled=False,
+            fill_width=True,
+            delete_cache=(3600, 86400),
         ) as page,
         gr.Row(elem_id="tr-page"),
     ):
         with gr.Column(scale=0, min_width=250, elem_id="tr-controls"):
             gr.Markdown("# Token Recycling Explorer", elem_id="tr-title")
-            preset = gr.Dropdown(list(presets), value=first["name"], label="Preset", interactive=True)
+            preset = gr.Dropdown(
+                list(presets), value=first["name"], label="Preset", interactive=True
+            )
             prompt = gr.Textbox(first["prompt"], label="Prompt", lines=5, max_lines=9)
             with gr.Row(elem_classes="tr-buttons"):
                 step = gr.Button("Step", variant="primary", min_width=50, elem_id="tr-step")
                 run = gr.Button("Run", min_width=50, elem_id="tr-run")
-                stop = gr.Button("Stop", min_width=50)  # never greyed: it must work at once when the machine is busy
+                stop = gr.Button(
+                    "Stop", min_width=50
+                )  # never greyed: it must work at once when the machine is busy
                 reset = gr.Button("Reset", min_width=50)
             model = gr.Dropdown(
                 [(e.name, e.name) for e in shelf.offered()], value=limits.model, label="Model",
                 allow_custom_value=True, interactive=True,
             )  # fmt: skip
-            drafter = gr.Dropdown(list(DRAFTERS), value="token_recycling", label="Drafter", interactive=True)
+            drafter = gr.Dropdown(
+                list(DRAFTERS), value="token_recycling", label="Drafter", interactive=True
+            )
             tree = gr.Dropdown(
                 _tree_choices(), value="paper", label="Tree", info="or any number of nodes",
                 allow_custom_value=True, interactive=True, elem_id="tr-choose-tree",
             )  # fmt: skip
             with gr.Row(elem_classes="tr-pair"):
-                max_new_tokens = gr.Number(first["max_new_tokens"], label="New tokens", precision=0, min_width=80)
+                max_new_tokens = gr.Number(
+                    first["max_new_tokens"], label="New tokens", precision=0, min_width=80
+                )
                 k = gr.Number(8, label="k", precision=0, min_width=80)
-            start = gr.Radio(["cold", "hot"], value="cold", label="Start", info="hot keeps the rows of earlier runs")
+            start = gr.Radio(
+                ["cold", "hot"],
+                value="cold",
+                label="Start",
+                info="hot keeps the rows of earlier runs",
+            )
             with gr.Accordion("Sampling", open=False):
                 temperature = gr.Number(0.0, label="Temperature", info="0 is greedy")
                 top_p = gr.Number(1.0, label="Top-p")
@@ -81,7 +99,9 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
                 prompt_rows = gr.Checkbox(True, label="Fill rows from the prompt")
                 chat = gr.Checkbox(False, label="Use the chat template")
                 tree_file = gr.File(label="Tree from a JSON file", file_types=[".json"], height=120)
-                matrix_file = gr.File(label="Start from a saved matrix", file_types=[".safetensors"], height=120)
+                matrix_file = gr.File(
+                    label="Start from a saved matrix", file_types=[".safetensors"], height=120
+                )
             with gr.Accordion("Compare", open=False):
                 beside = gr.Dropdown(
                     compare.choices(), multiselect=True, max_choices=compare.MOST, allow_custom_value=True,
@@ -107,9 +127,12 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
                     info="to this prompt and these settings, copied where the browser allows",
                 )
                 file = gr.DownloadButton(visible="hidden", elem_id="tr-download")
-            with gr.Column(elem_id="tr-drop"):  # never seen: a way in for files dropped onto the explorer
+            with gr.Column(
+                elem_id="tr-drop"
+            ):  # never seen: a way in for files dropped onto the explorer
                 dropped = gr.UploadButton("Drop a saved run", file_count="multiple")
-            # Filled in by the browser: the run that it shows, what to save, controls of before an outage.
+            # Filled in by the browser: the run that it shows, what to save, controls of before an
+            # outage.
             claim, wish, kept = (gr.Textbox(visible=False) for _ in range(3))
         with gr.Column(scale=1, min_width=320, elem_id="tr-main"):
             offer = viz.offer_record([(e.name, e.word, e.title) for e in recordings.values()])
@@ -144,7 +167,9 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
         def on_compare(request: gr.Request, texts: list[str] | None, *values: Any) -> Iterator[str]:
             workspace = visitors.workspace(_tab(request))
             texts = texts if isinstance(texts, list) else []
-            yield from _records(lambda base, _: workspace.comparing.compare(base, texts), (*values, None))
+            yield from _records(
+                lambda base, _: workspace.comparing.compare(base, texts), (*values, None)
+            )
 
         def on_kept(event: gr.EventData, request: gr.Request) -> None:
             name, shown = str(told(event, "run")), bool(told(event, "shown"))
@@ -155,7 +180,9 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
             if wish is None:
                 return gr.skip(), ""
             try:
-                made = visitors.save(_tab(request), lambda own, folder: own.saving.save(wish, folder))
+                made = visitors.save(
+                    _tab(request), lambda own, folder: own.saving.save(wish, folder)
+                )
             except TokenRecyclingError as error:
                 raise gr.Error(str(error), print_exception=False) from error
             # The browser is asked for what is not here, and comes again with all that it has kept.
@@ -163,7 +190,10 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
 
         def on_save_comparison(event: gr.EventData, request: gr.Request) -> tuple[Any, str]:
             return on_save(
-                request, json.dumps({"what": f"comparison {told(event, 'format')}", "runs": told(event, "runs")})
+                request,
+                json.dumps(
+                    {"what": f"comparison {told(event, 'format')}", "runs": told(event, "runs")}
+                ),
             )
 
         def on_open(files: str | list[str] | None, request: gr.Request) -> Any:
@@ -171,7 +201,11 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
             if not paths:
                 return gr.skip()
             workspace = visitors.workspace(_tab(request))
-            return next(workspace.open(paths[0]) if len(paths) == 1 else workspace.comparing.open_several(paths))
+            return next(
+                workspace.open(paths[0])
+                if len(paths) == 1
+                else workspace.comparing.open_several(paths)
+            )
 
         def on_example(prompt: str, event: gr.EventData, request: gr.Request) -> list[Any]:
             name = told(event, "example", "")
@@ -196,9 +230,12 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
 
         def on_load(kept: str | None, request: gr.Request) -> Any:
             own = links.pairs(kept) if isinstance(kept, str) else []
-            # What stood in the box before an outage may stand there again, even if it is too long to be run.
+            # What stood in the box before an outage may stand there again, even if it is too long
+            # to be run.
             prompt = {key: text for key, text in own if key == "prompt"}
-            pairs = [(key, text) for key, text in own if key != "prompt"] or request.query_params.multi_items()
+            pairs = [
+                (key, text) for key, text in own if key != "prompt"
+            ] or request.query_params.multi_items()
             values, sentence = links.from_query(pairs, limits)
             values |= prompt
             filled = [values.get(key, gr.skip()) for key in LINKED]
@@ -215,21 +252,29 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
 
         def on_preset(name: Any) -> tuple[Any, Any]:
             chosen = presets.get(name) if isinstance(name, str) else None
-            return (chosen["prompt"], chosen["max_new_tokens"]) if chosen else (gr.skip(), gr.skip())
+            return (
+                (chosen["prompt"], chosen["max_new_tokens"]) if chosen else (gr.skip(), gr.skip())
+            )
 
         private = {"api_visibility": "private", "show_progress": "hidden"}
         gr.on([step.click, run.click], None, None, None, js=scripts.SHOW_EXPLORER, **private)
         for button, advance in ((step, on_step), (run, on_run)):
-            button.click(advance, [*controls, claim], explorer, js=scripts.with_claim(button.elem_id), **private).then(
-                on_panels, None, explorer, **private
-            )
+            button.click(
+                advance,
+                [*controls, claim],
+                explorer,
+                js=scripts.with_claim(button.elem_id),
+                **private,
+            ).then(on_panels, None, explorer, **private)
         stop.click(on_stop, None, None, queue=False, **private)
         reset.click(on_reset, None, explorer, queue=False, **private)
         for source in (saved, dropped):
-            source.upload(on_open, source, explorer, **private).then(on_panels, None, explorer, **private)
-        explorer.input(on_example, prompt, [explorer, preset, prompt, max_new_tokens], queue=False, **private).then(
-            on_panels, None, explorer, **private
-        )
+            source.upload(on_open, source, explorer, **private).then(
+                on_panels, None, explorer, **private
+            )
+        explorer.input(
+            on_example, prompt, [explorer, preset, prompt, max_new_tokens], queue=False, **private
+        ).then(on_panels, None, explorer, **private)
         compare_runs.click(on_compare, [beside, *controls], explorer, **private)
         explorer.select(on_kept, None, None, queue=False, **private)
         copy_link.click(on_link, controls, link, queue=False, **private).success(
@@ -237,9 +282,18 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
         )
         keep = {"inputs": controls, "js": scripts.kept_controls(LINKED), **private}
         page.load(
-            on_load, kept, [*controls, preset, explorer], js=scripts.TAKE_UP_CONTROLS, queue=False, **private
+            on_load,
+            kept,
+            [*controls, preset, explorer],
+            js=scripts.TAKE_UP_CONTROLS,
+            queue=False,
+            **private,
         ).then(None, **keep)
-        gr.on([control.change for control in controls if not isinstance(control, gr.File)], None, **keep)
+        gr.on(
+            [control.change for control in controls if not isinstance(control, gr.File)],
+            None,
+            **keep,
+        )
         saves = {
             "json": save_run, "html": save_page, "matrix": save_matrix, "steps.csv": save_steps,
             "nodes.csv": save_nodes,
@@ -265,11 +319,15 @@ def _tab(request: gr.Request) -> str:
 
 
 def _tree_choices() -> list[tuple[str, str]]:
-    named = [(f"{name} · {make().nodes} nodes", name) for name, (make, _) in templates.NAMED.items()]
+    named = [
+        (f"{name} · {make().nodes} nodes", name) for name, (make, _) in templates.NAMED.items()
+    ]
     return [*named, ("auto", "auto")]
 
 
-def _records(advance: Callable[[Request, Claim | None], Iterator[str]], values: tuple[Any, ...]) -> Iterator[str]:
+def _records(
+    advance: Callable[[Request, Claim | None], Iterator[str]], values: tuple[Any, ...]
+) -> Iterator[str]:
     *chosen, claim = values
     try:
         request = request_of(*chosen)
@@ -302,9 +360,10 @@ def _endpoint(shelf: Shelf, limits: Limits):
     ) -> Iterator[str]:
         """Decode a prompt by Token Recycling; yields one JSON text a record.
 
-        The records are a start, one per step, and an end; if ``steps`` is above 0, at most that many, and a checkpoint
-        in place of the end if the run is not over. Give that ``checkpoint`` back, as JSON text, to go on: everything
-        else is then taken from it. docs/api.md describes each argument and each record.
+        The records are a start, one per step, and an end; if ``steps`` is above 0, at most that
+        many, and a checkpoint in place of the end if the run is not over. Give that ``checkpoint``
+        back, as JSON text, to go on: everything else is then taken from it. docs/api.md describes
+        each argument and each record.
         """
         try:
             request = request_of(

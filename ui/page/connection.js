@@ -58,7 +58,8 @@ function withTyped(query) {
   const all = new URLSearchParams(query);
   for (const box of document.querySelectorAll("[id^=tr-typed-]")) {
     const field = box.querySelector("textarea, input");
-    if (field instanceof HTMLTextAreaElement || field instanceof HTMLInputElement) all.set(box.id.slice("tr-typed-".length), field.value);
+    if (field instanceof HTMLTextAreaElement || field instanceof HTMLInputElement)
+      all.set(box.id.slice("tr-typed-".length), field.value);
   }
   return all.toString();
 }

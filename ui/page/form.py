@@ -1,4 +1,6 @@
-"""From what comes in at a door to a request: everything may be of any type, and what does not fit gets a sentence."""
+"""From what comes in at a door to a request: everything may be of any type, and what does not fit
+gets a sentence.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def request_of(
         tree = templates.read(Path(_text("The tree's file", tree_file)))
     elif not templates.is_name(tree := _text("The tree", tree)):
         # A file of this machine is not for a visitor to name: it would have to be uploaded.
-        raise SettingsError(f"There is no tree “{tree[:_SHOWN]}”: choose one of the list, or a number of nodes.")
+        raise SettingsError(
+            f"There is no tree “{tree[:_SHOWN]}”: choose one of the list, or a number of nodes."
+        )
     settings = Settings(
         drafter=_text("The drafter", drafter), tree=tree, k=_whole(k), max_new_tokens=_whole(max_new_tokens),
         temperature=temperature, top_p=top_p, top_k=_whole(top_k), seed=_whole(seed),

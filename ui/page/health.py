@@ -1,4 +1,6 @@
-"""Doors for whoever runs the server: ``/healthz``, and ``/metrics`` if it is switched on. No gradio here."""
+"""Doors for whoever runs the server: ``/healthz``, and ``/metrics`` if it is switched on. No gradio
+here.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,20 @@ def routes(shelf: Shelf, metrics: bool) -> list[Route]:
 
     async def healthz(request: Request) -> Response:
         loading = [
-            {"model": name, "doing": c.doing, "seconds": round(c.seconds), **(asdict(c.progress) if c.progress else {})}
+            {
+                "model": name,
+                "doing": c.doing,
+                "seconds": round(c.seconds),
+                **(asdict(c.progress) if c.progress else {}),
+            }
             for name, c in shelf.coming
         ]
-        told = {"status": "ok", "version": tr_core.__version__, "models": shelf.loaded, "loading": loading}
+        told = {
+            "status": "ok",
+            "version": tr_core.__version__,
+            "models": shelf.loaded,
+            "loading": loading,
+        }
         return JSONResponse(told, headers={"Cache-Control": "no-store"})
 
     async def metrics_text(request: Request) -> Response:

@@ -1,10 +1,12 @@
-"""Lines of JavaScript that tie Gradio's components to the explorer in viz/static. Constants: no text goes in."""
+"""Lines of JavaScript that tie Gradio's components to the explorer in viz/static. Constants: no
+text goes in.
+"""
 
 import json
 from collections.abc import Sequence
 
-# The explorer is loaded once from its own files; each new value is one record, or a list of records, as JSON text.
-# Values that arrive before the module has loaded wait in `early`.
+# The explorer is loaded once from its own files; each new value is one record, or a list of
+# records, as JSON text. Values that arrive before the module has loaded wait in `early`.
 MOUNT_EXPLORER = """
 const root = (window.gradio_config && window.gradio_config.root) || location.href;
 const early = [];
@@ -57,7 +59,8 @@ function ask(request) {
 }
 """
 
-# Without the right to write the clipboard, which plain http does not give, the link can still be copied from its box.
+# Without the right to write the clipboard, which plain http does not give, the link can still be
+# copied from its box.
 COPY_LINK = """async (query) => {
   const link = location.origin + location.pathname + "?" + query;
   try { await navigator.clipboard.writeText(link); } catch {}
@@ -78,17 +81,24 @@ HAND_OVER = "(wish) => window.trHandOver(wish)"
 
 DOWNLOAD = "() => document.querySelector('#tr-download').click()"
 
-# On a phone the explorer stands below all controls: whoever presses Step or Run wants to see what it does.
-SHOW_EXPLORER = "() => { if (innerWidth <= 760) document.querySelector('#tr-main').scrollIntoView(); }"
+# On a phone the explorer stands below all controls: whoever presses Step or Run wants to see what
+# it does.
+SHOW_EXPLORER = (
+    "() => { if (innerWidth <= 760) document.querySelector('#tr-main').scrollIntoView(); }"
+)
 
 
 def wish_for(what: str) -> str:
-    """What goes to the server with a click on a button that saves the run on the screen; see ``claims.Save``."""
+    """What goes to the server with a click on a button that saves the run on the screen; see
+    ``claims.Save``.
+    """
     return f"() => window.trWish({json.dumps(what)})"
 
 
 def with_claim(button: str) -> str:
-    """What goes to the server with a click on the button of this id: all values, and the run on the screen."""
+    """What goes to the server with a click on the button of this id: all values, and the run on the
+    screen.
+    """
     return f"""(...values) => {{
   window.trPressed = {json.dumps(button)};
   return [...values.slice(0, -1), window.trClaim()];
@@ -96,7 +106,9 @@ def with_claim(button: str) -> str:
 
 
 def kept_controls(keys: Sequence[str]) -> str:
-    """Keeps the values of the controls as a query string by their ``keys``, for a page that has to be loaded anew."""
+    """Keeps the values of the controls as a query string by their ``keys``, for a page that has to
+    be loaded anew.
+    """
     return f"""(...values) => {{
   const query = new URLSearchParams();
   {json.dumps(list(keys))}.forEach((key, i) => {{

@@ -1,4 +1,6 @@
-"""Gradio's theme in the explorer's colours (viz/static/styles/explorer.css), so that the page is one picture."""
+"""Gradio's theme in the explorer's colours (viz/static/styles/explorer.css), so that the page is
+one picture.
+"""
 
 import gradio as gr
 

@@ -1,4 +1,6 @@
-"""Loaded models: each once for all visitors, the least recently used put away when there are too many. No gradio."""
+"""Loaded models: each once for all visitors, the least recently used put away when there are too
+many. No gradio.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ class Loading:
     def check(self) -> None:
         """Raises ``LoadStoppedError`` if nobody waits any more."""
         if self.stopped:
-            raise LoadStoppedError("The loading of the model was stopped: press Run to begin it again.")
+            raise LoadStoppedError(
+                "The loading of the model was stopped: press Run to begin it again."
+            )
 
     def wait(self, seconds: float) -> HFTarget | None:
         """The target; None if it is not there after ``seconds``.
@@ -86,7 +90,8 @@ class Shelf:
 
     Args:
         load: makes the target of a folder or Hub id, and tells how far it has come.
-        calls: where each call brings its own GPU; see ``zero``. Only models loaded before can be run then.
+        calls: where each call brings its own GPU; see ``zero``. Only models loaded before can be
+            run then.
 
     Attributes:
         turn: the queue for the accelerator.
@@ -96,7 +101,10 @@ class Shelf:
     """
 
     def __init__(
-        self, limits: Limits, load: Callable[[str, Tell], HFTarget] = _load, calls: GpuCalls | None = None
+        self,
+        limits: Limits,
+        load: Callable[[str, Tell], HFTarget] = _load,
+        calls: GpuCalls | None = None,
     ) -> None:
         self._limits = limits
         self._load = load
@@ -149,7 +157,8 @@ class Shelf:
             return coming.done.result()
 
     def there(self, name: str) -> HFTarget:
-        """The target of a model that was loaded before; takes no lock, since a forked worker may find it held.
+        """The target of a model that was loaded before; takes no lock, since a forked worker may
+        find it held.
 
         Raises:
             KeyError: it was not.
@@ -187,7 +196,10 @@ class Shelf:
                 there.done.set_result(self._targets[name])
                 return there
             if self.calls is not None and self._targets:
-                raise ModelError(f"Only {', '.join(self._targets)} can be run here: others need a GPU of their own.")
+                raise ModelError(
+                    f"Only {', '.join(self._targets)} can be run here: others need a GPU of their"
+                    " own."
+                )
             if name in self._coming:
                 self._coming[name].waiting += 1
                 return self._coming[name]
@@ -218,7 +230,9 @@ class Shelf:
                 self._targets[name] = target
 
     def _loaded(self, source: str, progress: Tell) -> HFTarget:
-        """The model; where memory is short, those used least recently make room, one after the other."""
+        """The model; where memory is short, those used least recently make room, one after the
+        other.
+        """
         while True:
             try:
                 return self._load(source, progress)

@@ -1,7 +1,9 @@
-"""One run of one visitor: in turns on this machine's model, or in bounded calls elsewhere. No gradio here.
+"""One run of one visitor: in turns on this machine's model, or in bounded calls elsewhere. No
+gradio here.
 
-Both kinds go on from checkpoints. A run of this machine keeps its session, with keys and values, while it is awake;
-when too many are, the one that was idle longest is put to sleep: its checkpoint stays, and its next step wakes it.
+Both kinds go on from checkpoints. A run of this machine keeps its session, with keys and values,
+while it is awake; when too many are, the one that was idle longest is put to sleep: its checkpoint
+stays, and its next step wakes it.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ from ui.server.turns import Place, Turns
 # How often a visitor who waits is told of the place in the queue.
 TELL_SECONDS = 0.5
 SHORT = (
-    "The memory of the device is short: nothing that is on the screen is lost; shorten the prompt, choose a smaller "
-    "model or fewer nodes, or try again when fewer runs are under way."
+    "The memory of the device is short: nothing that is on the screen is lost; shorten the prompt,"
+    " choose a smaller model or fewer nodes, or try again when fewer runs are under way."
 )
 
 
@@ -70,10 +72,13 @@ class Run:
         earlier: ids that were written before this server took the run over.
         told: the steps that wrote them, if the browser has handed them in.
 
-    An idle run holds no model, so that one can be put away; each verb is given the model's target again.
+    An idle run holds no model, so that one can be put away; each verb is given the model's target
+    again.
     """
 
-    def __init__(self, request: Request, number: str | None = None, earlier: Sequence[int] = ()) -> None:
+    def __init__(
+        self, request: Request, number: str | None = None, earlier: Sequence[int] = ()
+    ) -> None:
         self.request = request
         self.number = number or secrets.token_hex(6)
         self.info: RunInfo | None = None
@@ -91,7 +96,9 @@ class Run:
     def go(
         self, target: HFTarget, steps: int | None, stopped: Callable[[], bool]
     ) -> Iterator[Place | RunInfo | tuple[StepTrace, ...]]:
-        """Up to ``steps`` steps, some at a time; what is run, where it begins; the place in the queue, meanwhile."""
+        """Up to ``steps`` steps, some at a time; what is run, where it begins; the place in the
+        queue, meanwhile.
+        """
         raise NotImplementedError
 
     def checkpoint(self) -> Checkpoint:
@@ -121,7 +128,9 @@ class Run:
 
 
 class Awake:
-    """The runs of this machine that hold a session, the one idle longest first; used by whoever has the turn."""
+    """The runs of this machine that hold a session, the one idle longest first; used by whoever has
+    the turn.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -137,7 +146,8 @@ class Awake:
             self._runs.pop(run, None)
             if not run.gone:
                 self._runs[run] = None
-            # Runs under way are not idle: to wake each of them for its turn would cost more than the turn.
+            # Runs under way are not idle: to wake each of them for its turn would cost more than
+            # the turn.
             idle = [other for other in self._runs if not other.is_going]
         for other in idle[: max(0, len(idle) - self._most)]:
             self.sleep(other)
@@ -162,8 +172,9 @@ class LocalRun(Run):
         start: makes the session, ready to step, on a target of its own.
         steps_a_turn: how many at most before others have their turn.
         engine: computes, for all runs of this machine.
-        referee: computes what plain decoding writes, which uses torch's own generators: two at once would mix their
-            noise. It passes its turn on between two tokens, and so cannot be the engine's thread.
+        referee: computes what plain decoding writes, which uses torch's own generators: two at once
+            would mix their noise. It passes its turn on between two tokens, and so cannot be the
+            engine's thread.
         known: where to go on, if it has begun elsewhere; ``start`` then does so.
 
     Attributes:
@@ -197,7 +208,9 @@ class LocalRun(Run):
         self.is_going = True
         try:
             made = 0
-            while self.info is None or (self.stop_reason is None and made != steps and not stopped()):
+            while self.info is None or (
+                self.stop_reason is None and made != steps and not stopped()
+            ):
                 with self._turns.ticket() as ticket:
                     while (place := self._turns.wait(ticket, TELL_SECONDS)) is not None:
                         if stopped():
@@ -206,7 +219,11 @@ class LocalRun(Run):
                     if self.info is None:
                         new = self._engine.do(lambda: self._begun(target))
                     else:
-                        most = self._steps_a_turn if steps is None else min(self._steps_a_turn, steps - made)
+                        most = (
+                            self._steps_a_turn
+                            if steps is None
+                            else min(self._steps_a_turn, steps - made)
+                        )
                         new = self._engine.do(partial(self._turn, target, most))
                         made += len(new)
                 yield new
@@ -215,7 +232,9 @@ class LocalRun(Run):
 
     def checkpoint(self) -> Checkpoint:
         session = self._session
-        return self._checkpoint if session is None else continuation.take(session, self.request.model)
+        return (
+            self._checkpoint if session is None else continuation.take(session, self.request.model)
+        )
 
     def drafter(self, target: HFTarget) -> Drafter:
         session = self._session
@@ -225,7 +244,10 @@ class LocalRun(Run):
         def decode() -> list[int] | None:
             with self._turns, memory.shortage_told(SHORT):
                 return reference.plain_ids(
-                    target, self.info.prompt_ids, self.request.settings, between=lambda: self._pass_on(stopped)
+                    target,
+                    self.info.prompt_ids,
+                    self.request.settings,
+                    between=lambda: self._pass_on(stopped),
                 )
 
         return self._referee.do(decode)
@@ -267,12 +289,17 @@ class LocalRun(Run):
         self._note(made)
         return tuple(made)
 
-    def _with_room(self, work: Callable[[], None], enough: Callable[[], bool] = lambda: False) -> None:
-        """Do it; where memory is short, put all runs to sleep and try once more, unless enough was done."""
+    def _with_room(
+        self, work: Callable[[], None], enough: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Do it; where memory is short, put all runs to sleep and try once more, unless enough was
+        done.
+        """
         with contextlib.suppress(MemoryShortError):
             work()
             return
-        # Outside of the handler, since an exception holds on to what was computed where it was raised.
+        # Outside of the handler, since an exception holds on to what was computed where it was
+        # raised.
         self._awake.sleep_where(lambda run: True)
         self.sleep()
         memory.free()
@@ -294,7 +321,9 @@ class CalledRun(Run):
         first: where to begin, or to go on.
     """
 
-    def __init__(self, request: Request, first: Checkpoint, calls: GpuCalls, number: str | None = None) -> None:
+    def __init__(
+        self, request: Request, first: Checkpoint, calls: GpuCalls, number: str | None = None
+    ) -> None:
         super().__init__(request, number, first.output_ids)
         self._checkpoint, self._calls = first, calls
         self.stop_reason = first.stop_reason

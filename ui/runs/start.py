@@ -26,15 +26,16 @@ class Starts:
         self._shelf, self._limits = shelf, limits
 
     def new(self, request: Request, target: HFTarget, before: Run | None = None) -> Run:
-        """A run that has not begun; ``before`` is the visitor's last one, whose rows a hot start takes over.
+        """A run that has not begun; ``before`` is the visitor's last one, whose rows a hot start
+        takes over.
 
         Raises:
             TokenRecyclingError: the request does not fit the model or the limits.
         """
         if len(request.prompt) > self._limits.max_prompt_chars:
             raise PromptError(
-                f"The prompt has {len(request.prompt):,} characters, {self._limits.max_prompt_chars:,} are allowed: "
-                "shorten it."
+                f"The prompt has {len(request.prompt):,} characters,"
+                f" {self._limits.max_prompt_chars:,} are allowed: shorten it."
             )
         ids = target.vocabulary.encode(request.prompt, chat_template=request.chat)
         self._check_limits(len(ids), request.settings)
@@ -42,9 +43,13 @@ class Starts:
         if self._shelf.calls is not None:
             first = _first(request, target, ids, known)
             return CalledRun(request, first, self._shelf.calls)
-        return self._local(request, lambda own: Session(own, request.settings, drafter=known).start(ids))
+        return self._local(
+            request, lambda own: Session(own, request.settings, drafter=known).start(ids)
+        )
 
-    def adopted(self, request: Request, target: HFTarget, known: Checkpoint, number: str | None = None) -> Run:
+    def adopted(
+        self, request: Request, target: HFTarget, known: Checkpoint, number: str | None = None
+    ) -> Run:
         """A run that another server has begun, or this one before it was started anew."""
         self._check_limits(len(known.prompt_ids), known.settings)
         known.check_model(target.vocabulary.fingerprint, target.vocab_size, target.max_length)
@@ -75,7 +80,9 @@ class Starts:
         )  # fmt: skip
 
     def _known(self, request: Request, target: HFTarget, before: Run | None) -> Drafter | None:
-        """A drafter for a hot start, from a file or from the run before, if that was of the same kind."""
+        """A drafter for a hot start, from a file or from the run before, if that was of the same
+        kind.
+        """
         if request.matrix is not None:
             return load_drafter(target, request.settings, request.matrix)
         if not request.hot or before is None or before.info is None:
@@ -90,12 +97,13 @@ class Starts:
         limits = self._limits
         if prompt_tokens > limits.max_prompt_tokens:
             raise PromptError(
-                f"The prompt has {prompt_tokens:,} tokens, {limits.max_prompt_tokens:,} are allowed here: shorten it."
+                f"The prompt has {prompt_tokens:,} tokens, {limits.max_prompt_tokens:,} are allowed"
+                " here: shorten it."
             )
         if settings.max_new_tokens > limits.max_new_tokens:
             raise SettingsError(
-                f"Max new tokens is {settings.max_new_tokens:,}, at most {limits.max_new_tokens:,} are allowed here: "
-                "choose fewer."
+                f"Max new tokens is {settings.max_new_tokens:,}, at most {limits.max_new_tokens:,}"
+                " are allowed here: choose fewer."
             )
 
 

@@ -1,8 +1,10 @@
-"""Decoding in bounded calls that share nothing with the page's process: what ZeroGPU asks for. No gradio here.
+"""Decoding in bounded calls that share nothing with the page's process: what ZeroGPU asks for. No
+gradio here.
 
-On ZeroGPU each call runs in a worker forked from this process, in which alone there is a GPU: arguments and results are
-pickled, and what the worker changes is never seen here. So a call takes a checkpoint as text and yields texts; see
-``tr_core/decoding/resume.py``. Models are placed before the first call, by ``app.py``.
+On ZeroGPU each call runs in a worker forked from this process, in which alone there is a GPU:
+arguments and results are pickled, and what the worker changes is never seen here. So a call takes a
+checkpoint as text and yields texts; see ``tr_core/decoding/resume.py``. Models are placed before
+the first call, by ``app.py``.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ def is_here() -> bool:
 
 
 def load(source: str, progress: Tell) -> HFTarget:
-    """A model for ZeroGPU: made on the CPU, where it can be tried, then placed on the GPU that only workers have."""
+    """A model for ZeroGPU: made on the CPU, where it can be tried, then placed on the GPU that only
+    workers have.
+    """
     return load_target(source, dtype="bfloat16", device="cpu", progress=progress).moved("cuda")
 
 
@@ -57,7 +61,9 @@ def seconds(model: str, checkpoint: str, steps: int) -> int:
 def seconds_of_check(model: str, prompt_ids: Sequence[int], checkpoint: str) -> int:
     """The same for plain decoding, a pass for each token that the run wrote."""
     written = len(msgspec.json.decode(checkpoint, type=_Length).output_ids)
-    return _at_most(START_SECONDS + len(prompt_ids) / PROMPT_TOKENS_A_SECOND + written / STEPS_A_SECOND)
+    return _at_most(
+        START_SECONDS + len(prompt_ids) / PROMPT_TOKENS_A_SECOND + written / STEPS_A_SECOND
+    )
 
 
 class GpuCalls:

@@ -1,4 +1,6 @@
-"""What one visitor may ask for, from the environment, so that a Space can set it without touching code."""
+"""What one visitor may ask for, from the environment, so that a Space can set it without touching
+code.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,18 @@ class Limits:
         model: model that is loaded at start, ``TR_MODEL``.
         max_new_tokens: most new tokens a run may ask for, ``TR_MAX_NEW_TOKENS``.
         max_prompt_chars: longest prompt that is tokenized at all, ``TR_MAX_PROMPT_CHARS``.
-        max_prompt_tokens: longest prompt that is decoded, ``TR_MAX_PROMPT_TOKENS``; the model's length also counts.
+        max_prompt_tokens: longest prompt that is decoded, ``TR_MAX_PROMPT_TOKENS``; the model's
+            length also counts.
         max_runs: runs under way at once, ``TR_MAX_RUNS``; one more is refused.
         max_upload_mb: size of a file that is taken, in 10⁶ bytes, ``TR_MAX_UPLOAD_MB``.
         turn_steps: steps of a run before those that wait have their turn, ``TR_TURN_STEPS``.
-        runs_awake: runs whose keys and values stay in memory between two clicks, ``TR_RUNS_AWAKE``; others are read
-            again when they go on.
-        check_tokens: longest output that is compared with plain decoding by itself, ``TR_CHECK_TOKENS``.
+        runs_awake: runs whose keys and values stay in memory between two clicks, ``TR_RUNS_AWAKE``;
+            others are read again when they go on.
+        check_tokens: longest output that is compared with plain decoding by itself,
+            ``TR_CHECK_TOKENS``.
         models_kept: models held in memory at once, ``TR_MODELS_KEPT``.
-        local_paths: whether the page may name a folder of this machine as a model, ``TR_LOCAL_PATHS``;
-            off on a Space, where a visitor is not the owner.
+        local_paths: whether the page may name a folder of this machine as a model,
+            ``TR_LOCAL_PATHS``; off on a Space, where a visitor is not the owner.
         metrics: whether ``/metrics`` is served, ``TR_METRICS``.
         log_prompts: whether the log holds prompts, ``TR_LOG_PROMPTS``.
     """
@@ -73,9 +77,12 @@ class Limits:
 
 
 def _number(name: str, text: str, least: int, most: int) -> int:
-    number = int(text) if text.strip().isascii() and text.strip().isdecimal() and len(text) < 20 else -1
+    number = (
+        int(text) if text.strip().isascii() and text.strip().isdecimal() and len(text) < 20 else -1
+    )
     if not least <= number <= most:
         raise SettingsError(
-            f"The environment variable {name} must be a whole number from {least} to {most}, got “{text[:40]}”."
+            f"The environment variable {name} must be a whole number from {least} to {most}, got"
+            f" “{text[:40]}”."
         )
     return number

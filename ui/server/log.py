@@ -1,4 +1,5 @@
-"""The log: one JSON object a line, on stderr. No prompt, no output and no secret of anybody is in it. No gradio here.
+"""The log: one JSON object a line, on stderr. No prompt, no output and no secret of anybody is in
+it. No gradio here.
 
 Prompts only with ``TR_LOG_PROMPTS=1``, for whoever runs the page alone and wants them.
 """
@@ -15,15 +16,21 @@ import traceback
 
 LOGGER = logging.getLogger("tr")
 # What a visitor is told of a bug.
-FAILED = "Something went wrong on the server, and was logged there: what is on the screen stays; try again."
-# Names of environment variables whose values are nobody's business, and Hub tokens wherever they come from.
+FAILED = (
+    "Something went wrong on the server, and was logged there: what is on the screen stays; try"
+    " again."
+)
+# Names of environment variables whose values are nobody's business, and Hub tokens wherever they
+# come from.
 _SECRET_NAMES = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY", re.IGNORECASE)
 _SECRET_LOOKS = re.compile(r"\bhf_\w{10,}")
 _REDACTED = "[redacted]"
 
 
 class JsonLines(logging.Formatter):
-    """``logger.info("step", extra={"told": {…}})`` → ``{"at": …, "level": "info", "event": "step", …}``."""
+    """``logger.info("step", extra={"told": {…}})`` → ``{"at": …, "level": "info", "event": "step",
+    …}``.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         told = {
@@ -35,15 +42,20 @@ class JsonLines(logging.Formatter):
             **getattr(record, "told", {}),
         }
         if record.exc_info:
-            # Where it was raised and of what kind: an exception's text can hold what a visitor typed.
+            # Where it was raised and of what kind: an exception's text can hold what a visitor
+            # typed.
             kind, _, trace = record.exc_info
             told["error"] = kind.__name__
-            told["where"] = [f"{os.path.basename(f.filename)}:{f.lineno}" for f in traceback.extract_tb(trace)][-12:]
+            told["where"] = [
+                f"{os.path.basename(f.filename)}:{f.lineno}" for f in traceback.extract_tb(trace)
+            ][-12:]
         return without_secrets(json.dumps(told, ensure_ascii=False, default=str))
 
 
 def without_secrets(text: str) -> str:
-    """The text without the values of secret environment variables, and without anything that looks like a Hub token."""
+    """The text without the values of secret environment variables, and without anything that looks
+    like a Hub token.
+    """
     for name, value in os.environ.items():
         if len(value) >= 8 and _SECRET_NAMES.search(name):
             text = text.replace(value, _REDACTED)
@@ -51,7 +63,9 @@ def without_secrets(text: str) -> str:
 
 
 def start() -> None:
-    """Send our log to stderr in JSON lines; uvicorn's has warnings and errors only, and says nothing of requests."""
+    """Send our log to stderr in JSON lines; uvicorn's has warnings and errors only, and says
+    nothing of requests.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     LOGGER.handlers, LOGGER.propagate = [handler], False

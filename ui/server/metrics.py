@@ -23,14 +23,21 @@ class Counts:
         self._runs = Counter("tr_runs", "Runs begun", ["door", "drafter"], **make)
         self._steps = Counter("tr_steps", "Engine steps made", **make)
         self._tokens = Counter("tr_tokens", "Tokens emitted", **make)
-        self._errors = Counter("tr_errors", "Requests refused in a sentence, or failed by a bug", ["kind"], **make)
+        self._errors = Counter(
+            "tr_errors", "Requests refused in a sentence, or failed by a bug", ["kind"], **make
+        )
         self._waits = Histogram(
-            "tr_turn_wait_seconds", "Time from asking for a turn to having it", buckets=_SECONDS, **make
+            "tr_turn_wait_seconds",
+            "Time from asking for a turn to having it",
+            buckets=_SECONDS,
+            **make,
         )
         self._turns = Histogram(
             "tr_turn_seconds", "How long a turn of the accelerator lasted", buckets=_SECONDS, **make
         )
-        mean = Gauge("tr_mean_accepted_tokens", "Tokens per step since the server was started", **make)
+        mean = Gauge(
+            "tr_mean_accepted_tokens", "Tokens per step since the server was started", **make
+        )
         mean.set_function(self._mean)
         self._made = self._emitted = 0
 
@@ -54,7 +61,9 @@ class Counts:
 
     def error(self, error: Exception) -> None:
         """By its kind: a refusal has the name of its class, everything else is a bug."""
-        self._errors.labels(type(error).__name__ if isinstance(error, TokenRecyclingError) else "bug").inc()
+        self._errors.labels(
+            type(error).__name__ if isinstance(error, TokenRecyclingError) else "bug"
+        ).inc()
 
     def waited(self, seconds: float) -> None:
         self._waits.observe(seconds)

@@ -1,7 +1,9 @@
-"""Headers that let nothing in from outside, and the doors of Gradio that this page has no use for. No gradio here.
+"""Headers that let nothing in from outside, and the doors of Gradio that this page has no use for.
+No gradio here.
 
-The policy is as strict as Gradio 6 works with: its page is made of inline scripts, which are allowed by their hashes,
-and it compiles the few lines of JavaScript that a page brings along, hence ``unsafe-eval``. See docs/security.md.
+The policy is as strict as Gradio 6 works with: its page is made of inline scripts, which are
+allowed by their hashes, and it compiles the few lines of JavaScript that a page brings along, hence
+``unsafe-eval``. See docs/security.md.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ class Guard:
 
     Args:
         app: what is guarded.
-        framed_by: origins that may show the page in a frame, besides its own: on a Space its owner's page.
+        framed_by: origins that may show the page in a frame, besides its own: on a Space its
+            owner's page.
         largest: bytes of a request's body.
     """
 
@@ -46,7 +49,9 @@ class Guard:
             await _refuse(send, 404, b"There is no such page.")
             return
         if self._too_large(scope):
-            await _refuse(send, 413, f"At most {self._largest // 1_000_000} MB are taken at once.".encode())
+            await _refuse(
+                send, 413, f"At most {self._largest // 1_000_000} MB are taken at once.".encode()
+            )
             return
         await self._app(scope, self._counted(receive), _Headers(send, self._framed_by))
 
@@ -68,7 +73,9 @@ class Guard:
 
 
 class _Headers:
-    """Adds headers to one answer; a page of HTML is held back until all of it is known, to allow its own scripts."""
+    """Adds headers to one answer; a page of HTML is held back until all of it is known, to allow
+    its own scripts.
+    """
 
     def __init__(self, send: Send, framed_by: str) -> None:
         self._send, self._framed_by = send, framed_by
@@ -87,7 +94,9 @@ class _Headers:
             if message.get("more_body"):
                 return
             policy = _policy(self._body, self._framed_by).encode()
-            start = self._start | {"headers": [*self._start["headers"], (b"content-security-policy", policy)]}
+            start = self._start | {
+                "headers": [*self._start["headers"], (b"content-security-policy", policy)]
+            }
             await self._send(start)
             message = {"type": "http.response.body", "body": self._body}
             self._start = None
@@ -96,7 +105,10 @@ class _Headers:
 
 def _is_html(headers: list[Any]) -> bool:
     plain = dict(headers)
-    return plain.get(b"content-type", b"").startswith(b"text/html") and b"content-encoding" not in plain
+    return (
+        plain.get(b"content-type", b"").startswith(b"text/html")
+        and b"content-encoding" not in plain
+    )
 
 
 def _policy(html: bytes, framed_by: str) -> str:

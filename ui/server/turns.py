@@ -1,7 +1,8 @@
 """One queue for the accelerator: whose turn it is, who waits and how long. No gradio here.
 
-A turn is short, a few steps of one run, and then the run stands at the end of the queue again: a long run holds up
-nobody. Nothing may be handed out while a turn is held; so a page that reads slowly, or is gone, holds up nobody either.
+A turn is short, a few steps of one run, and then the run stands at the end of the queue again: a
+long run holds up nobody. Nothing may be handed out while a turn is held; so a page that reads
+slowly, or is gone, holds up nobody either.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ class Turns:
         return len(self._tickets)
 
     def admit(self) -> Callable[[], None]:
-        """Count one more run as under way; the function returned says that it is over, once or more often.
+        """Count one more run as under way; the function returned says that it is over, once or more
+        often.
 
         Raises:
             BusyError: too many are under way.
@@ -84,7 +86,8 @@ class Turns:
         with self._change:
             if self._runs >= self._most:
                 raise BusyError(
-                    f"{self._runs} runs are under way here, as many as are allowed at once: try again in a minute."
+                    f"{self._runs} runs are under way here, as many as are allowed at once: try"
+                    " again in a minute."
                 )
             self._runs += 1
         under_way = [True]
@@ -109,7 +112,9 @@ class Turns:
             self._leave(ticket)
 
     def wait(self, ticket: _Ticket, seconds: float | None = None) -> Place | None:
-        """Wait for the ticket's turn: None once it is there, the place in the queue if it is not after ``seconds``."""
+        """Wait for the ticket's turn: None once it is there, the place in the queue if it is not
+        after ``seconds``.
+        """
         with self._change:
             ticket.listening = True
             self._change.notify_all()

@@ -1,7 +1,9 @@
-"""What the browser says of the runs on its screen: a server that does not know them goes on with them, or saves them.
+"""What the browser says of the runs on its screen: a server that does not know them goes on with
+them, or saves them.
 
-The browser keeps all that it was told of a run, and the checkpoints it is given, unread. It first only names a run; if
-the server does not have it, it says so, and the browser asks again and hands over what it has kept. No gradio here.
+The browser keeps all that it was told of a run, and the checkpoints it is given, unread. It first
+only names a run; if the server does not have it, it says so, and the browser asks again and hands
+over what it has kept. No gradio here.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ class Claim(msgspec.Struct, frozen=True):
         run: its number.
         steps: on the screen.
         checkpoint: the last one given, as text; empty if the server was not asked for it.
-        record: what the browser was told of the run, as ``viz.read_run`` takes it; with a checkpoint alone.
+        record: what the browser was told of the run, as ``viz.read_run`` takes it; with a
+            checkpoint alone.
     """
 
     run: _Number
@@ -47,7 +50,9 @@ class Save(msgspec.Struct, frozen=True):
         checkpoint: of the visitor's own run.
     """
 
-    what: Literal["json", "html", "steps.csv", "nodes.csv", "matrix", "comparison html", "comparison csv"]
+    what: Literal[
+        "json", "html", "steps.csv", "nodes.csv", "matrix", "comparison html", "comparison csv"
+    ]
     runs: Annotated[tuple[_Name, ...], msgspec.Meta(max_length=MOST_RUNS)] = ()
     steps: Annotated[int, msgspec.Meta(ge=0)] = 0
     handed: bool = False
@@ -59,7 +64,9 @@ T = TypeVar("T", Claim, Save)
 
 
 def read(text: object, kind: type[T] = Claim) -> T | None:
-    """The claim or wish, or None if there is none; what is none counts as none, since it is no words of a visitor."""
+    """The claim or wish, or None if there is none; what is none counts as none, since it is no
+    words of a visitor.
+    """
     if not isinstance(text, str) or not text or len(text) > 2 * MAX_BYTES + MAX_FILE_BYTES:
         return None
     try:

@@ -1,4 +1,6 @@
-"""Comparisons: a prompt run again with other settings, and the runs that a tab can lay side by side. No gradio."""
+"""Comparisons: a prompt run again with other settings, and the runs that a tab can lay side by
+side. No gradio.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +29,17 @@ MOST = alignment.MOST - 1
 # Runs that a tab can come back to; the oldest is let go.
 KEPT = 8
 SETTINGS = ("drafter", "tree", "k", "temperature", "top_p", "top_k", "seed")
-_EXAMPLE = "“tree small-16”, “drafter none”, “k 16”, “temperature 0.8”, “hot”, or several of them parted by commas"
+_EXAMPLE = (
+    "“tree small-16”, “drafter none”, “k 16”, “temperature 0.8”, “hot”, or several of them parted"
+    " by commas"
+)
 
 
 def choices() -> list[tuple[str, str]]:
     """What the page offers to compare with: a label and what it stands for."""
-    drafters = [("plain decoding" if name == "none" else name, f"drafter {name}") for name in DRAFTERS]
+    drafters = [
+        ("plain decoding" if name == "none" else name, f"drafter {name}") for name in DRAFTERS
+    ]
     return [
         *drafters, *((tree, f"tree {tree}") for tree in ("paper", "small-16", "small-8", "chain-4", "auto")),
         ("hot start", "hot"), ("k 16", "k 16"), ("temperature 0.8", "temperature 0.8"),
@@ -62,14 +69,18 @@ def variation(text: str, base: Request) -> Request:
             raise SettingsError(f"“{text[:60]}” is nothing to compare with: write {_EXAMPLE}.")
     if None in settings.values() or more.get("model", "") is None:
         raise SettingsError(f"“{text[:60]}” does not fit: write {_EXAMPLE}.")
-    found = dataclasses.replace(base, settings=dataclasses.replace(base.settings, **settings), **more)
+    found = dataclasses.replace(
+        base, settings=dataclasses.replace(base.settings, **settings), **more
+    )
     if found == base:
         raise SettingsError(f"“{text[:60]}” changes nothing: the run has that already.")
     return found
 
 
 class Comparing:
-    """What one tab can lay side by side: its own run, those that were kept or opened, and those run out of sight."""
+    """What one tab can lay side by side: its own run, those that were kept or opened, and those run
+    out of sight.
+    """
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -83,9 +94,11 @@ class Comparing:
         return self._beside is not None
 
     def compare(self, base: Request, texts: Sequence[str]) -> Iterator[str]:
-        """Run ``base`` as the page runs it, then once with each of the settings named, and lay them side by side.
+        """Run ``base`` as the page runs it, then once with each of the settings named, and lay them
+        side by side.
 
-        The others are run out of sight; ``Workspace.stop`` ends them too, and what has been decoded stays.
+        The others are run out of sight; ``Workspace.stop`` ends them too, and what has been decoded
+        stays.
         """
         try:
             if not 1 <= len(texts) <= MOST:
@@ -98,7 +111,8 @@ class Comparing:
             return
         if not self._workspace.has_run(base):
             yield from self._workspace.run(base)
-        # Bad input, or a run going on in this tab, has been told; one that was stopped is not gone on with.
+        # Bad input, or a run going on in this tab, has been told; one that was stopped is not gone
+        # on with.
         if not self._workspace.has_run(base):
             return
         own, trace = self._workspace.own
@@ -141,7 +155,9 @@ class Comparing:
             self._beside.stop()
 
     def open_several(self, paths: Sequence[Path]) -> Iterator[str]:
-        """Lay saved runs of one prompt side by side, the first of them on the screen; or tell why they cannot."""
+        """Lay saved runs of one prompt side by side, the first of them on the screen; or tell why
+        they cannot.
+        """
         try:
             traces = [read_trace(path) for path in paths]
             alignment.align(traces)
@@ -156,7 +172,9 @@ class Comparing:
         yield viz.batch([viz.run_record(traces[0]), viz.compare_record(runs), *analyses])
 
     def keep(self, name: str, *, shown: bool = False) -> None:
-        """Remember a run of this tab, since it lies side by side with others; ``shown`` puts it on the screen."""
+        """Remember a run of this tab, since it lies side by side with others; ``shown`` puts it on
+        the screen.
+        """
         trace = self.find(name)
         if trace is not None:
             self.put(name, trace)
@@ -175,7 +193,8 @@ class Comparing:
         return self._runs.get(name)
 
     def save(self, folder: Path, format: str, names: Sequence[str]) -> str:
-        """Write runs of this tab side by side below ``folder`` as ``html`` or ``csv`` and return the file.
+        """Write runs of this tab side by side below ``folder`` as ``html`` or ``csv`` and return
+        the file.
 
         Raises:
             CompareError: a run is no longer kept, or they do not belong together.
@@ -183,10 +202,15 @@ class Comparing:
         for name in names:
             self.keep(name)
         if not set(names) <= self._runs.keys():
-            raise CompareError("A run of this comparison is no longer kept here: remove it, or run or open it again.")
+            raise CompareError(
+                "A run of this comparison is no longer kept here: remove it, or run or open it"
+                " again."
+            )
         traces = [self._runs[name] for name in names]
         found = alignment.align(traces)
-        text = viz.to_html(traces) if format == "html" else side_by_side.positions_csv(traces, found)
+        text = (
+            viz.to_html(traces) if format == "html" else side_by_side.positions_csv(traces, found)
+        )
         path = folder / f"comparison.{'html' if format == 'html' else 'csv'}"
         saving.write_text(path, text)
         return str(path)

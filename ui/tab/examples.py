@@ -42,7 +42,9 @@ class Example:
 
 
 def named(preset: str) -> Example:
-    """The example of a preset, whether it is recorded or not: ``Story: a lost kite`` lies in ``story.json``."""
+    """The example of a preset, whether it is recorded or not: ``Story: a lost kite`` lies in
+    ``story.json``.
+    """
     word = preset.split(":")[0].strip()
     return Example(word.lower(), word, preset)
 

@@ -1,7 +1,8 @@
 """A permalink: prompt and settings in the query string of the page's address. No gradio here.
 
-A link is somebody else's text. Each value is read strictly and must be one that a visitor could have chosen on the
-page; what is not is left as it was and named in a sentence. Opening a link fills the controls and runs nothing.
+A link is somebody else's text. Each value is read strictly and must be one that a visitor could
+have chosen on the page; what is not is left as it was and named in a sentence. Opening a link fills
+the controls and runs nothing.
 """
 
 from __future__ import annotations
@@ -23,18 +24,23 @@ SHOWN = 40
 
 
 def to_query(values: Mapping[str, Any]) -> str:
-    """The query string of these values of the controls, by name; those that equal ``OPTIONAL`` are left out.
+    """The query string of these values of the controls, by name; those that equal ``OPTIONAL`` are
+    left out.
 
     Raises:
         SettingsError: the link would be too long.
     """
-    told = [(key, values[key]) for key in PARSERS if key != "stop" and values[key] != OPTIONAL.get(key)]
+    told = [
+        (key, values[key]) for key in PARSERS if key != "stop" and values[key] != OPTIONAL.get(key)
+    ]
     pairs = [(key, str(int(value) if isinstance(value, bool) else value)) for key, value in told]
-    query = urlencode(pairs + [("stop", line) for line in str(values["stop"] or "").split("\n") if line])
+    query = urlencode(
+        pairs + [("stop", line) for line in str(values["stop"] or "").split("\n") if line]
+    )
     if len(query) > LONGEST:
         raise SettingsError(
-            f"A link of this prompt would have {len(query):,} characters, {LONGEST:,} are safe: shorten the prompt, or "
-            "save the run as a file."
+            f"A link of this prompt would have {len(query):,} characters, {LONGEST:,} are safe:"
+            " shorten the prompt, or save the run as a file."
         )
     return query
 
@@ -42,13 +48,19 @@ def to_query(values: Mapping[str, Any]) -> str:
 def pairs(query: str) -> list[tuple[str, str]]:
     """Keys and values of a query string, for ``from_query``; none if it is not one."""
     try:
-        return parse_qsl(query, keep_blank_values=True, max_num_fields=len(PARSERS) + MAX_STOP_STRINGS)
+        return parse_qsl(
+            query, keep_blank_values=True, max_num_fields=len(PARSERS) + MAX_STOP_STRINGS
+        )
     except ValueError:
         return []
 
 
-def from_query(pairs: Iterable[tuple[str, str]], limits: Limits) -> tuple[dict[str, Any], str | None]:
-    """Values of the controls, by name, and a sentence about those that do not fit; keys of others are passed over."""
+def from_query(
+    pairs: Iterable[tuple[str, str]], limits: Limits
+) -> tuple[dict[str, Any], str | None]:
+    """Values of the controls, by name, and a sentence about those that do not fit; keys of others
+    are passed over.
+    """
     known = [(key, text) for key, text in pairs if key in PARSERS]
     if sum(len(text) for _, text in known) > max(LONGEST, limits.max_prompt_chars):
         return {}, "The link is too long, so nothing of it was taken over."
@@ -67,7 +79,11 @@ def from_query(pairs: Iterable[tuple[str, str]], limits: Limits) -> tuple[dict[s
             odd.append(f"{key}={text[:SHOWN]}{'…' if len(text) > SHOWN else ''}")
         else:
             values[key] = value
-    sentence = f"Parts of the link do not fit and were left as they were: {', '.join(odd)}." if odd else None
+    sentence = (
+        f"Parts of the link do not fit and were left as they were: {', '.join(odd)}."
+        if odd
+        else None
+    )
     try:
         _settings(values)
     except SettingsError as error:
@@ -77,7 +93,17 @@ def from_query(pairs: Iterable[tuple[str, str]], limits: Limits) -> tuple[dict[s
 
 
 def _settings(values: Mapping[str, Any]) -> Settings:
-    names = ("drafter", "tree", "k", "temperature", "top_p", "top_k", "seed", "ignore_eos", "prompt_rows")
+    names = (
+        "drafter",
+        "tree",
+        "k",
+        "temperature",
+        "top_p",
+        "top_k",
+        "seed",
+        "ignore_eos",
+        "prompt_rows",
+    )
     chosen = {name: values[name] for name in names if name in values}
     stop = tuple(s for s in values.get("stop", "").split("\n") if s)
     return Settings(**chosen, stop=stop, max_new_tokens=values.get("tokens", 1))

@@ -1,7 +1,7 @@
 """Files of the runs on the screen: traces, pages, tables, matrices, comparisons. No gradio here.
 
-The browser names the runs that it shows. One that this server does not have, or not all of, is asked for: the browser
-hands back what it was told of it, and asks again.
+The browser names the runs that it shows. One that this server does not have, or not all of, is
+asked for: the browser hands back what it was told of it, and asks again.
 """
 
 from __future__ import annotations
@@ -41,10 +41,12 @@ class Saving:
         self._workspace, self._shelf, self._starts = workspace, shelf, starts
 
     def save(self, wish: Save, folder: Path) -> str | None:
-        """Write below ``folder`` and return the file; None if the browser has to hand in what is not here.
+        """Write below ``folder`` and return the file; None if the browser has to hand in what is
+        not here.
 
         Raises:
-            TraceError, MatrixError, CompareError: there is nothing to save, or what was handed in does not fit.
+            TraceError, MatrixError, CompareError: there is nothing to save, or what was handed in
+                does not fit.
             OSError: the file cannot be written.
         """
         for record in wish.records:
@@ -57,7 +59,9 @@ class Saving:
         if trace is None and wish.runs:
             if not wish.handed:
                 return None
-            raise TraceError("Not all of this run was kept, here and on the page: run it again to save it.")
+            raise TraceError(
+                "Not all of this run was kept, here and on the page: run it again to save it."
+            )
         if trace is None:
             raise TraceError("There is no run to save yet: press Step or Run first.")
         path = folder / f"{_file_name(trace)}.{wish.what}"
@@ -65,7 +69,9 @@ class Saving:
         return str(path)
 
     def _shown(self, wish: Save) -> RunTrace | None:
-        """The run that the browser shows, all of it; where it names none, what is on the screen here."""
+        """The run that the browser shows, all of it; where it names none, what is on the screen
+        here.
+        """
         if not wish.runs:
             return self._workspace.trace
         found = self._workspace.comparing.find(wish.runs[0])
@@ -96,6 +102,8 @@ class Saving:
 
 
 def _file_name(trace: RunTrace) -> str:
-    """What a saved run is called. An opened trace is somebody else's, so of its words only what is harmless is used."""
+    """What a saved run is called. An opened trace is somebody else's, so of its words only what is
+    harmless is used.
+    """
     words = f"run-{trace.info.model.split('/')[-1]}-{trace.info.drafter}"
     return "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in words)[:80]

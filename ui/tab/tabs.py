@@ -15,16 +15,22 @@ from ui.runs.loaded_models import Shelf
 from ui.server.limits import Limits
 from ui.tab.workspace import Workspace
 
-# A tab whose closing was never told, as when the network broke, is forgotten after this long without a click.
+# A tab whose closing was never told, as when the network broke, is forgotten after this long
+# without a click.
 IDLE_SECONDS = 3600
-# What those who left have freed goes back to the system at most this often, since all allocating waits meanwhile.
+# What those who left have freed goes back to the system at most this often, since all allocating
+# waits meanwhile.
 TRIM_SECONDS = 10
 
 
 class Visitors:
-    """A workspace for each open tab, dropped when it closes. Files made for download live as long as the server."""
+    """A workspace for each open tab, dropped when it closes. Files made for download live as long
+    as the server.
+    """
 
-    def __init__(self, shelf: Shelf, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, shelf: Shelf, limits: Limits, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._shelf, self._limits, self._clock = shelf, limits, clock
         self._workspaces: dict[str, tuple[Workspace, float]] = {}
         self._change = threading.Lock()
@@ -61,8 +67,8 @@ class Visitors:
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
             raise TraceError(
-                f"The file cannot be written, the server says “{error.strerror}”: nothing on the screen is lost; try "
-                "again later."
+                f"The file cannot be written, the server says “{error.strerror}”: nothing on the"
+                " screen is lost; try again later."
             ) from error
 
     def close(self) -> None:

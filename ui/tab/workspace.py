@@ -1,7 +1,7 @@
 """One visitor's run: started, stepped, stopped and compared with plain decoding. No gradio here.
 
-A workspace yields the records that the explorer draws. It belongs to one browser tab, so two visitors share
-nothing but the model's weights.
+A workspace yields the records that the explorer draws. It belongs to one browser tab, so two
+visitors share nothing but the model's weights.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from ui.tab.examples import Example, telling_step
 from ui.tab.save import Saving
 from viz.records import serving_records as serving
 
-# Steps of a run before the browser is given a new checkpoint; what came after it is computed again if need be.
+# Steps of a run before the browser is given a new checkpoint; what came after it is computed again
+# if need be.
 CHECKPOINT_EVERY = 8
 # How often a visitor is told that the model is still being loaded.
 TELL_SECONDS = 0.5
@@ -66,7 +67,9 @@ class Workspace:
 
     @property
     def trace(self) -> RunTrace | None:
-        """The run on the screen: the one opened from a file, or the visitor's own so far; None if it is not here."""
+        """The run on the screen: the one opened from a file, or the visitor's own so far; None if
+        it is not here.
+        """
         if self._opened is not None:
             return self._opened
         return self.own[1]
@@ -99,14 +102,18 @@ class Workspace:
         yield viz.reset_record()
 
     def open(self, path: Path) -> Iterator[str]:
-        """Show a saved run in place of the run under way. A file that cannot be read changes nothing."""
+        """Show a saved run in place of the run under way. A file that cannot be read changes
+        nothing.
+        """
         try:
             yield viz.run_record(self._show(read_trace(path)))
         except TokenRecyclingError as error:
             yield viz.error_record(str(error))
 
     def look_at(self, trace: RunTrace | None) -> None:
-        """The reader turned to another run, or back to the visitor's own: that is what is saved from now on."""
+        """The reader turned to another run, or back to the visitor's own: that is what is saved
+        from now on.
+        """
         self._opened = trace
 
     def has_run(self, request: Request) -> bool:
@@ -117,11 +124,15 @@ class Workspace:
 
     @property
     def own(self) -> tuple[str, RunTrace | None]:
-        """The visitor's own run, on the screen or not: its name in the records, and its trace if all of it is here."""
+        """The visitor's own run, on the screen or not: its name in the records, and its trace if
+        all of it is here.
+        """
         run = self._run
         if run is None or self._recording is None:
             return "", None
-        return run.number, self._recording.trace(reference_identical=self._identical) if run.is_whole else None
+        return run.number, (
+            self._recording.trace(reference_identical=self._identical) if run.is_whole else None
+        )
 
     @property
     def begun(self) -> Run | None:
@@ -185,7 +196,11 @@ class Workspace:
 
     def _advance(self, request: Request, steps: int | None, claim: Claim | None) -> Iterator[str]:
         self._stop = False
-        if claim is not None and (self._run is None or self._run.number != claim.run) and not claim.checkpoint:
+        if (
+            claim is not None
+            and (self._run is None or self._run.number != claim.run)
+            and not claim.checkpoint
+        ):
             yield serving.forgotten_record(claim.run)
             return
         yield from self._loaded(request.model)
@@ -194,7 +209,12 @@ class Workspace:
             return
         target = self._shelf.get(request.model)
         run = self._chosen(request, steps, claim, target)
-        if claim is not None and run.number == claim.run and run is not self._run and steps is not None:
+        if (
+            claim is not None
+            and run.number == claim.run
+            and run is not self._run
+            and steps is not None
+        ):
             steps += max(0, min(claim.steps - run.checkpoint().steps, self._limits.max_new_tokens))
         self._coming = run
         with self._under_way():
@@ -240,7 +260,9 @@ class Workspace:
     def _told_steps(self, run: Run, steps: tuple[StepTrace, ...], running: bool) -> str:
         recording = self._recording
         records = [
-            viz.step_record(run.number, step, recording.add(step), recording.partial_bytes, running=running)
+            viz.step_record(
+                run.number, step, recording.add(step), recording.partial_bytes, running=running
+            )
             for step in steps
         ]
         self._told += len(steps)
@@ -273,7 +295,9 @@ class Workspace:
             yield serving.loading_record(drafter, time.monotonic() - began, "compiling its loops")
             waited.join(TELL_SECONDS)
 
-    def _chosen(self, request: Request, steps: int | None, claim: Claim | None, target: HFTarget) -> Run:
+    def _chosen(
+        self, request: Request, steps: int | None, claim: Claim | None, target: HFTarget
+    ) -> Run:
         """The run under way, the one that the browser claims, or a new one."""
         run = self._run
         # A run that is no longer on the screen could not be gone on with.
@@ -282,12 +306,17 @@ class Workspace:
                 return run
             if steps == 1:
                 raise SettingsError(
-                    "This run has ended: press Run to start it again, or change the prompt or a setting."
+                    "This run has ended: press Run to start it again, or change the prompt or a"
+                    " setting."
                 )
         if claim is not None and claim.checkpoint and (run is None or run.number != claim.run):
             known = Checkpoint.from_json(claim.checkpoint)
             ids = target.vocabulary.encode(request.prompt, chat_template=request.chat)
-            same = (known.model, known.settings, list(known.prompt_ids)) == (request.model, request.settings, ids)
+            same = (known.model, known.settings, list(known.prompt_ids)) == (
+                request.model,
+                request.settings,
+                ids,
+            )
             if same and known.stop_reason is None:
                 run = self._starts.adopted(request, target, known, claim.run)
                 run.told = _told(claim, known)
@@ -296,7 +325,9 @@ class Workspace:
 
 
 def _told(claim: Claim, known: Checkpoint) -> RunTrace | None:
-    """The steps before a checkpoint, as the browser was told them; None if it did not keep all of them."""
+    """The steps before a checkpoint, as the browser was told them; None if it did not keep all of
+    them.
+    """
     try:
         name, trace = viz.read_run(claim.record)
     except TokenRecyclingError:  # no words of a visitor: the run goes on without them
@@ -305,14 +336,22 @@ def _told(claim: Claim, known: Checkpoint) -> RunTrace | None:
     place = len(known.prompt_ids)
     for number, step in enumerate(steps, start=1):
         ids = tokens_of(step)
-        if (step.index, step.committed) != (number, place) or not 0 <= min(ids) <= max(ids) < known.vocab_size:
+        if (step.index, step.committed) != (number, place) or not 0 <= min(ids) <= max(
+            ids
+        ) < known.vocab_size:
             return None
         place += len(step.emitted)
     trace = msgspec.structs.replace(trace, steps=steps)
     same = (name, info.tokenizer, info.prompt_ids) == (claim.run, known.tokenizer, known.prompt_ids)
-    return trace if same and len(steps) == known.steps and trace.output_ids == known.output_ids else None
+    return (
+        trace
+        if same and len(steps) == known.steps and trace.output_ids == known.output_ids
+        else None
+    )
 
 
 def _end(recording: Recording, run: Run, identical: bool | None) -> str:
     text = recording.trace().text
-    return viz.end_record(run.number, stop_reason=run.stop_reason, text=text, reference_identical=identical)
+    return viz.end_record(
+        run.number, stop_reason=run.stop_reason, text=text, reference_identical=identical
+    )

@@ -1,8 +1,8 @@
 """The figures of a run that the page shows, as plain data that plotly.js takes.
 
-Plain, since the page has all of them made anew after each step, and plotly's own objects check every property, which
-takes a hundred times as long. ``figures`` makes such objects of them for notebooks. Colours and greys are chosen to
-read on white and on near-black.
+Plain, since the page has all of them made anew after each step, and plotly's own objects check
+every property, which takes a hundred times as long. ``figures`` makes such objects of them for
+notebooks. Colours and greys are chosen to read on white and on near-black.
 """
 
 from __future__ import annotations
@@ -61,13 +61,17 @@ def accepted_histogram(trace: RunTrace) -> Chart:
     """Number of steps by the length of their path; the bonus is not counted."""
     counts = Counter(len(step.path) for step in trace.steps)
     lengths = list(range(max(counts, default=0) + 1))
-    bars = _bars(lengths, [counts[n] for n in lengths], ACCEPTED, hovertemplate="%{x} accepted: %{y} steps")
+    bars = _bars(
+        lengths, [counts[n] for n in lengths], ACCEPTED, hovertemplate="%{x} accepted: %{y} steps"
+    )
     across = _across("drafted tokens accepted", dtick=_every(len(lengths)))
     return _chart([bars], across, _up("steps", rangemode="tozero", tickformat="d"), bargap=0.25)
 
 
 def acceptance_by_depth_and_rank(trace: RunTrace) -> Chart:
-    """Heat map: of the drafted nodes whose parent was accepted, the share that was too; empty where there was none."""
+    """Heat map: of the drafted nodes whose parent was accepted, the share that was too; empty where
+    there was none.
+    """
     shares = acceptance.by_depth_and_rank(trace.steps)
     depths = list(range(1, max((d for d, _ in shares), default=0) + 1))
     ranks = list(range(max((r for _, r in shares), default=-1) + 1))
@@ -91,7 +95,9 @@ def acceptance_by_depth_and_rank(trace: RunTrace) -> Chart:
 
 
 def tokens_against_passes(trace: RunTrace) -> Chart:
-    """Tokens written after each forward pass, and plain decoding, which writes one a pass, as the diagonal."""
+    """Tokens written after each forward pass, and plain decoding, which writes one a pass, as the
+    diagonal.
+    """
     tokens = [0]
     for step in trace.steps:
         tokens.append(tokens[-1] + len(step.emitted))
@@ -111,7 +117,9 @@ def time_per_phase(trace: RunTrace) -> Chart:
         )
         for phase, colour in zip(("draft", "forward", "verify", "update"), PHASE_COLOURS, strict=True)
     ]  # fmt: skip
-    return _chart(bars, _across("step"), _up("milliseconds", rangemode="tozero"), barmode="stack", bargap=0.1)
+    return _chart(
+        bars, _across("step"), _up("milliseconds", rangemode="tozero"), barmode="stack", bargap=0.1
+    )
 
 
 def sliding_mat(trace: RunTrace, window: int = acceptance.WINDOW) -> Chart:
@@ -119,7 +127,9 @@ def sliding_mat(trace: RunTrace, window: int = acceptance.WINDOW) -> Chart:
     line = acceptance.sliding_mat(trace.steps, window)
     steps = [step for step, _ in line]
     hover = "step %{x}: %{y:.2f}<extra></extra>"
-    mats = _line(steps, [mat for _, mat in line], name=f"MAT of {window} steps", hovertemplate=hover)
+    mats = _line(
+        steps, [mat for _, mat in line], name=f"MAT of {window} steps", hovertemplate=hover
+    )
     plain = _dotted(steps, [1.0] * len(steps), "plain decoding")
     return _chart([mats, plain], _across("step"), _up("tokens a pass", rangemode="tozero"))
 
@@ -140,7 +150,9 @@ def emitted_by_class(trace: RunTrace) -> Chart:
 
 
 def mat_by_position(trace: RunTrace) -> Chart:
-    """MAT in each part of the output, cut into ten: whether acceptance rises as the matrix warms up."""
+    """MAT in each part of the output, cut into ten: whether acceptance rises as the matrix warms
+    up.
+    """
     spans = acceptance.by_position(trace)
     parts = [f"{span.first}–{span.last}" for span in spans]
     mats = [span.mean_accepted_tokens for span in spans]
@@ -150,7 +162,8 @@ def mat_by_position(trace: RunTrace) -> Chart:
 
 
 def reliability(trace: RunTrace) -> Chart:
-    """Expected against observed acceptance of the drafted nodes, by source, and the diagonal on which both are equal.
+    """Expected against observed acceptance of the drafted nodes, by source, and the diagonal on
+    which both are equal.
 
     The larger a point, the more nodes stand behind it. Empty for a drafter that expects nothing.
     """
@@ -165,7 +178,10 @@ def reliability(trace: RunTrace) -> Chart:
                 "x": [b.expected for b in line.bins],
                 "y": [b.observed for b in line.bins],
                 "mode": "lines+markers",
-                "line": {"color": SOURCE_COLOURS[place % len(SOURCE_COLOURS)], "width": 2 if name == "all" else 1},
+                "line": {
+                    "color": SOURCE_COLOURS[place % len(SOURCE_COLOURS)],
+                    "width": 2 if name == "all" else 1,
+                },
                 "marker": {
                     "size": [4 + 3 * math.log10(b.nodes) for b in line.bins],
                     "symbol": SOURCE_SYMBOLS[place % len(SOURCE_SYMBOLS)],
@@ -178,7 +194,9 @@ def reliability(trace: RunTrace) -> Chart:
     return _chart(data, across, _up("accepted", range=[-0.02, 1.04], tickformat=".0%"))
 
 
-def _chart(data: list[dict[str, Any]], across: dict[str, Any], up: dict[str, Any], **layout: Any) -> Chart:
+def _chart(
+    data: list[dict[str, Any]], across: dict[str, Any], up: dict[str, Any], **layout: Any
+) -> Chart:
     return {"data": data, "layout": HOUSE | {"xaxis": across, "yaxis": up} | layout}
 
 
@@ -196,13 +214,27 @@ def _bars(x: list[Any], y: list[Any], colour: str, **more: Any) -> dict[str, Any
 
 def _line(x: list[int], y: list[float], **more: Any) -> dict[str, Any]:
     """The run's own line."""
-    return {"type": "scatter", "x": x, "y": y, "mode": "lines", "line": {"color": ACCEPTED, "width": 2}} | more
+    return {
+        "type": "scatter",
+        "x": x,
+        "y": y,
+        "mode": "lines",
+        "line": {"color": ACCEPTED, "width": 2},
+    } | more
 
 
 def _dotted(x: list[int], y: list[float], name: str) -> dict[str, Any]:
     """A line to compare the run's own with."""
     line = {"color": INK, "dash": "dot"}
-    return {"type": "scatter", "name": name, "x": x, "y": y, "mode": "lines", "line": line, "hoverinfo": "skip"}
+    return {
+        "type": "scatter",
+        "name": name,
+        "x": x,
+        "y": y,
+        "mode": "lines",
+        "line": line,
+        "hoverinfo": "skip",
+    }
 
 
 def _every(places: int) -> int:

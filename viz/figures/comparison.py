@@ -1,4 +1,6 @@
-"""Runs of one prompt in one plotly figure, over the positions of their output: for notebooks and papers."""
+"""Runs of one prompt in one plotly figure, over the positions of their output: for notebooks and
+papers.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ LINES = ((ACCEPTED, "solid"), (BONUS, "dash"), (DRAFT, "dot"), (LOST, "dashdot")
 
 
 def passes_by_position(traces: Sequence[RunTrace]) -> go.Figure:
-    """Forward passes that each of two to four runs had made when it wrote each token; the lowest line is ahead.
+    """Forward passes that each of two to four runs had made when it wrote each token; the lowest
+    line is ahead.
 
     Raises:
         CompareError: the runs are not of one prompt.
@@ -30,7 +33,9 @@ def passes_by_position(traces: Sequence[RunTrace]) -> go.Figure:
             line={"color": colour, "dash": dash, "width": 2}, hovertemplate="token %{x}: %{y} passes",
         )  # fmt: skip
     if found.difference is not None:
-        figure.add_vline(x=found.shared, line={"color": INK, "dash": "dot"}, annotation_text="first difference")
+        figure.add_vline(
+            x=found.shared, line={"color": INK, "dash": "dot"}, annotation_text="first difference"
+        )
     figure = calm(figure)
     figure.update_xaxes(title_text="tokens written")
     figure.update_yaxes(title_text="forward passes", rangemode="tozero")
@@ -38,7 +43,8 @@ def passes_by_position(traces: Sequence[RunTrace]) -> go.Figure:
 
 
 def steps_by_position(traces: Sequence[RunTrace]) -> go.Figure:
-    """A lane for each of two to four runs: a bar for each step over the tokens that it wrote, the bonus at its end.
+    """A lane for each of two to four runs: a bar for each step over the tokens that it wrote, the
+    bonus at its end.
 
     Raises:
         CompareError: the runs are not of one prompt.
@@ -57,7 +63,9 @@ def steps_by_position(traces: Sequence[RunTrace]) -> go.Figure:
                     bases.append(first - 0.5)
                     widths.append(last - first + 1)
                     tokens = trace.output_ids[first - 1 : last]
-                    hovers.append(safe(f"step {line.step}: {' '.join(name(t) for t in tokens)}, {kind}"))
+                    hovers.append(
+                        safe(f"step {line.step}: {' '.join(name(t) for t in tokens)}, {kind}")
+                    )
         figure.add_bar(
             name=kind, y=names, base=bases, x=widths, hovertext=hovers, hoverinfo="text", orientation="h",
             marker={"color": colour, "line": {"color": INK, "width": 1}, "pattern": {"shape": pattern}},

@@ -1,6 +1,7 @@
 """Plotly figures of traces, for notebooks and papers: those of the page's ``charts``, and more.
 
-Every text of a model or a user goes through ``safe``: plotly reads a small HTML in labels, and LaTeX between dollars.
+Every text of a model or a user goes through ``safe``: plotly reads a small HTML in labels, and
+LaTeX between dollars.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ reliability = _figure(charts.reliability)
 
 
 def matrix_over_time(trace: RunTrace) -> go.Figure:
-    """Rows that hold candidates after each step, and the mean age of the rows that each draft was made from."""
+    """Rows that hold candidates after each step, and the mean age of the rows that each draft was
+    made from.
+    """
     states = RowHistory(trace).over_time()
     steps = [s.step for s in states]
     figure = go.Figure(
@@ -62,11 +65,15 @@ def matrix_over_time(trace: RunTrace) -> go.Figure:
             ),
         ]
     )  # fmt: skip
-    figure.update_layout(yaxis2={"title": {"text": "age in steps"}, "overlaying": "y", "side": "right"})
+    figure.update_layout(
+        yaxis2={"title": {"text": "age in steps"}, "overlaying": "y", "side": "right"}
+    )
     figure = calm(figure)
     figure.update_xaxes(title_text="step")
     figure.update_layout(yaxis={"title": {"text": "rows"}, "rangemode": "tozero"}, margin_r=48)
-    figure.update_layout(yaxis2={"showgrid": False, "rangemode": "tozero", "tickmode": "auto", "nticks": 6})
+    figure.update_layout(
+        yaxis2={"showgrid": False, "rangemode": "tozero", "tickmode": "auto", "nticks": 6}
+    )
     return figure
 
 
@@ -77,8 +84,20 @@ def most_rewritten_rows(trace: RunTrace, count: int = 15) -> go.Figure:
     labels = [safe(name(row.token)) for row in rows]
     figure = go.Figure(
         [
-            go.Bar(name="candidates lost", y=labels, x=[r.evicted for r in rows], marker_color=LOST, orientation="h"),
-            go.Bar(name="times written", y=labels, x=[r.writes for r in rows], marker_color=INK, orientation="h"),
+            go.Bar(
+                name="candidates lost",
+                y=labels,
+                x=[r.evicted for r in rows],
+                marker_color=LOST,
+                orientation="h",
+            ),
+            go.Bar(
+                name="times written",
+                y=labels,
+                x=[r.writes for r in rows],
+                marker_color=INK,
+                orientation="h",
+            ),
         ]
     )
     figure = calm(figure)
@@ -88,7 +107,9 @@ def most_rewritten_rows(trace: RunTrace, count: int = 15) -> go.Figure:
 
 
 def why_paths_ended(trace: RunTrace) -> go.Figure:
-    """Steps that ended for each reason, and the tokens they lost; reasons that did not occur are left out."""
+    """Steps that ended for each reason, and the tokens they lost; reasons that did not occur are
+    left out.
+    """
     diagnosis = diagnose(trace)
     reasons = [reason for reason, steps in diagnosis.reasons.items() if steps]
     words = [REASON_WORDS[reason] for reason in reasons]
@@ -96,8 +117,22 @@ def why_paths_ended(trace: RunTrace) -> go.Figure:
     lost = [diagnosis.lost[reason] for reason in reasons]
     figure = go.Figure(
         [
-            go.Bar(name="steps", y=words, x=steps, marker_color=INK, orientation="h", customdata=reasons),
-            go.Bar(name="tokens lost", y=words, x=lost, marker_color=LOST, orientation="h", customdata=reasons),
+            go.Bar(
+                name="steps",
+                y=words,
+                x=steps,
+                marker_color=INK,
+                orientation="h",
+                customdata=reasons,
+            ),
+            go.Bar(
+                name="tokens lost",
+                y=words,
+                x=lost,
+                marker_color=LOST,
+                orientation="h",
+                customdata=reasons,
+            ),
         ]
     )
     figure = calm(figure)
@@ -107,7 +142,9 @@ def why_paths_ended(trace: RunTrace) -> go.Figure:
 
 
 def bytes_per_token(trace: RunTrace) -> go.Figure:
-    """Megabytes read for each token written, by this run and by plain decoding; empty if the record does not tell."""
+    """Megabytes read for each token written, by this run and by plain decoding; empty if the record
+    does not tell.
+    """
     lines = [line for line in traffic.readings(trace) if line.emitted]
     steps = [line.step for line in lines]
     figure = go.Figure(
@@ -129,7 +166,9 @@ def bytes_per_token(trace: RunTrace) -> go.Figure:
 
 def safe(text: str) -> str:
     """Text as plotly shows it letter by letter: no tags, no entities, no LaTeX."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("$", "&#36;")
+    return (
+        text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("$", "&#36;")
+    )
 
 
 def calm(figure: go.Figure) -> go.Figure:

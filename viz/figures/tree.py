@@ -23,7 +23,8 @@ LABELLED_ROWS = 60
 
 
 def draft_tree(trace: RunTrace, step: int = 1) -> go.Figure:
-    """The tree of a step: depth to the right, best candidates on top, accepted path and bonus joined by a thick line.
+    """The tree of a step: depth to the right, best candidates on top, accepted path and bonus
+    joined by a thick line.
 
     Args:
         trace: the run.
@@ -40,7 +41,11 @@ def draft_tree(trace: RunTrace, step: int = 1) -> go.Figure:
     statuses: list[str] = list(found.statuses)
     tokens = list(found.tokens)
     hovers = [_hover(trace, found, node) for node in range(len(tokens))]
-    thin = [(places[found.parents[n]], places[n]) for n in range(1, len(tokens)) if statuses[n] != "accepted"]
+    thin = [
+        (places[found.parents[n]], places[n])
+        for n in range(1, len(tokens))
+        if statuses[n] != "accepted"
+    ]
     thick = [(places[found.parents[n]], places[n]) for n in found.path]
     if found.bonus is not None:
         end = found.path[-1] if found.path else 0
@@ -48,7 +53,10 @@ def draft_tree(trace: RunTrace, step: int = 1) -> go.Figure:
         thick.append((places[end], places[-1]))
         statuses.append("bonus")
         tokens.append(found.bonus)
-        hovers.append(f"bonus: {_name(trace, found.bonus)}, the model's own choice after {_name(trace, tokens[end])}")
+        hovers.append(
+            f"bonus: {_name(trace, found.bonus)}, the model's own choice after"
+            f" {_name(trace, tokens[end])}"
+        )
     lines = [_lines(thin, INK, 1), _lines(thick, ACCEPTED, 3)]
     figure = go.Figure([line for line in lines if line.x])
     height = max(row for _, row in places) - min(row for _, row in places) + 1
@@ -66,7 +74,12 @@ def draft_tree(trace: RunTrace, step: int = 1) -> go.Figure:
                 textfont={"size": 10},
                 hovertext=[hovers[n] for n in chosen],
                 hoverinfo="text",
-                marker={"color": colour, "symbol": symbol, "size": 9, "line": {"width": 1.5, "color": colour}},
+                marker={
+                    "color": colour,
+                    "symbol": symbol,
+                    "size": 9,
+                    "line": {"width": 1.5, "color": colour},
+                },
             )
     figure = calm(figure)
     figure.update_layout(height=max(280, 90 + 22 * height))
@@ -75,7 +88,9 @@ def draft_tree(trace: RunTrace, step: int = 1) -> go.Figure:
     return figure
 
 
-def _lines(pairs: list[tuple[tuple[int, int], tuple[int, int]]], colour: str, width: int) -> go.Scatter:
+def _lines(
+    pairs: list[tuple[tuple[int, int], tuple[int, int]]], colour: str, width: int
+) -> go.Scatter:
     """All edges of one kind as one broken line."""
     x: list[int | None] = []
     y: list[int | None] = []
@@ -83,7 +98,13 @@ def _lines(pairs: list[tuple[tuple[int, int], tuple[int, int]]], colour: str, wi
         x += [x0, x1, None]
         y += [y0, y1, None]
     return go.Scatter(
-        x=x, y=y, mode="lines", line={"color": colour, "width": width}, opacity=0.6, hoverinfo="skip", showlegend=False
+        x=x,
+        y=y,
+        mode="lines",
+        line={"color": colour, "width": width},
+        opacity=0.6,
+        hoverinfo="skip",
+        showlegend=False,
     )
 
 
@@ -103,8 +124,12 @@ def _hover(trace: RunTrace, step: StepTrace, node: int) -> str:
 
 
 def _label(trace: RunTrace, token: int) -> str:
-    return safe(" " + label(trace.pieces.get(token, f"<id {token}>"), trace.partial_bytes.get(token, "")))
+    return safe(
+        " " + label(trace.pieces.get(token, f"<id {token}>"), trace.partial_bytes.get(token, ""))
+    )
 
 
 def _name(trace: RunTrace, token: int) -> str:
-    return safe(f"“{full_label(trace.pieces.get(token, f'<id {token}>'), trace.partial_bytes.get(token, ''))}”")
+    return safe(
+        f"“{full_label(trace.pieces.get(token, f'<id {token}>'), trace.partial_bytes.get(token, ''))}”"
+    )

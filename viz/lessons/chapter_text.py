@@ -1,4 +1,5 @@
-"""Chapters of the tour as a teacher writes them → what they say, checked line by line. Traces are not looked at here.
+"""Chapters of the tour as a teacher writes them → what they say, checked line by line. Traces are
+not looked at here.
 
 A chapter is a text file in Markdown's clothes::
 
@@ -10,8 +11,9 @@ A chapter is a text file in Markdown's clothes::
     panel: attention                        a panel to open; may be left out
     select: node 2                          a node for the inspector; may be left out
 
-    Paragraphs, with **bold** and `code`. A number or word of the run is written {emitted}, {toy-chain: passes} or
-    {toy, step 9: root}: it is read out of the record, so that it cannot be wrong.
+    Paragraphs, with **bold** and `code`. A number or word of the run is written {emitted},
+    {toy-chain: passes} or {toy, step 9: root}: it is read out of the record, so that it cannot be
+    wrong.
 
     ### Predict: path end                   what is to be foretold: a fact of the run
     Which word will be the last one kept?
@@ -24,10 +26,10 @@ A chapter is a text file in Markdown's clothes::
     - [x] the right answer -> what is said then
     - [ ] a wrong one -> what is said then
 
-A prediction of nodes or rows is answered by a click on one. A prediction of a number or a word needs answers to choose
-from, ``- 2 -> …``; which of them is right is found in the record. ``ring`` takes a region (text, tree, matrix,
-inspector, steps, panel), ``node 3``, ``nodes 1 2``, ``row the``, ``rows the cat``, or a fact. All facts stand in
-``viz/lessons/facts.py``.
+A prediction of nodes or rows is answered by a click on one. A prediction of a number or a word
+needs answers to choose from, ``- 2 -> …``; which of them is right is found in the record. ``ring``
+takes a region (text, tree, matrix, inspector, steps, panel), ``node 3``, ``nodes 1 2``, ``row
+the``, ``rows the cat``, or a fact. All facts stand in ``viz/lessons/facts.py``.
 """
 
 from __future__ import annotations
@@ -46,7 +48,10 @@ MOST_MINUTES = 30
 
 _SCENE = re.compile(r"(?P<run>[\w-]+), step (?P<step>[0-9]{1,6}), (?P<phase>\w+)")
 _OPTION = re.compile(r"- (?:\[(?P<mark>[ x])\] )?(?P<label>.+?) -> (?P<reply>.+)")
-_REPLY = re.compile(r"(?P<key>right|wrong|reveal|wrong node (?P<node>[0-9]{1,5})|wrong row (?P<row>\S+)): (?P<text>.+)")
+_REPLY = re.compile(
+    r"(?P<key>right|wrong|reveal|wrong node (?P<node>[0-9]{1,5})|wrong row (?P<row>\S+)):"
+    r" (?P<text>.+)"
+)
 
 
 class LessonError(TokenRecyclingError):
@@ -128,7 +133,9 @@ def read_chapter(path: Path) -> Chapter:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise LessonError(path.name, 1, f"the file cannot be read as UTF-8 text ({type(error).__name__}).") from error
+        raise LessonError(
+            path.name, 1, f"the file cannot be read as UTF-8 text ({type(error).__name__})."
+        ) from error
     return parse_chapter(text, path.name)
 
 
@@ -149,12 +156,16 @@ def parse_chapter(text: str, file: str) -> Chapter:
         elif heading.text.startswith("### ") and chapter.scenes and chapter.scenes[-1].ask is None:
             chapter.scenes[-1].ask = _ask(file, heading, lines)
         else:
-            raise LessonError(file, heading.line, "here only “## run, step, phase” or its one “### …” may stand.")
+            raise LessonError(
+                file, heading.line, "here only “## run, step, phase” or its one “### …” may stand."
+            )
     if not chapter.scenes:
         raise LessonError(file, heading.line, "a chapter needs a scene: “## toy, step 1, draft”.")
     for scene in chapter.scenes:
         if not scene.paragraphs and scene.ask is None:
-            raise LessonError(file, scene.line, "the scene says nothing: write a paragraph, or a question.")
+            raise LessonError(
+                file, scene.line, "the scene says nothing: write a paragraph, or a question."
+            )
     return chapter
 
 
@@ -180,7 +191,9 @@ def _minutes(file: str, heading: Text, lines: list[Text]) -> float:
     found = re.fullmatch(r"minutes: ([0-9]{1,2}(?:\.5)?)", said[0].text) if len(said) == 1 else None
     if not found or not 0 < float(found[1]) <= MOST_MINUTES:
         line = said[0].line if said else heading.line
-        raise LessonError(file, line, f"after the title stands “minutes: 2”, at most {MOST_MINUTES}, and no more.")
+        raise LessonError(
+            file, line, f"after the title stands “minutes: 2”, at most {MOST_MINUTES}, and no more."
+        )
     return float(found[1])
 
 
@@ -188,7 +201,9 @@ def _scene(file: str, heading: Text, lines: list[Text]) -> Scene:
     found = _SCENE.fullmatch(heading.text[3:].strip())
     if not found or found["phase"] not in PHASES:
         raise LessonError(
-            file, heading.line, f"a scene is told as “## toy, step 4, verify”, the phase one of {', '.join(PHASES)}."
+            file,
+            heading.line,
+            f"a scene is told as “## toy, step 4, verify”, the phase one of {', '.join(PHASES)}.",
         )
     scene = Scene(heading.line, found["run"], int(found["step"]), found["phase"])
     head = list(takewhile(lambda line: line.text, lines))
@@ -196,7 +211,10 @@ def _scene(file: str, heading: Text, lines: list[Text]) -> Scene:
         key, colon, value = line.text.partition(": ")
         if not colon or key not in HEAD_KEYS or key in scene.heads or not value.strip():
             raise LessonError(
-                file, line.line, f"below a scene's heading stand {', '.join(HEAD_KEYS)}, once each; then an empty line."
+                file,
+                line.line,
+                f"below a scene's heading stand {', '.join(HEAD_KEYS)}, once each; then an empty"
+                " line.",
             )
         scene.heads[key] = Text(line.line, value.strip())
     scene.paragraphs = _paragraphs(lines[len(head) :])
@@ -222,7 +240,9 @@ def _ask(file: str, heading: Text, lines: list[Text]) -> Ask:
     title = heading.text[4:].strip()
     kind, _, fact = title.partition(":")
     if (kind, bool(fact.strip())) not in (("Predict", True), ("Question", False)):
-        raise LessonError(file, heading.line, "below a scene stands “### Predict: fact” or “### Question”.")
+        raise LessonError(
+            file, heading.line, "below a scene stands “### Predict: fact” or “### Question”."
+        )
     ask = Ask(heading.line, fact.strip())
     question: list[str] = []
     for line in _items(lines):
@@ -231,14 +251,20 @@ def _ask(file: str, heading: Text, lines: list[Text]) -> Ask:
         elif found := _REPLY.fullmatch(line.text):
             _take_reply(file, line, found, ask)
         elif ask.options or ask.right:
-            raise LessonError(file, line.line, "after the question stand right, wrong, reveal and “- answer -> …”.")
+            raise LessonError(
+                file,
+                line.line,
+                "after the question stand right, wrong, reveal and “- answer -> …”.",
+            )
         else:
             question.append(line.text)
     ask.question = " ".join(question)
     if not ask.question:
         raise LessonError(file, heading.line, "the question itself is missing.")
     if not ask.fact and [o.right for o in ask.options].count(True) != 1:
-        raise LessonError(file, heading.line, "a question needs answers, exactly one of them marked “- [x]”.")
+        raise LessonError(
+            file, heading.line, "a question needs answers, exactly one of them marked “- [x]”."
+        )
     return ask
 
 
@@ -265,7 +291,11 @@ def _option(file: str, line: Text, ask: Ask) -> Option:
 def _take_reply(file: str, line: Text, found: re.Match[str], ask: Ask) -> None:
     key, text = found["key"], found["text"].strip()
     if not ask.fact:
-        raise LessonError(file, line.line, "a question's replies stand behind its answers: “- [ ] answer -> reply”.")
+        raise LessonError(
+            file,
+            line.line,
+            "a question's replies stand behind its answers: “- [ ] answer -> reply”.",
+        )
     if key == "reveal" and text not in PHASES:
         raise LessonError(file, line.line, f"reveal takes a phase: {', '.join(PHASES)}.")
     if found["node"]:

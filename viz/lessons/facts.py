@@ -1,6 +1,8 @@
-"""What a chapter may ask of a run, by name: values, nodes of a step's tree, and rows that a step overwrote.
+"""What a chapter may ask of a run, by name: values, nodes of a step's tree, and rows that a step
+overwrote.
 
-Every answer of the tour is one of these, read out of the trace. A new fact is a line in one of the tables.
+Every answer of the tour is one of these, read out of the trace. A new fact is a line in one of the
+tables.
 """
 
 from __future__ import annotations
@@ -69,7 +71,9 @@ STEP_VALUES: Mapping[str, Callable[[RunTrace, StepTrace], str]] = MappingProxyTy
         "rows written": lambda run, step: str(len(step.rows)),
         "rows new": lambda run, step: str(sum(not r.before for r in step.rows)),
         "rows filled": lambda run, step: str(_rows_seen(run, step.index)),
-        "written so far": lambda run, step: str(sum(len(s.emitted) for s in run.steps[: step.index])),
+        "written so far": lambda run, step: str(
+            sum(len(s.emitted) for s in run.steps[: step.index])
+        ),
         "rate": lambda run, step: _percent(len(step.path), len(step.tokens) - 1),
         "passes here": lambda run, step: str(step.passes),
         "next guesses": lambda run, step: _next_guesses(run, step),
@@ -91,7 +95,9 @@ RUN_VALUES: Mapping[str, Callable[[RunTrace], str]] = MappingProxyType(
         "k": lambda run: str(run.info.k),
         "vocabulary": lambda run: f"{run.info.vocab_size:,}",
         "megabytes": lambda run: f"{run.info.weight_bytes / 1e6:.0f}",
-        "same as plain": lambda run: {True: "yes", False: "no", None: "not checked"}[run.reference_identical],
+        "same as plain": lambda run: {True: "yes", False: "no", None: "not checked"}[
+            run.reference_identical
+        ],
         "text": lambda run: run.text.strip(),
     }
 )
@@ -103,9 +109,13 @@ NODES: Mapping[str, Callable[[StepTrace], list[int]]] = MappingProxyType(
         "path": lambda step: list(step.path),
         "rejected nodes": lambda step: [n for n, s in enumerate(step.statuses) if s == "rejected"],
         "fillers": lambda step: list(step.unseen),
-        "right word, wrong place": lambda step: [n for n, why in enumerate(verdicts(step)) if why == "q"],
+        "right word, wrong place": lambda step: [
+            n for n, why in enumerate(verdicts(step)) if why == "q"
+        ],
         "agreeing nodes": lambda step: [n for n, why in enumerate(verdicts(step)) if why in "aq"],
-        "root's children": lambda step: [n for n in range(1, len(step.tokens)) if step.parents[n] == 0],
+        "root's children": lambda step: [
+            n for n in range(1, len(step.tokens)) if step.parents[n] == 0
+        ],
         "best line": lambda step: _best_line(step),
     }
 )
@@ -116,7 +126,9 @@ ROWS: Mapping[str, Callable[[StepTrace], list[int]]] = MappingProxyType(
         "changed rows": lambda step: _tokens(step, lambda row: row.before != row.after),
         "unchanged rows": lambda step: _tokens(step, lambda row: row.before == row.after),
         "new rows": lambda step: _tokens(step, lambda row: not row.before),
-        "rows by rejected nodes": lambda step: _tokens(step, lambda row: step.statuses[row.node] == "rejected"),
+        "rows by rejected nodes": lambda step: _tokens(
+            step, lambda row: step.statuses[row.node] == "rejected"
+        ),
         "new rows by rejected nodes": lambda step: _tokens(
             step, lambda row: not row.before and step.statuses[row.node] == "rejected"
         ),
@@ -130,8 +142,8 @@ _OF_NODE = re.compile(r"(?P<what>above|beside) node (?P<node>[0-9]{1,5})")
 def find_nodes(step: StepTrace, name: str) -> list[int] | None:
     """Nodes that a fact finds in a step; None if there is no such fact of nodes.
 
-    Besides ``NODES``: ``above node 3``, its ancestors without the root, and ``beside node 3``, all others that stand at
-    its position in the text.
+    Besides ``NODES``: ``above node 3``, its ancestors without the root, and ``beside node 3``, all
+    others that stand at its position in the text.
     """
     if name in NODES:
         return NODES[name](step)
@@ -146,11 +158,17 @@ def find_nodes(step: StepTrace, name: str) -> list[int] | None:
 
 
 def _next_guesses(trace: RunTrace, step: StepTrace) -> str:
-    """Words drafted right below the next step's root; empty if there is no next step, or nothing was."""
+    """Words drafted right below the next step's root; empty if there is no next step, or nothing
+    was.
+    """
     following = next((s for s in trace.steps if s.index == step.index + 1), None)
     if following is None:
         return ""
-    nodes = [n for n in range(1, len(following.tokens)) if following.parents[n] == 0 and n not in following.unseen]
+    nodes = [
+        n
+        for n in range(1, len(following.tokens))
+        if following.parents[n] == 0 and n not in following.unseen
+    ]
     return ", ".join(word(trace, following.tokens[n]) for n in nodes)
 
 
@@ -162,7 +180,9 @@ def _best_line(step: StepTrace) -> list[int]:
     """First candidate of first candidate …: what a chain would have tried, as far as the tree goes."""
     line, node = [], 0
     while True:
-        children = [n for n in range(1, len(step.tokens)) if step.parents[n] == node and step.ranks[n] == 0]
+        children = [
+            n for n in range(1, len(step.tokens)) if step.parents[n] == node and step.ranks[n] == 0
+        ]
         if not children:
             return line
         node = children[0]

@@ -1,7 +1,9 @@
-"""The tour: chapters (``assets/lessons/*.md``) and the runs that they are about → one record for the browser.
+"""The tour: chapters (``assets/lessons/*.md``) and the runs that they are about → one record for
+the browser.
 
-What a chapter says of its run is looked up here in the trace: numbers and words in braces, the nodes and rows pointed
-at, and the right answer of every prediction. What does not fit the trace is refused, with the file and the line.
+What a chapter says of its run is looked up here in the trace: numbers and words in braces, the
+nodes and rows pointed at, and the right answer of every prediction. What does not fit the trace is
+refused, with the file and the line.
 
 The record, besides its ``type`` "lessons":
 
@@ -53,12 +55,13 @@ def lessons_record(folder: Path = LESSONS, *, open_at: int | None = None) -> str
     """All chapters of a folder and the runs that they show, as one record.
 
     Args:
-        folder: chapters in the order of their names (``*.md``), and traces of their own (``*.json``); a run that is not
-            there is looked for among the recorded examples.
+        folder: chapters in the order of their names (``*.md``), and traces of their own
+            (``*.json``); a run that is not there is looked for among the recorded examples.
         open_at: chapter to open at once, from 1; 0 for where the reader was last time.
 
     Raises:
-        LessonError: there is none, or one is not written as it must be, or says what its run does not show.
+        LessonError: there is none, or one is not written as it must be, or says what its run does
+            not show.
         TraceError: a trace is damaged or of another schema.
     """
     chapters, runs = read_lessons(folder)
@@ -73,10 +76,14 @@ def lessons_record(folder: Path = LESSONS, *, open_at: int | None = None) -> str
 
 
 def read_lessons(folder: Path = LESSONS) -> tuple[list[Chapter], dict[str, RunTrace]]:
-    """Chapters as written, and the traces that they name; see ``lessons_record`` for arguments and errors."""
+    """Chapters as written, and the traces that they name; see ``lessons_record`` for arguments and
+    errors.
+    """
     files = sorted(path for path in folder.glob("*.md") if path.name != "README.md")
     if not files:
-        raise LessonError(folder.name, 1, "this folder has no chapter: a chapter is a file “01-name.md”.")
+        raise LessonError(
+            folder.name, 1, "this folder has no chapter: a chapter is a file “01-name.md”."
+        )
     chapters = [read_chapter(path) for path in files]
     runs: dict[str, RunTrace] = {}
     for chapter in chapters:
@@ -108,12 +115,19 @@ def _trace(name: str, folder: Path, file: str, line: int) -> RunTrace:
         for place in (folder, EXAMPLES):
             if (path := place / f"{name}.json").is_file():
                 return read_trace(path)
-    raise LessonError(file, line, f"there is no run “{name}”: its trace would be {folder.name}/{name}.json.")
+    raise LessonError(
+        file, line, f"there is no run “{name}”: its trace would be {folder.name}/{name}.json."
+    )
 
 
 def _content(trace: RunTrace) -> dict[str, Any]:
     record = msgspec.json.decode(run_record(trace))
-    return {"run": record["run"], "start": record["start"], "steps": record["steps"], "end": record["end"]}
+    return {
+        "run": record["run"],
+        "start": record["start"],
+        "steps": record["steps"],
+        "end": record["end"],
+    }
 
 
 @dataclass
@@ -138,12 +152,16 @@ class _Resolver:
         }
         if panel := written.heads.get("panel"):
             if panel.text not in PANELS:
-                self._fail(panel.line, f"there is no panel “{panel.text}”: choose {', '.join(PANELS)}.")
+                self._fail(
+                    panel.line, f"there is no panel “{panel.text}”: choose {', '.join(PANELS)}."
+                )
             scene["panel"] = panel.text
         if select := written.heads.get("select"):
             scene["select"] = self._highlight(select).get("nodes", [None])[0]
             if scene["select"] is None:
-                self._fail(select.line, "select takes a node: “select: node 2”, or a fact that finds one.")
+                self._fail(
+                    select.line, "select takes a node: “select: node 2”, or a fact that finds one."
+                )
         if ring := written.heads.get("ring"):
             scene["highlight"] = self._highlight(ring)
         if written.ask:
@@ -162,7 +180,10 @@ class _Resolver:
             return {"rows" if nodes is None else "nodes": found}
         places = _PLACES.fullmatch(name)
         if not places:
-            self._fail(told.line, f"there is no “{name}” to point at: a region, “node 3”, “row the”, or a fact.")
+            self._fail(
+                told.line,
+                f"there is no “{name}” to point at: a region, “node 3”, “row the”, or a fact.",
+            )
         if places["kind"].startswith("node"):
             return {"nodes": [self._node(told.line, number) for number in places["names"].split()]}
         return {"rows": [self._row(told.line, name) for name in places["names"].split()]}
@@ -170,13 +191,18 @@ class _Resolver:
     def _node(self, line: int, number: str) -> int:
         if not number.isdecimal() or int(number) >= len(self.step.tokens):
             last = len(self.step.tokens) - 1
-            self._fail(line, f"step {self.step.index} has no node {number}: its nodes are 0 … {last}.")
+            self._fail(
+                line, f"step {self.step.index} has no node {number}: its nodes are 0 … {last}."
+            )
         return int(number)
 
     def _row(self, line: int, name: str) -> int:
         rows = {word(self.trace, row.token): row.token for row in self.step.rows}
         if name not in rows:
-            self._fail(line, f"step {self.step.index} overwrites no row of “{name}”: it does {', '.join(rows)}.")
+            self._fail(
+                line,
+                f"step {self.step.index} overwrites no row of “{name}”: it does {', '.join(rows)}.",
+            )
         return rows[name]
 
     def _ask(self, ask: Ask) -> dict[str, Any]:
@@ -200,7 +226,9 @@ class _Resolver:
     def _choices(self, ask: Ask) -> list[dict[str, Any]]:
         answer = fact(self.trace, self.step, ask.fact)
         if answer is None:
-            self._fail(ask.line, f"there is no fact “{ask.fact}” to predict: see viz/lessons/facts.py.")
+            self._fail(
+                ask.line, f"there is no fact “{ask.fact}” to predict: see viz/lessons/facts.py."
+            )
         labels = [option.label for option in ask.options]
         if labels.count(answer) != 1 or len(labels) < 2 or ask.right or ask.wrong:
             self._fail(
@@ -213,24 +241,42 @@ class _Resolver:
     def _clicks(self, ask: Ask, nodes: list[int] | None) -> list[dict[str, Any]]:
         """One answer a node, or a row where ``nodes`` is None."""
         if not ask.right or not ask.wrong or ask.options:
-            self._fail(ask.line, "a prediction by click needs “right:” and “wrong:”, and no list of answers.")
+            self._fail(
+                ask.line,
+                "a prediction by click needs “right:” and “wrong:”, and no list of answers.",
+            )
         step, of_nodes = self.step, nodes is not None
         places = list(range(len(step.tokens))) if of_nodes else [row.token for row in step.rows]
         right = set(nodes if of_nodes else ROWS[ask.fact](step))
         if of_nodes:
             places = [n for n in places if n not in step.unseen]
-        if not right or right >= set(places) or len(places) > (MOST_NODES if of_nodes else MOST_ROWS):
-            self._fail(ask.line, f"of {len(places)} places {len(right)} are “{ask.fact}”: that cannot be guessed.")
+        if (
+            not right
+            or right >= set(places)
+            or len(places) > (MOST_NODES if of_nodes else MOST_ROWS)
+        ):
+            self._fail(
+                ask.line,
+                f"of {len(places)} places {len(right)} are “{ask.fact}”: that cannot be guessed.",
+            )
         replies = {self._node(t.line, str(n)): t for n, t in ask.node_replies.items()}
         if not of_nodes:
             replies = {self._row(t.line, name): t for name, t in ask.row_replies.items()}
         for place, text in replies.items():
             if place in right or place not in places:
-                self._fail(text.line, "this reply is for a place that is right, or cannot be chosen.")
+                self._fail(
+                    text.line, "this reply is for a place that is right, or cannot be chosen."
+                )
         options = []
         for place in places:
             own = replies.get(place)
-            reply = (ask.line, ask.right) if place in right else (own.line, own.text) if own else (ask.line, ask.wrong)
+            reply = (
+                (ask.line, ask.right)
+                if place in right
+                else (own.line, own.text)
+                if own
+                else (ask.line, ask.wrong)
+            )
             label = self._node_label(place) if of_nodes else word(self.trace, place)
             options.append(
                 {
@@ -278,8 +324,12 @@ class _Resolver:
         return re.sub(r"\{([^{}]*)\}", value, text)
 
     def _place(self, line: int, place: str) -> tuple[RunTrace, StepTrace]:
-        """The run and step that braces mean: the scene's own, “toy-chain”, “step 9”, or “toy, step 9”."""
-        found = re.fullmatch(r"(?:(?P<run>(?!step )[\w-]+)(?:, )?)?(?:step (?P<step>[0-9]{1,6}))?", place)
+        """The run and step that braces mean: the scene's own, “toy-chain”, “step 9”, or “toy, step
+        9”.
+        """
+        found = re.fullmatch(
+            r"(?:(?P<run>(?!step )[\w-]+)(?:, )?)?(?:step (?P<step>[0-9]{1,6}))?", place
+        )
         if not found:
             self._fail(line, f"“{place}” is no place: “toy”, “step 9” or “toy, step 9” is.")
         if not found["run"] and not found["step"]:
@@ -292,7 +342,10 @@ class _Resolver:
 
     def _step(self, trace: RunTrace, name: str, number: int, line: int) -> StepTrace:
         if not 1 <= number <= len(trace.steps):
-            self._fail(line, f"the run “{name}” has no step {number}: its steps are 1 … {len(trace.steps)}.")
+            self._fail(
+                line,
+                f"the run “{name}” has no step {number}: its steps are 1 … {len(trace.steps)}.",
+            )
         return trace.steps[number - 1]
 
     def _fail(self, line: int, sentence: str) -> Any:

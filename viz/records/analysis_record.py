@@ -1,19 +1,24 @@
-"""Trace → the ``analysis`` record: what the explorer's panels tell about a run beyond its single steps.
+"""Trace → the ``analysis`` record: what the explorer's panels tell about a run beyond its single
+steps.
 
-It is worked out anew whenever steps have come (a twentieth of a second for a hundred steps), sent after the steps
-themselves, and part of an exported page. Keys, where lists stand for lines of a table:
+It is worked out anew whenever steps have come (a twentieth of a second for a hundred steps), sent
+after the steps themselves, and part of an exported page. Keys, where lists stand for lines of a
+table:
 
     analysis  run, steps: how many of its steps this is about,
-              why: [[reason, sentence, sentence] per step], with the reason ``not_in_row`` split: where the token had
+              why: [[reason, sentence, sentence] per step], with the reason ``not_in_row`` split:
+              where the token had
                    been in the row earlier it is ``evicted``,
-              reasons: [[reason, words, steps, tokens lost]], those that the run has,
-              costly: [[token, [place of a step, from 1], tokens lost]],
-              what_ifs: [[words, passes, MAT, saved, certainty]] with nulls where the record cannot tell,
-              additions: [[ranks from the root, steps, saved]], notes: [sentence],
-              bytes: [[by the tree's pass, by a plain pass, by plain passes for all its tokens] per step], empty if
-                   the record does not tell the bytes of its model, weights: bytes that every pass reads,
-              reach: [[tokens that a step emits with the first n nodes of its tree] for n = 0 …] if all trees are alike,
-              figures: [{name, data, layout}] for plotly; their colours are names of the style sheet's, ``$accepted``
+              reasons: [[reason, words, steps, tokens lost]], those that the run has, costly:
+              [[token, [place of a step, from 1], tokens lost]], what_ifs: [[words, passes, MAT,
+              saved, certainty]] with nulls where the record cannot tell, additions: [[ranks from
+              the root, steps, saved]], notes: [sentence], bytes: [[by the tree's pass, by a plain
+              pass, by plain passes for all its tokens] per step], empty if
+                   the record does not tell the bytes of its model, weights: bytes that every pass
+                   reads,
+              reach: [[tokens that a step emits with the first n nodes of its tree] for n = 0 …] if
+              all trees are alike, figures: [{name, data, layout}] for plotly; their colours are
+              names of the style sheet's, ``$accepted``
 """
 
 from __future__ import annotations
@@ -25,7 +30,14 @@ import msgspec
 
 from tr_core.analysis import bytes_read as traffic
 from tr_core.analysis.diagnosis import Diagnosis, StepDiagnosis, diagnose
-from tr_core.analysis.wording import CERTAINTY_WORDS, REASON_WORDS, caveats, explain, explain_what_if, namer
+from tr_core.analysis.wording import (
+    CERTAINTY_WORDS,
+    REASON_WORDS,
+    caveats,
+    explain,
+    explain_what_if,
+    namer,
+)
 from tr_core.trace import RunTrace
 from viz.figures import charts
 from viz.figures.charts import Chart
@@ -43,7 +55,8 @@ FIGURES = (
     charts.emitted_by_class,
     charts.mat_by_position,
 )
-# Colours of figures → custom properties of viz/static/styles/explorer.css, which know light and dark.
+# Colours of figures → custom properties of viz/static/styles/explorer.css, which know light and
+# dark.
 COLOURS = {
     charts.ACCEPTED: "$accepted",
     charts.BONUS: "$bonus",
@@ -62,7 +75,9 @@ def analysis_record(trace: RunTrace, run: str | None = None) -> str:
         trace: the run.
         run: its name, as in its other records; defaults to its ``run_name``.
     """
-    return msgspec.json.encode({"type": "analysis", "run": run or run_name(trace)} | analysis(trace)).decode()
+    return msgspec.json.encode(
+        {"type": "analysis", "run": run or run_name(trace)} | analysis(trace)
+    ).decode()
 
 
 def analysis(trace: RunTrace) -> dict[str, Any]:
@@ -89,10 +104,12 @@ def figure_record(name: str, chart: Chart) -> dict[str, Any]:
 
 
 def reach(trace: RunTrace) -> list[float]:
-    """Tokens that a step of this run emits on average with the first n nodes of its tree, for n = 0 … all of them.
+    """Tokens that a step of this run emits on average with the first n nodes of its tree, for n = 0
+    … all of them.
 
-    Of a step alone this is exact: nodes are numbered breadth-first, so the first n make a tree, and the path ends where
-    it leaves them. The run as a whole would have gone other ways. Empty if trees differ, or without steps.
+    Of a step alone this is exact: nodes are numbered breadth-first, so the first n make a tree, and
+    the path ends where it leaves them. The run as a whole would have gone other ways. Empty if
+    trees differ, or without steps.
     """
     if len({(s.parents, s.ranks) for s in trace.steps}) != 1:
         return []
@@ -118,13 +135,22 @@ def _diagnosis(trace: RunTrace, d: Diagnosis) -> dict[str, Any]:
     for line in d.steps:
         reasons[_reason(line)][2] += 1
         reasons[_reason(line)][3] += line.lost
-    ended = {c.token: [n for n, s in enumerate(d.steps, 1) if s.after == c.token and s.lost] for c in d.costly}
+    ended = {
+        c.token: [n for n, s in enumerate(d.steps, 1) if s.after == c.token and s.lost]
+        for c in d.costly
+    }
     return {
         "why": [[_reason(line), *explain(line, name)] for line in d.steps],
         "reasons": [line for line in reasons.values() if line[2]],
         "costly": [[c.token, ended[c.token], c.lost] for c in d.costly],
         "what_ifs": [
-            [explain_what_if(w), w.passes, w.mean_accepted_tokens, w.saved, CERTAINTY_WORDS[w.certainty]]
+            [
+                explain_what_if(w),
+                w.passes,
+                w.mean_accepted_tokens,
+                w.saved,
+                CERTAINTY_WORDS[w.certainty],
+            ]
             for w in d.what_ifs
         ],
         "additions": [[str(list(a.ranks)), a.steps, a.saved] for a in d.additions],

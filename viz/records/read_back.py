@@ -1,7 +1,9 @@
-"""Run record → trace: what a browser was told of a run, handed back to a server that does not have it.
+"""Run record → trace: what a browser was told of a run, handed back to a server that does not have
+it.
 
-The way back from ``explorer.run_record``, and as exact: the same steps come out, but for timings below a microsecond.
-A record may come from anywhere; it is read by schema and checked as an opened file is.
+The way back from ``explorer.run_record``, and as exact: the same steps come out, but for timings
+below a microsecond. A record may come from anywhere; it is read by schema and checked as an opened
+file is.
 """
 
 from __future__ import annotations
@@ -130,7 +132,9 @@ def read_run(record: str | bytes) -> tuple[str, RunTrace]:
 
 def _info(start: _Start) -> RunInfo:
     told = {f: getattr(start, f) for f in start.__struct_fields__ if f in RunInfo.__struct_fields__}
-    return msgspec.convert(start.more | told | {"vocab_size": start.vocab, "prompt_ids": start.prompt}, RunInfo)
+    return msgspec.convert(
+        start.more | told | {"vocab_size": start.vocab, "prompt_ids": start.prompt}, RunInfo
+    )
 
 
 def _step(told: _Step) -> StepTrace:
@@ -163,8 +167,12 @@ def _step(told: _Step) -> StepTrace:
 
 
 def _piece(entry: list[str]) -> str:
-    """A token's text out of ``[label, text, full label, hexadecimal bytes]``; trailing ones may be missing."""
-    return visible_piece(bytes.fromhex(entry[3])) if len(entry) > 3 else entry[min(1, len(entry) - 1)]
+    """A token's text out of ``[label, text, full label, hexadecimal bytes]``; trailing ones may be
+    missing.
+    """
+    return (
+        visible_piece(bytes.fromhex(entry[3])) if len(entry) > 3 else entry[min(1, len(entry) - 1)]
+    )
 
 
 def _reason(words: str | None) -> str | None:

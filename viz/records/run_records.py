@@ -1,25 +1,27 @@
 """Trace → the records that the browser draws, each one JSON string.
 
-Everything that needs thought is done here (labels, places, verdicts, changes of cells), so the browser only draws.
-Every record has a ``type``; all but ``error``, ``view``, ``offer`` and ``reset`` have the ``run`` they belong to, and
-a record of a run that is no longer shown is ignored there. Short keys, because a step has hundreds of cells:
+Everything that needs thought is done here (labels, places, verdicts, changes of cells), so the
+browser only draws. Every record has a ``type``; all but ``error``, ``view``, ``offer`` and
+``reset`` have the ``run`` they belong to, and a record of a run that is no longer shown is ignored
+there. Short keys, because a step has hundreds of cells:
 
     start  run, model, family, device, dtype, drafter, tree, nodes, k, sampling, vocab, rows_seen, prefill_ms,
            limit: new tokens at most, tokenizer, facts: {key: words} that tell runs apart
-           (tr_core/analysis/run_names.py), prompt: [id], cost: {nodes: ms} or left out, more: the other fields of
-           ``RunInfo``, tokens
+           (tr_core/analysis/run_names.py), prompt: [id], cost: {nodes: ms} or left out, more: the
+           other fields of ``RunInfo``, tokens
     step   run, index, committed, running, stop: words or null, ms: [draft, forward, verify, update], cached, tokens,
-           ids, parents, ranks, choices: [id per node], status: a letter per node (r a x u),
-           why: a letter per node (see ``verdicts``), top: [[id × k] per node], p: [[1/100000 × k] per node],
-           path: [node], bonus: id or null, emitted: [id], x, y: [place per node], counts: [nodes per column],
-           height: rows of the layout, at: [column, row] of the bonus or null, new_rows: rows first written here,
-           passes: forward passes, left out where it is one,
+           ids, parents, ranks, choices: [id per node], status: a letter per node (r a x u), why: a
+           letter per node (see ``verdicts``), top: [[id × k] per node], p: [[1/100000 × k] per
+           node], path: [node], bonus: id or null, emitted: [id], x, y: [place per node], counts:
+           [nodes per column], height: rows of the layout, at: [column, row] of the bonus or null,
+           new_rows: rows first written here, passes: forward passes, left out where it is one,
            rows: [{t: id, n: node, b: [id before], a: [id after], c: a letter per cell (f m k),
                    u: a letter per cell before (d drafted, a accepted, - neither), e: [id evicted]}]
-           ``a`` is left out where it equals ``top`` of the node; ``u`` and ``e`` are left out where empty.
-           budget: [chosen, reason, spine, sizes, expected, ms, later, rate] of ``BudgetChoice``, if the tree is auto,
-           src: [[kind, key, place] per node], exp: [chance per node], held: [candidates, rank or null] at the path's
-           end, left out where the drafter does not tell
+           ``a`` is left out where it equals ``top`` of the node; ``u`` and ``e`` are left out where
+           empty. budget: [chosen, reason, spine, sizes, expected, ms, later, rate] of
+           ``BudgetChoice``, if the tree is auto, src: [[kind, key, place] per node], exp: [chance
+           per node], held: [candidates, rank or null] at the path's end, left out where the drafter
+           does not tell
     end    run, stop: words or null, text, identical: true, false or null
     run    run, start, steps, end, without their type and run; name of a recorded example, left out if it has none
     offer  examples: [[name, word, title]] that may be asked for, largest: bytes of a file that may be dropped
@@ -32,8 +34,8 @@ a record of a run that is no longer shown is ignored there. Short keys, because 
     analysis  what is told about the run as a whole: viz/records/analysis_record.py
     reset
 
-``tokens`` tells ids the browser has not met: {id: [label, text, full label, hexadecimal bytes]}, where trailing items
-that equal the label (or are no bytes) are left out.
+``tokens`` tells ids the browser has not met: {id: [label, text, full label, hexadecimal bytes]},
+where trailing items that equal the label (or are no bytes) are left out.
 """
 
 from __future__ import annotations
@@ -55,8 +57,17 @@ PHASES = ("draft", "verify", "accept", "recycle")
 # Probabilities are told as whole numbers of its parts, as fine as traces have them.
 CHANCES = 100_000
 
-# What a trace tells of a run and no panel shows; it comes back with a run that is handed to another server.
-_MORE = ("settings", "attention", "versions", "weight_bytes", "cache_bytes_per_token", "execution", "prompt_rows")
+# What a trace tells of a run and no panel shows; it comes back with a run that is handed to another
+# server.
+_MORE = (
+    "settings",
+    "attention",
+    "versions",
+    "weight_bytes",
+    "cache_bytes_per_token",
+    "execution",
+    "prompt_rows",
+)
 _NO_BYTES: Mapping[int, str] = MappingProxyType({})
 _STATUS = {"root": "r", "accepted": "a", "rejected": "x", "unseen": "u"}
 
@@ -96,8 +107,12 @@ def step_record(
     return _encode(record | _step(step) | _tokens(pieces, partial_bytes))
 
 
-def end_record(run: str, *, stop_reason: str | None, text: str, reference_identical: bool | None = None) -> str:
-    """A run is over: why (a key of ``STOP_REASONS``, None if interrupted), its text, and the losslessness check."""
+def end_record(
+    run: str, *, stop_reason: str | None, text: str, reference_identical: bool | None = None
+) -> str:
+    """A run is over: why (a key of ``STOP_REASONS``, None if interrupted), its text, and the
+    losslessness check.
+    """
     return _encode({"type": "end", "run": run} | _end(stop_reason, text, reference_identical))
 
 
@@ -114,7 +129,9 @@ def run_record(trace: RunTrace, run: str | None = None, *, name: str = "") -> st
         "steps": [_step(step) for step in trace.steps],
         "end": _end(trace.stop_reason, trace.text, trace.reference_identical),
     }
-    return _encode({"type": "run", "run": run or run_name(trace)} | ({"name": name} if name else {}) | content)
+    return _encode(
+        {"type": "run", "run": run or run_name(trace)} | ({"name": name} if name else {}) | content
+    )
 
 
 def run_name(trace: RunTrace) -> str:
@@ -124,7 +141,9 @@ def run_name(trace: RunTrace) -> str:
     return f"saved-{zlib.crc32(msgspec.json.encode(content)):08x}"
 
 
-def compare_record(runs: Iterable[tuple[RunTrace, str]], known: Iterable[str] = (), *, anew: bool = False) -> str:
+def compare_record(
+    runs: Iterable[tuple[RunTrace, str]], known: Iterable[str] = (), *, anew: bool = False
+) -> str:
     """Lay runs side by side.
 
     Args:
@@ -137,18 +156,23 @@ def compare_record(runs: Iterable[tuple[RunTrace, str]], known: Iterable[str] = 
 
 
 def progress_record(words: str | None, done: int = 0, of: int = 0) -> str:
-    """How far a run that is made for a comparison has come, in tokens; None when there is no more to wait for."""
+    """How far a run that is made for a comparison has come, in tokens; None when there is no more
+    to wait for.
+    """
     return _encode({"type": "progress", "words": words, "done": done, "of": of})
 
 
 def offer_record(examples: Iterable[tuple[str, str, str]]) -> str:
-    """Recorded examples that the reader may ask for before the first run: name, word on the button, and title."""
+    """Recorded examples that the reader may ask for before the first run: name, word on the button,
+    and title.
+    """
     return _encode({"type": "offer", "examples": list(examples), "largest": MAX_FILE_BYTES})
 
 
 def error_record(sentence: str) -> str:
     """Something went wrong: one sentence for the reader, shown over what is on screen."""
-    # A page that passes on changes only, as Gradio's does, would keep the same sentence to itself when it comes again.
+    # A page that passes on changes only, as Gradio's does, would keep the same sentence to itself
+    # when it comes again.
     return _encode({"type": "error", "sentence": sentence, "at": time.monotonic_ns()})
 
 
@@ -158,8 +182,9 @@ def view_record(step: int, phase: str | None = None, **more: Any) -> str:
     Args:
         step: its number.
         phase: one of ``PHASES``; the one on screen by default.
-        more: ``panel`` to open by name, None to close; ``node`` to select, or ``row``, by its token; ``highlight``,
-            a list of parts to ring: ``{"nodes": […]}``, ``{"rows": [token, …]}`` or ``{"region": name}``.
+        more: ``panel`` to open by name, None to close; ``node`` to select, or ``row``, by its
+            token; ``highlight``, a list of parts to ring: ``{"nodes": […]}``, ``{"rows": [token,
+            …]}`` or ``{"region": name}``.
     """
     if unknown := more.keys() - {"panel", "node", "row", "highlight"}:
         raise ValueError(f"a view has no {', '.join(sorted(unknown))}")
@@ -193,9 +218,10 @@ def token_ids(part: StepTrace | RunInfo) -> set[int]:
 def verdicts(step: StepTrace) -> str:
     """Why each node was accepted or not, one letter per node.
 
-    ``r`` root · ``a`` accepted: agrees with the choice after its parent · ``o`` the model chose another token ·
-    ``p`` its parent was not accepted · ``q`` agrees with the choice after its parent, but that was not accepted ·
-    ``u`` below a row never seen · ``s`` agrees, but the run had stopped there · ``d`` a lower rank has the same token.
+    ``r`` root · ``a`` accepted: agrees with the choice after its parent · ``o`` the model chose
+    another token · ``p`` its parent was not accepted · ``q`` agrees with the choice after its
+    parent, but that was not accepted · ``u`` below a row never seen · ``s`` agrees, but the run had
+    stopped there · ``d`` a lower rank has the same token.
     """
     on_path, unseen = {0, *step.path}, set(step.unseen)
     stopped: set[int] = set()
@@ -208,7 +234,10 @@ def verdicts(step: StepTrace) -> str:
         elif node in unseen:
             letter = "u"
         elif parent in on_path:
-            twin = any(step.parents[n] == parent and step.tokens[n] == step.tokens[node] for n in range(1, node))
+            twin = any(
+                step.parents[n] == parent and step.tokens[n] == step.tokens[node]
+                for n in range(1, node)
+            )
             letter = "o" if not agrees else "d" if twin else "s"
         elif parent in stopped and agrees:
             letter = "s"
@@ -268,7 +297,10 @@ def _step(step: StepTrace) -> dict[str, Any]:
         "index": step.index,
         "committed": step.committed,
         "stop": _words(step.stop),
-        "ms": [round(t, 3) for t in (timing.draft_ms, timing.forward_ms, timing.verify_ms, timing.update_ms)],
+        "ms": [
+            round(t, 3)
+            for t in (timing.draft_ms, timing.forward_ms, timing.verify_ms, timing.update_ms)
+        ],
         "cached": step.cached,
         "ids": step.tokens,
         "parents": step.parents,
@@ -285,7 +317,9 @@ def _step(step: StepTrace) -> dict[str, Any]:
         "y": layout.rows,
         "counts": layout.counts,
         "height": layout.height,
-        "at": None if step.bonus is None else bonus_place(layout, step.path[-1] if step.path else 0),
+        "at": (
+            None if step.bonus is None else bonus_place(layout, step.path[-1] if step.path else 0)
+        ),
         "new_rows": sum(not row.before for row in step.rows),
         "rows": [_row(row, step, used) for row in ordered_rows(step)],
         **rare,
@@ -310,7 +344,9 @@ def _row(row: RowChange, step: StepTrace, used: Mapping[tuple[int, int], str]) -
 
 
 def _used(step: StepTrace) -> dict[tuple[int, int], str]:
-    """(row's token, candidate) → ``d`` if this step drafted the candidate out of that row, ``a`` if it was accepted."""
+    """(row's token, candidate) → ``d`` if this step drafted the candidate out of that row, ``a`` if
+    it was accepted.
+    """
     path, unseen = set(step.path), set(step.unseen)
     used: dict[tuple[int, int], str] = {}
     for node in range(1, len(step.tokens)):

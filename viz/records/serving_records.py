@@ -1,4 +1,5 @@
-"""Records about the serving of a run, beside those of ``explorer.py`` about the run itself, each one JSON string.
+"""Records about the serving of a run, beside those of ``explorer.py`` about the run itself, each
+one JSON string.
 
 queue       ahead: turns before this one, seconds: about how long they take
 loading     model, seconds: since it was asked for, doing: words
@@ -16,13 +17,21 @@ import msgspec
 
 def queue_record(ahead: int, seconds: float) -> str:
     """The run waits for its turn."""
-    return _encode({"type": "queue", "ahead": ahead, "seconds": round(seconds, 1), "at": time.monotonic_ns()})
+    return _encode(
+        {"type": "queue", "ahead": ahead, "seconds": round(seconds, 1), "at": time.monotonic_ns()}
+    )
 
 
 def loading_record(model: str, seconds: float, doing: str) -> str:
     """The run waits for its model."""
     return _encode(
-        {"type": "loading", "model": model[:80], "seconds": round(seconds), "doing": doing, "at": time.monotonic_ns()}
+        {
+            "type": "loading",
+            "model": model[:80],
+            "seconds": round(seconds),
+            "doing": doing,
+            "at": time.monotonic_ns(),
+        }
     )
 
 
@@ -32,7 +41,9 @@ def checkpoint_record(run: str, text: str) -> str:
 
 
 def forgotten_record(run: str) -> str:
-    """The server was started anew, or another one answers, and knows nothing of the run on the screen."""
+    """The server was started anew, or another one answers, and knows nothing of the run on the
+    screen.
+    """
     return _encode({"type": "forgotten", "run": run, "at": time.monotonic_ns()})
 
 

@@ -52,10 +52,20 @@ export function mount(element, { onRequest } = {}) {
   const help = createHelp();
   const frameBox = make("div", "tr-frame");
   const cards = createPanels(state, player, onRequest);
-  const tour = createTour({ root, frame: frameBox, state, player, panels: cards, ask: () => onRequest?.({ type: "lessons" }) });
+  const tour = createTour({
+    root,
+    frame: frameBox,
+    state,
+    player,
+    panels: cards,
+    ask: () => onRequest?.({ type: "lessons" }),
+  });
   const projector = createProjector(root, player.refresh);
   const rings = createRings(root, state);
-  const header = createHeader(state, help.open, Boolean(onRequest), [tour.button, projector.button]);
+  const header = createHeader(state, help.open, Boolean(onRequest), [
+    tour.button,
+    projector.button,
+  ]);
   tour.button.hidden = !onRequest;
   const banner = createBanner(state, () => player.setError(null));
   const steps = createStepsPanel(state, player);
@@ -64,11 +74,27 @@ export function mount(element, { onRequest } = {}) {
   const resume = createResume(() => tour.own().state, runOf);
   const waiting = createWaiting();
   const over = [banner, waiting];
-  const regions = [header, ...over, text, tree, createMatrixPanel(state, player), createInspector(state), steps];
-  const empty = createEmpty((name) => onRequest?.({ type: "example", name }), () => tour.open(), Boolean(onRequest));
+  const regions = [
+    header,
+    ...over,
+    text,
+    tree,
+    createMatrixPanel(state, player),
+    createInspector(state),
+    steps,
+  ];
+  const empty = createEmpty(
+    (name) => onRequest?.({ type: "example", name }),
+    () => tour.open(),
+    Boolean(onRequest),
+  );
   const live = make("div", "tr-only-heard");
   live.setAttribute("aria-live", "polite");
-  frameBox.append(...regions.filter((region) => !over.includes(region)).map((region) => region.element), tour.element, empty.element);
+  frameBox.append(
+    ...regions.filter((region) => !over.includes(region)).map((region) => region.element),
+    tour.element,
+    empty.element,
+  );
   root.append(frameBox, cards.element, banner.element, waiting.element, live, help.element);
   element.replaceChildren(root);
 
@@ -122,9 +148,16 @@ export function mount(element, { onRequest } = {}) {
     const run = state.run;
     const label = (/** @type {number} */ id) => tokenOf(run, id).full;
     const accepted = step.path.map((node) => label(step.ids[node]));
-    const words = WORDS.summary(step.index, draftedIn(step), accepted, step.bonus === null ? null : label(step.bonus), step.stop);
+    const words = WORDS.summary(
+      step.index,
+      draftedIn(step),
+      accepted,
+      step.bonus === null ? null : label(step.bonus),
+      step.stop,
+    );
     if (live.textContent !== words) live.textContent = words;
-    if (!tour.isOpen()) onRequest?.({ type: "view", run: run.id, step: state.step, phase: state.phase });
+    if (!tour.isOpen())
+      onRequest?.({ type: "view", run: run.id, step: state.step, phase: state.phase });
   }
 
   /** The run that was started last: it goes on while the reader looks at another. @type {Run | null} */
@@ -169,7 +202,8 @@ export function mount(element, { onRequest } = {}) {
       case "end":
         if (known) endRun(known, record);
         // What was remembered of it while it went on was not all.
-        if (known && own.kept.includes(known)) onRequest?.({ type: "kept", run: known.id, shown: known === current });
+        if (known && own.kept.includes(known))
+          onRequest?.({ type: "kept", run: known.id, shown: known === current });
         reader.refresh();
         break;
       case "run":
@@ -237,8 +271,11 @@ export function mount(element, { onRequest } = {}) {
   /** Go where a view record says. @param {any} record @param {import("./state/player.js").State} own @param {import("./state/player.js").Player} reader */
   function look(record, own, reader) {
     reader.goTo(record.step, record.phase ?? undefined);
-    if (record.panel !== undefined) reader.openPanel(cards.names.includes(record.panel) ? record.panel : null);
-    const row = own.run?.steps[own.step - 1]?.rows.find((/** @type {import("./state/records.js").Row} */ { t }) => t === record.row);
+    if (record.panel !== undefined)
+      reader.openPanel(cards.names.includes(record.panel) ? record.panel : null);
+    const row = own.run?.steps[own.step - 1]?.rows.find(
+      (/** @type {import("./state/records.js").Row} */ { t }) => t === record.row,
+    );
     if (record.node !== undefined || row) reader.select(record.node ?? row?.n ?? null);
     if (record.highlight !== undefined) reader.ring(record.highlight);
   }
@@ -250,11 +287,13 @@ export function mount(element, { onRequest } = {}) {
   }
 
   let largestFile = Infinity;
-  const stopDrops = onRequest && listenToDrops(root, {
-    take: (files) => onRequest({ type: "files", files }),
-    refuse: (sentence) => player.setError(sentence),
-    largest: () => largestFile,
-  });
+  const stopDrops =
+    onRequest &&
+    listenToDrops(root, {
+      take: (files) => onRequest({ type: "files", files }),
+      refuse: (sentence) => player.setError(sentence),
+      largest: () => largestFile,
+    });
   const stopKeys = listenToKeys({
     player,
     steps: () => state.run?.steps.length ?? 0,

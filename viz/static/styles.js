@@ -5,7 +5,13 @@ import { make } from "./kit/dom.js";
 
 const STYLE_ID = "tr-explorer-style";
 
-export const STYLES = ["styles/explorer.css", "styles/panels.css", "styles/compare.css", "styles/lesson.css", "styles/projector.css"];
+export const STYLES = [
+  "styles/explorer.css",
+  "styles/panels.css",
+  "styles/compare.css",
+  "styles/lesson.css",
+  "styles/projector.css",
+];
 
 /** Bring in the style sheets once; an exported page has them inline already. */
 export function addStyles() {

@@ -1,7 +1,7 @@
 """A function recorded once as a graph of the device's work, and played again without Python.
 
-The function takes no arguments and works on tensors that stay where they are. Only devices whose torch module
-has graphs can do this.
+The function takes no arguments and works on tensors that stay where they are. Only devices whose
+torch module has graphs can do this.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from typing import Any
 
 import torch
 
-# Kernels are chosen and workspaces made in the first call; a second one shows what the graph will do.
+# Kernels are chosen and workspaces made in the first call; a second one shows what the graph will
+# do.
 _WARM_UPS = 2
-# One code object is compiled for one shape, so this is only a guard against a shape that changes unnoticed.
+# One code object is compiled for one shape, so this is only a guard against a shape that changes
+# unnoticed.
 _RECOMPILES = 2
 
 
@@ -24,12 +26,15 @@ def can_capture(device: torch.device) -> bool:
 
 
 def graph_pool(device: torch.device) -> Any:
-    """Memory that several graphs may share, if none of them needs its results once another one is played."""
+    """Memory that several graphs may share, if none of them needs its results once another one is
+    played.
+    """
     return torch.get_device_module(device).graph_pool_handle() if can_capture(device) else None
 
 
 class Captured:
-    """The recorded ``function``; calling it plays the graph and returns the same result tensors, filled anew.
+    """The recorded ``function``; calling it plays the graph and returns the same result tensors,
+    filled anew.
 
     Recording runs the function several times, so the caller puts back what it changes.
 
@@ -56,7 +61,9 @@ class Captured:
         return self._result
 
 
-def compiled(function: Callable[[Any], Any], owner: Any, backend: str = "inductor") -> Callable[[], Any]:
+def compiled(
+    function: Callable[[Any], Any], owner: Any, backend: str = "inductor"
+) -> Callable[[], Any]:
     """``function(owner)`` through ``torch.compile``: one graph of fixed shapes, or an error.
 
     Raises:
@@ -64,7 +71,9 @@ def compiled(function: Callable[[Any], Any], owner: Any, backend: str = "inducto
     """
     # torch counts recompilations by code object, and every static step has a shape of its own.
     code = function.__code__.replace()
-    own = types.FunctionType(code, function.__globals__, function.__name__, function.__defaults__, function.__closure__)
+    own = types.FunctionType(
+        code, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
     run = torch.compile(own, fullgraph=True, dynamic=False, backend=backend)
 
     def call() -> Any:

@@ -39,12 +39,15 @@ from tr_core.trees.verify import Verdict
 
 # Graphs kept at a time: enough for the trees of a budget in a few buckets.
 _GRAPHS = 48
-# Tokens of passes over trees that change from step to step: few, since each is a graph, and padding costs little.
+# Tokens of passes over trees that change from step to step: few, since each is a graph, and padding
+# costs little.
 _WIDTHS = (1, 5, 9, 17, 33, 49, 65, 81)
 
 
 class NoStaticStep(Exception):
-    """This run cannot go through static steps; the text says why. The session then takes the ordinary path."""
+    """This run cannot go through static steps; the text says why. The session then takes the
+    ordinary path.
+    """
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,16 @@ class _Ready:
 
 
 class StaticRun:
-    """Decodes one sequence at a time by static steps; made for a model once, and begun for each prompt.
+    """Decodes one sequence at a time by static steps; made for a model once, and begun for each
+    prompt.
 
     Args:
         model: set to inference.
-        family: of the model. window: see ``families.window_of``. max_length: see ``families.max_length_of``.
+        family: of the model. window: see ``families.window_of``. max_length: see
+            ``families.max_length_of``.
         vocab_size: width of the logits.
-        attention: ``own`` for the model's own, ``grouped``, or ``split-S``; by default grouped where the model lets us.
+        attention: ``own`` for the model's own, ``grouped``, or ``split-S``; by default grouped
+            where the model lets us.
         smallest_bucket: rows of the smallest bucket.
     """
 
@@ -93,8 +99,14 @@ class StaticRun:
         sample = GrowingCache()
         with torch.inference_mode():
             one = torch.zeros(1, 1, dtype=torch.int64, device=self._device)
-            model(input_ids=one, attention_mask=torch.ones_like(one), past_key_values=sample, use_cache=True)
-        # Tensors made under inference mode could not be written outside of it, where prompts are observed.
+            model(
+                input_ids=one,
+                attention_mask=torch.ones_like(one),
+                past_key_values=sample,
+                use_cache=True,
+            )
+        # Tensors made under inference mode could not be written outside of it, where prompts are
+        # observed.
         with torch.inference_mode(False):
             cache = StaticCache(sample, self._device)
             root = torch.zeros(1, dtype=torch.int64, device=self._device)
@@ -136,14 +148,21 @@ class StaticRun:
         sampled: Sampled | None,
         shifting: bool,
     ) -> None:
-        """Take over a prefilled cache of ``length`` tokens and prepare the first step, whose root is given.
+        """Take over a prefilled cache of ``length`` tokens and prepare the first step, whose root
+        is given.
 
-        ``shifting``: the template may change from step to step, so its shape comes to the graph as tensors.
+        ``shifting``: the template may change from step to step, so its shape comes to the graph as
+        tensors.
 
         Raises:
             NoStaticStep: the model cannot be captured; the source is as it was.
         """
-        self._settings, self._drafter, self._sampled, self.length = settings, drafter, sampled, length
+        self._settings, self._drafter, self._sampled, self.length = (
+            settings,
+            drafter,
+            sampled,
+            length,
+        )
         self._shifting = shifting
         self._learns = registry.entry(settings.drafter).has_matrix
         self._told = settings.trace or registry.entry(settings.drafter).learns
@@ -155,7 +174,9 @@ class StaticRun:
                 if _source(drafter) == "matrix":
                     self._borrow(drafter.matrix)
                 self._prepare(self._plan(template, template))
-        except Exception as error:  # a model's own code, the compiler and the device can fail in any way
+        except (
+            Exception
+        ) as error:  # a model's own code, the compiler and the device can fail in any way
             raise NoStaticStep(_in_a_line(error)) from error
 
     @property
@@ -167,11 +188,12 @@ class StaticRun:
     def step(self, template: TreeTemplate, emitted: int, draft: Draft | None = None) -> Passed:
         """One step; ``emitted`` new tokens stand before it. Its path is kept.
 
-        A ``draft`` made outside the graph has at most the nodes of ``template``; a drafter on the device learns here.
+        A ``draft`` made outside the graph has at most the nodes of ``template``; a drafter on the
+        device learns here.
 
         Raises:
-            NoStaticStep: this shape or bucket cannot be recorded; nothing has happened, and ``released`` gives what
-                was there before.
+            NoStaticStep: this shape or bucket cannot be recorded; nothing has happened, and
+                ``released`` gives what was there before.
         """
         shape = draft.template if draft is not None else template
         try:
@@ -196,19 +218,25 @@ class StaticRun:
         host = Readout.of(told[plan.width :], plan.parts(nodes, learned), nodes)
         self._kept = len(kept)
         self.length += self._kept
-        return Passed(plan.template or shape, host, Verdict(tuple(kept[1:]), host.choices[kept[-1]]))
+        return Passed(
+            plan.template or shape, host, Verdict(tuple(kept[1:]), host.choices[kept[-1]])
+        )
 
     def _taught(
         self, draft: Draft, plan: Plan, flat: torch.Tensor, candidates: torch.Tensor
     ) -> tuple[bool, torch.Tensor]:
-        """Let a drafter outside the graph learn; whether it told of rows, and ``flat`` with what it told."""
+        """Let a drafter outside the graph learn; whether it told of rows, and ``flat`` with what it
+        told.
+        """
         updates = self._drafter.observe(draft, candidates)
         parts = {}
         learned = updates is not None and (plan.trace or plan.known)
         if learned:
             parts = {"writers": updates.writers, "before": updates.before}
         if plan.known:
-            choices = flat[3 * plan.width :][: len(candidates)].long()  # behind the kept nodes, the tokens, and seen
+            choices = flat[3 * plan.width :][
+                : len(candidates)
+            ].long()  # behind the kept nodes, the tokens, and seen
             parts |= {"known": self._drafter.matrix.known(choices), "firsts": candidates[:, 0]}
         return learned, torch.cat((flat, pack(parts))) if parts else flat
 
@@ -230,7 +258,9 @@ class StaticRun:
 
     @torch.inference_mode()
     def released(self) -> GrowingCache:
-        """The rows of all kept tokens in the order of their positions, in a cache for ordinary passes."""
+        """The rows of all kept tokens in the order of their positions, in a cache for ordinary
+        passes.
+        """
         return self.cache.released()
 
     def _width(self, template: TreeTemplate, shape: TreeTemplate) -> int:
@@ -246,7 +276,13 @@ class StaticRun:
     def _plan(self, template: TreeTemplate, shape: TreeTemplate) -> Plan:
         settings, source = self._settings, _source(self._drafter)
         width = self._width(template, shape)
-        fixed = chain(0) if source == "root" else shape if source == "matrix" and not self._shifting else None
+        fixed = (
+            chain(0)
+            if source == "root"
+            else shape
+            if source == "matrix" and not self._shifting
+            else None
+        )
         depth = width - 1  # of a draft from outside, which may be a chain
         if source != "outside":
             depth = fixed.depth if fixed is not None else min(depth, _depth(shape.depth))
@@ -259,17 +295,25 @@ class StaticRun:
             k=settings.k if self._told or self._learns else 1,
             trace=self._told,
             known=self._shifting and self._learns,
-            sampling=(settings.temperature, settings.top_p, settings.top_k) if settings.temperature > 0 else None,
+            sampling=(
+                (settings.temperature, settings.top_p, settings.top_k)
+                if settings.temperature > 0
+                else None
+            ),
         )
 
     def _reserve(self, rows: int) -> None:
-        """Room for ``rows``; if the buffers moved, every graph that knows their old place is dropped."""
+        """Room for ``rows``; if the buffers moved, every graph that knows their old place is
+        dropped.
+        """
         with torch.inference_mode(False):
             if self.cache.reserve(bucket_for(rows, self._smallest_bucket)):
                 self._ready.clear()
 
     def _borrow(self, matrix: CandidateMatrix) -> None:
-        """Let a drafter's rows live where the graphs know them; whoever lived there before takes its rows along."""
+        """Let a drafter's rows live where the graphs know them; whoever lived there before takes
+        its rows along.
+        """
         mine = self._recycler(matrix.k).matrix
         before = self._on_loan() if self._on_loan is not None else None
         if before is not None and before is not matrix:
@@ -281,7 +325,9 @@ class StaticRun:
     def _recycler(self, k: int) -> TokenRecycling:
         if k not in self._recyclers:
             with torch.inference_mode(False):
-                self._recyclers[k] = TokenRecycling(CandidateMatrix(self._vocab_size, k, self._device))
+                self._recyclers[k] = TokenRecycling(
+                    CandidateMatrix(self._vocab_size, k, self._device)
+                )
         return self._recyclers[k]
 
     def _prepare(self, plan: Plan) -> _Ready:
@@ -333,7 +379,9 @@ def _in_a_line(error: Exception) -> str:
 
 
 def _source(drafter: Drafter) -> Literal["matrix", "root", "outside"]:
-    """Where the drafts of a drafter come from; only the exact methods that the graph knows run inside it."""
+    """Where the drafts of a drafter come from; only the exact methods that the graph knows run
+    inside it.
+    """
     if type(drafter) is TokenRecycling:
         return "matrix"
     return "root" if type(drafter) is Plain else "outside"

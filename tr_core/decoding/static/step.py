@@ -1,7 +1,9 @@
-"""One step from draft to row update as a function of tensors that stay on the device, with shapes that never change.
+"""One step from draft to row update as a function of tensors that stay on the device, with shapes
+that never change.
 
-It reads and writes: the root (the last committed token), the matrix, the cache with its tables, and, where they
-come from outside, a draft and sampling noise. It returns everything the host wants to know as one tensor.
+It reads and writes: the root (the last committed token), the matrix, the cache with its tables,
+and, where they come from outside, a draft and sampling noise. It returns everything the host wants
+to know as one tensor.
 """
 
 from __future__ import annotations
@@ -31,13 +33,15 @@ class Plan:
     """What a static step is made for: equal plans share a graph.
 
     Attributes:
-        source: where drafts come from: rows of the matrix, nowhere (the root alone), or a drafter outside the graph.
+        source: where drafts come from: rows of the matrix, nowhere (the root alone), or a drafter
+            outside the graph.
         template: the shape; None if each draft brings its own, as tensors.
         width: tokens of a pass, root included; smaller drafts are padded.
         depth: how deep a draft may be.
         bucket: rows of the cache that attention reads.
         k: candidates of a node.
-        trace: whether candidates, probabilities and rows leave the device: for a trace, or a drafter on the host.
+        trace: whether candidates, probabilities and rows leave the device: for a trace, or a
+            drafter on the host.
         known: whether what a budget asks of the matrix leaves the device.
         sampling: temperature, top-p, top-k; None if greedy.
     """
@@ -59,7 +63,9 @@ class Plan:
             nodes: that a drafter outside tells of its rows, which are not padded.
             learned: whether rows are told.
         """
-        parts: dict[str, tuple[int, ...]] = dict.fromkeys(("tokens", "seen", "choices"), (self.width,))
+        parts: dict[str, tuple[int, ...]] = dict.fromkeys(
+            ("tokens", "seen", "choices"), (self.width,)
+        )
         if self.trace:
             parts |= dict.fromkeys(("candidates", "probabilities"), (self.width, self.k))
         rows = nodes if self.source == "outside" else self.width
@@ -101,14 +107,20 @@ class StaticStep:
 
     Attributes:
         tokens: (width,) int64, the draft, if it comes from outside.
-        seen: (width,) bool, which of its nodes are no fillers; of a draft from the matrix, which are no padding.
+        seen: (width,) bool, which of its nodes are no fillers; of a draft from the matrix, which
+            are no padding.
         ranks: (width,) int64, of a draft from the matrix whose shape is not fixed.
         shape, tails: of the draft.
         noise: (depth + 1, V) float32, the sampling noise of each depth, if the plan is not greedy.
     """
 
     def __init__(
-        self, plan: Plan, state: State, recycler: TokenRecycling | None, sampled: Sampled | None, vocab_size: int
+        self,
+        plan: Plan,
+        state: State,
+        recycler: TokenRecycling | None,
+        sampled: Sampled | None,
+        vocab_size: int,
     ) -> None:
         device = state.root.device
         self.plan = plan
@@ -122,15 +134,23 @@ class StaticStep:
         self.shape, self.tails, _ = self._tensors(given)
         self._shapes: OrderedDict[TreeTemplate, tuple[Shape, Tails, torch.Tensor]] = OrderedDict()
         self._template = given
-        self.levels = recycler.plan(plan.template) if recycler is not None and plan.template is not None else []
+        self.levels = (
+            recycler.plan(plan.template)
+            if recycler is not None and plan.template is not None
+            else []
+        )
         self.noise: torch.Tensor | None = None
         if sampled is not None:
             self.noise = torch.ones(plan.depth + 1, vocab_size, device=device)
 
     def give(
-        self, template: TreeTemplate, tokens: torch.Tensor | None = None, seen: torch.Tensor | None = None
+        self,
+        template: TreeTemplate,
+        tokens: torch.Tensor | None = None,
+        seen: torch.Tensor | None = None,
     ) -> None:
-        """Set the next draft's shape, and its (m,) ``tokens`` and ``seen``, if they come from outside.
+        """Set the next draft's shape, and its (m,) ``tokens`` and ``seen``, if they come from
+        outside.
 
         m ≤ width; the rest hangs below the root as fillers, which nothing sees and nobody accepts.
         """
@@ -165,7 +185,9 @@ class StaticStep:
         """Shape, tails and ranks, padded."""
         padding = [0] * (self.plan.width - template.nodes - 1)
         parents, ranks = (
-            torch.tensor([0, *given[1:], *padding], dtype=torch.int64, device=self.state.root.device)
+            torch.tensor(
+                [0, *given[1:], *padding], dtype=torch.int64, device=self.state.root.device
+            )
             for given in (template.parents, template.ranks)
         )
         shape = shape_of(parents)
@@ -173,7 +195,8 @@ class StaticStep:
 
 
 def run(step: StaticStep) -> tuple[torch.Tensor, torch.Tensor]:
-    """Do the step: what the host reads, int32 (kept nodes, then the plan's parts), and (width, k) int64 candidates.
+    """Do the step: what the host reads, int32 (kept nodes, then the plan's parts), and (width, k)
+    int64 candidates.
 
     No value of a tensor decides what is done, so it can be captured, and compiled to one graph.
     """
@@ -183,7 +206,9 @@ def run(step: StaticStep) -> tuple[torch.Tensor, torch.Tensor]:
     if plan.source == "matrix" and plan.template is not None:
         tokens, seen = step.recycler.fill(state.root, step.levels)
     elif plan.source == "matrix":
-        tokens, seen = step.recycler.fill_any(state.root, shape.parents, step.ranks, seen, plan.depth)
+        tokens, seen = step.recycler.fill_any(
+            state.root, shape.parents, step.ranks, seen, plan.depth
+        )
     elif plan.source == "root":
         tokens = state.root.clone()  # what is told of it comes after the root has moved on
 
@@ -191,8 +216,11 @@ def run(step: StaticStep) -> tuple[torch.Tensor, torch.Tensor]:
     cache.claim(plan.width, plan.bucket)
     logits = state.model(
         input_ids=tokens[None],
-        attention_mask=state.masks(step.tails, cache.positions[: plan.bucket], cache.slots, positions),
-        # Nodes too deep for the model's length can never be emitted, but must not read beyond its positions.
+        attention_mask=state.masks(
+            step.tails, cache.positions[: plan.bucket], cache.slots, positions
+        ),
+        # Nodes too deep for the model's length can never be emitted, but must not read beyond its
+        # positions.
         position_ids=positions.clamp(max=state.max_length - 1)[None],
         past_key_values=cache,
         use_cache=True,
@@ -204,7 +232,8 @@ def run(step: StaticStep) -> tuple[torch.Tensor, torch.Tensor]:
         choices = step.sampled.pick(logits.float(), step.noise[shape.depths])
     kept = walk(shape, tokens, seen, choices)
     cache.settle(positions, kept)
-    # Breadth-first, the last kept node is the deepest one. Its choice is the bonus, and the next root.
+    # Breadth-first, the last kept node is the deepest one. Its choice is the bonus, and the next
+    # root.
     last = (kept * torch.arange(plan.width, device=kept.device)).amax(dim=0, keepdim=True)
     state.root.copy_(choices[last])
 

@@ -1,14 +1,16 @@
-"""Our own drafter: rows under keys of one to three tokens, look-ups in the text, trees grown by calibrated chance.
+"""Our own drafter: rows under keys of one to three tokens, look-ups in the text, trees grown by
+calibrated chance.
 
-What is taken from whom: rows of the model's best candidates after every scored token are Token Recycling's (arXiv
-2408.08696); keys of several tokens and a spine copied from the text, with recycled branches, stand in many methods
-(Lookahead Decoding, arXiv 2402.02057; SAM-Decoding; Goose). The chances are ours: every candidate known at a node,
-whatever it came from, bears a few marks (``plus/marks.py``), which tell its chance (``plus/known.py``), and the tree
-takes in what is likeliest to be on the path.
+What is taken from whom: rows of the model's best candidates after every scored token are Token
+Recycling's (arXiv 2408.08696); keys of several tokens and a spine copied from the text, with
+recycled branches, stand in many methods (Lookahead Decoding, arXiv 2402.02057; SAM-Decoding;
+Goose). The chances are ours: every candidate known at a node, whatever it came from, bears a few
+marks (``plus/marks.py``), which tell its chance (``plus/known.py``), and the tree takes in what is
+likeliest to be on the path.
 
-All of it is done on the host by compiled loops (``plus/``), in a few hundredths of a millisecond. On a GPU that time
-adds to the step's, since a draft needs the pass before it; the candidates come in the step's one copy, and nothing else
-is waited for.
+All of it is done on the host by compiled loops (``plus/``), in a few hundredths of a millisecond.
+On a GPU that time adds to the step's, since a draft needs the pass before it; the candidates come
+in the step's one copy, and nothing else is waited for.
 """
 
 from __future__ import annotations
@@ -132,11 +134,15 @@ class RecyclingPlus(HostDrafter):
         """Rows and marks' worth stay over prompts; look-ups and what is usual belong to one text."""
         loops.begin(*self._memory)
 
-    def propose(self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None) -> Draft:
+    def propose(
+        self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None
+    ) -> Draft:
         if template.nodes > self._sizes["nodes"] or len(context) > self._sizes["room"]:
             self._make_room(len(context), template.nodes)
         self._last[:] = (-1, -1, *context[-3:])[-3:]
-        more = np.array(context[self._parts.text.sizes[0] :] if self._lookup else (), dtype=np.int64)
+        more = np.array(
+            context[self._parts.text.sizes[0] :] if self._lookup else (), dtype=np.int64
+        )
         taken, offered, self._free = loops.draft(
             *self._memory, self._last, more, self._lookup, self._keys, self._steps, template.nodes,
             self._any if growth is None else growth.terms(),
@@ -149,7 +155,9 @@ class RecyclingPlus(HostDrafter):
         mask = np.zeros((taken + 1, taken + 1), dtype=np.bool_)
         loops.number(*self._memory, mask)
         out = tree.out[: taken + 1].copy()
-        parents, ranks, depths = (tuple(column) for column in out[:, growing.OUT_PARENT : growing.OUT_KIND].T.tolist())
+        parents, ranks, depths = (
+            tuple(column) for column in out[:, growing.OUT_PARENT : growing.OUT_KIND].T.tolist()
+        )
         return Draft(
             TreeTemplate.trusted(f"grown-{taken}", parents, ranks, depths, mask),
             torch.from_numpy(out[:, growing.OUT_TOKEN].copy()).to(self._device),
@@ -161,13 +169,17 @@ class RecyclingPlus(HostDrafter):
     def learn_prompt(
         self, prompt: Sequence[int], offset: int, candidates: np.ndarray, probabilities: np.ndarray
     ) -> None:
-        tokens = np.array([-1, -1, *prompt[: offset + len(candidates)]][-len(candidates) - 2 :], dtype=np.int64)
+        tokens = np.array(
+            [-1, -1, *prompt[: offset + len(candidates)]][-len(candidates) - 2 :], dtype=np.int64
+        )
         lines = _lines(candidates, probabilities)
         loops.read(*self._memory, tokens, *lines, self._keys, self._steps, self._guesses)
 
     def learn(self, lesson: Lesson) -> Learned:
         if len(lesson.tokens) != self._nodes + 1:
-            raise RuntimeError(f"learn() got a draft of {len(lesson.tokens) - 1} nodes; the last had {self._nodes}")
+            raise RuntimeError(
+                f"learn() got a draft of {len(lesson.tokens) - 1} nodes; the last had {self._nodes}"
+            )
         before = np.empty((self._nodes + 1 if lesson.traced else 0, self.k), dtype=np.int32)
         path, choices = np.array((0, *lesson.path)), np.array(lesson.choices)
         count, rank = loops.learn(
@@ -179,7 +191,9 @@ class RecyclingPlus(HostDrafter):
         return Learned(changes, Held(count, None if rank < 0 else rank))
 
     def candidates(self, node: int) -> list[tuple[int, float, tuple[int, ...]]]:
-        """What was known below a node of the last draft, if it was asked: token, chance and marks of each."""
+        """What was known below a node of the last draft, if it was asked: token, chance and marks
+        of each.
+        """
         tree, found = self._parts.tree, self._parts.found
         grown = tree.nodes[tree.out[node, growing.OUT_NODE]]
         if grown[growing.START] < 0:
@@ -200,22 +214,36 @@ class RecyclingPlus(HostDrafter):
         states.save(path, FORMAT, fingerprint, self._known())
 
     @classmethod
-    def load(cls, path: str | Path, fingerprint: str, vocab_size: int, device: torch.device) -> RecyclingPlus:
+    def load(
+        cls, path: str | Path, fingerprint: str, vocab_size: int, device: torch.device
+    ) -> RecyclingPlus:
         """Read what ``save`` wrote.
 
         Raises:
             MatrixError: no such file, another drafter's or another tokenizer's, or damaged.
         """
-        kinds = {"keys": (np.int64, 1), "ids": (np.int32, 2), "marks": (np.uint8, 2), "born": (np.int32, 1)}
-        parts = states.load(path, FORMAT, fingerprint, kinds | {"worth": (np.float64, 1), "steps": (np.int64, 1)})
+        kinds = {
+            "keys": (np.int64, 1),
+            "ids": (np.int32, 2),
+            "marks": (np.uint8, 2),
+            "born": (np.int32, 1),
+        }
+        parts = states.load(
+            path, FORMAT, fingerprint, kinds | {"worth": (np.float64, 1), "steps": (np.int64, 1)}
+        )
         drafter = cls(vocab_size, parts["ids"].shape[1], device)
         drafter._take(parts, path)
         return drafter
 
     def state(self) -> dict[str, Any]:
-        return {name: part.tolist() for name, part in (self._known() | usual_tokens.arrays(self._parts.usual)).items()}
+        return {
+            name: part.tolist()
+            for name, part in (self._known() | usual_tokens.arrays(self._parts.usual)).items()
+        }
 
-    def restore(self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()) -> None:
+    def restore(
+        self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()
+    ) -> None:
         found = convert(state, _State)
         usual = {
             "usual": states.array(found.usual, np.int64),
@@ -241,7 +269,10 @@ class RecyclingPlus(HostDrafter):
         """Rows and marks' worth."""
         order = np.empty(self.rows_seen, dtype=np.int64)
         loops.written(*self._memory, order)
-        return rows.arrays(self._parts.rows, order) | {"worth": self.worth.copy(), "steps": np.array([self._steps])}
+        return rows.arrays(self._parts.rows, order) | {
+            "worth": self.worth.copy(),
+            "steps": np.array([self._steps]),
+        }
 
     def _take(self, parts: dict[str, np.ndarray], source: str | Path) -> None:
         """Know what ``_known`` gave, and nothing else.
@@ -252,16 +283,26 @@ class RecyclingPlus(HostDrafter):
         keys, ids, marks, born = (parts[name] for name in ("keys", "ids", "marks", "born"))
         states.check(source, ids.shape == marks.shape and len(keys) == len(ids) == len(born))
         states.check(source, ids.shape[1] == self.k and len(parts["steps"]) == 1)
-        # The table of rows holds keys of 62 bits and steps of 31: others would never be found in it again.
+        # The table of rows holds keys of 62 bits and steps of 31: others would never be found in it
+        # again.
         highest = min((self._vocab_size + 1) ** 3, 2**62)
-        states.check(source, len(set(keys.tolist())) == len(keys) and bool(((keys > 0) & (keys < highest)).all()))
+        states.check(
+            source,
+            len(set(keys.tolist())) == len(keys) and bool(((keys > 0) & (keys < highest)).all()),
+        )
         states.check(source, 0 <= int(parts["steps"][0]) < 2**30)
         states.check(source, bool(((ids >= 0) & (ids < self._vocab_size)).all()))
         states.check(source, bool(((marks >= m.CHANCE) & (marks < m.NO_CHANCE)).all()))
-        states.check(source, len(parts["worth"]) == len(m.PRIORS) and bool((np.abs(parts["worth"]) < 100).all()))
+        states.check(
+            source,
+            len(parts["worth"]) == len(m.PRIORS) and bool((np.abs(parts["worth"]) < 100).all()),
+        )
         rows.clear(self._parts.rows)
         kinds = {"keys": np.int64, "ids": np.int32, "marks": np.uint8, "born": np.int32}
-        kept = (np.array(parts[name][-self._sizes["capacity"] :], dtype=kind) for name, kind in kinds.items())
+        kept = (
+            np.array(parts[name][-self._sizes["capacity"] :], dtype=kind)
+            for name, kind in kinds.items()
+        )
         loops.fill(*self._memory, *kept)
         self.worth[:] = parts["worth"]
         self._steps = int(parts["steps"][0])
@@ -275,8 +316,11 @@ class RecyclingPlus(HostDrafter):
 
     def _remember(self, memory: memory_of.Memory) -> None:
         self._memory, self._parts = memory, memory_of.named(memory)
-        self._any = np.zeros((5, max(9, self._sizes["nodes"] + 1)))  # terms where nobody cuts the tree
-        # Of the draft under way: the last tokens of the text, nodes below the root, and where its candidates end.
+        self._any = np.zeros(
+            (5, max(9, self._sizes["nodes"] + 1))
+        )  # terms where nobody cuts the tree
+        # Of the draft under way: the last tokens of the text, nodes below the root, and where its
+        # candidates end.
         self._last = np.full(3, -1, dtype=np.int64)
         self._nodes = self._free = 0
 
@@ -289,13 +333,18 @@ def _all_seen(count: int, device: torch.device | str) -> torch.Tensor:
 
 def _lines(candidates: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Candidates and probabilities as compiled functions take them."""
-    return np.ascontiguousarray(candidates, dtype=np.int32), np.ascontiguousarray(probabilities, dtype=np.float32)
+    return np.ascontiguousarray(candidates, dtype=np.int32), np.ascontiguousarray(
+        probabilities, dtype=np.float32
+    )
 
 
 def _changes(lesson: Lesson, before: np.ndarray) -> tuple[RowChange, ...]:
-    """Rows of single tokens that were overwritten, for the trace; those of longer keys would be too many."""
+    """Rows of single tokens that were overwritten, for the trace; those of longer keys would be too
+    many.
+    """
     writers = sorted({token: node for node, token in enumerate(lesson.tokens)}.values())
     old, new = before.tolist(), lesson.candidates.tolist()
     return tuple(
-        RowChange(lesson.tokens[n], n, tuple(old[n]) if old[n][0] >= 0 else (), tuple(new[n])) for n in writers
+        RowChange(lesson.tokens[n], n, tuple(old[n]) if old[n][0] >= 0 else (), tuple(new[n]))
+        for n in writers
     )

@@ -1,8 +1,10 @@
-"""A suffix automaton that grows with the text: where did the longest ending stand before? No torch here.
+"""A suffix automaton that grows with the text: where did the longest ending stand before? No torch
+here.
 
-Blumer et al., “The smallest automaton recognizing the subwords of a text” (1985), grown token by token; each state
-stands for the substrings that end at the same places. The link of the text's own state is the longest ending that also
-stands somewhere before. A token costs constant time on average; n tokens take 2n states and 3n transitions at most.
+Blumer et al., “The smallest automaton recognizing the subwords of a text” (1985), grown token by
+token; each state stands for the substrings that end at the same places. The link of the text's own
+state is the longest ending that also stands somewhere before. A token costs constant time on
+average; n tokens take 2n states and 3n transitions at most.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ from __future__ import annotations
 # A state, and how many tokens of a text's ending it is known to match.
 Match = tuple[int, int]
 NOTHING: Match = (0, 0)
-# Endings for which the latest place is kept with each token. Longer chains of them occur in runs of one token only.
+# Endings for which the latest place is kept with each token. Longer chains of them occur in runs of
+# one token only.
 _MARKED = 16
 
 
@@ -26,7 +29,9 @@ class Automaton:
         self._next: list[dict[int, int]] = [{}]
         self._link = [-1]
         self._length = [0]
-        self._end = [-1]  # the latest place known where a state's substrings end, the text's own end left out
+        self._end = [
+            -1
+        ]  # the latest place known where a state's substrings end, the text's own end left out
         self._last = 0
 
     def extend(self, token: int) -> None:
@@ -51,7 +56,9 @@ class Automaton:
         return state, self._length[state]
 
     def follow(self, match: Match, token: int) -> Match:
-        """The longest ending, after one token more, that stands in the text; the text itself is not extended."""
+        """The longest ending, after one token more, that stands in the text; the text itself is not
+        extended.
+        """
         state, length = match
         while state and token not in self._next[state]:
             state = self._link[state]
@@ -60,9 +67,11 @@ class Automaton:
         return (following, length + 1) if following is not None else NOTHING
 
     def place(self, match: Match) -> tuple[int, int]:
-        """Where the text goes on behind an earlier stand of a match, the latest known, and the length matched there.
+        """Where the text goes on behind an earlier stand of a match, the latest known, and the
+        length matched there.
 
-        A match that stands at the end of the text alone is cut until something follows it; (0, 0) if nothing does.
+        A match that stands at the end of the text alone is cut until something follows it; (0, 0)
+        if nothing does.
         """
         state, length = match
         if state and self._end[state] < 0:
@@ -80,8 +89,12 @@ class Automaton:
             state = self._link[state]
 
     def _split(self, above: int, token: int, found: int) -> int:
-        """Give the shorter substrings of a state one of their own: they have come to end at one place more."""
-        clone = self._new(self._length[above] + 1, dict(self._next[found]), self._end[found], self._link[found])
+        """Give the shorter substrings of a state one of their own: they have come to end at one
+        place more.
+        """
+        clone = self._new(
+            self._length[above] + 1, dict(self._next[found]), self._end[found], self._link[found]
+        )
         while above >= 0 and self._next[above].get(token) == found:
             self._next[above][token] = clone
             above = self._link[above]

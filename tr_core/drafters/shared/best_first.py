@@ -3,8 +3,8 @@
     tree = grow(root, children, nodes, growth)
     return tree.draft(device)
 
-The node taken in next is always the one with the greatest chance of being on the path, as far as anybody knows, so a
-tree of 16 nodes is the first 16 of a tree of 80 grown from the same knowledge.
+The node taken in next is always the one with the greatest chance of being on the path, as far as
+anybody knows, so a tree of 16 nodes is the first 16 of a tree of 80 grown from the same knowledge.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from tr_core.trace import ROOT, Source
 from tr_core.trees.templates import chain
 from tr_core.trees.tree import MAX_K, TreeTemplate
 
-# A child's token, its chance to be accepted if its parent is, where it came from, and what its drafter wants to keep.
+# A child's token, its chance to be accepted if its parent is, where it came from, and what its
+# drafter wants to keep.
 Child = tuple[int, float, Source] | tuple[int, float, Source, object]
 
 
@@ -76,7 +77,11 @@ class Branches:
                 parents.append(place)
                 ranks.append(rank)
         self.order = order
-        shape = TreeTemplate(f"grown-{count - 1}", tuple(parents), tuple(ranks)) if count > 1 else chain(0)
+        shape = (
+            TreeTemplate(f"grown-{count - 1}", tuple(parents), tuple(ranks))
+            if count > 1
+            else chain(0)
+        )
         return Draft(
             shape,
             torch.from_numpy(np.array([self.tokens[n] for n in order], dtype=np.int64)).to(device),
@@ -87,18 +92,23 @@ class Branches:
 
 
 def grow(
-    root: int, children: Callable[[Branches, int], Sequence[Child]], nodes: int, growth: Growth | None = None
+    root: int,
+    children: Callable[[Branches, int], Sequence[Child]],
+    nodes: int,
+    growth: Growth | None = None,
 ) -> Branches:
     """A tree of up to ``nodes`` nodes, or of as many as pay if there is a ``growth``.
 
     Args:
         root: its token.
-        children: ``children(tree, node)``: what may stand below a node, the most likely first, no token twice. Asked
-            at most once for a node, after its parent. A node gets 32 at most, since no tree may have more.
+        children: ``children(tree, node)``: what may stand below a node, the most likely first, no
+            token twice. Asked at most once for a node, after its parent. A node gets 32 at most,
+            since no tree may have more.
     """
     tree = Branches(root)
-    # (−chance, a number that no other has, parent, its children, which of them); without children the parent's own are
-    # yet to be asked for, which waits until none that is known is likelier than the parent itself.
+    # (−chance, a number that no other has, parent, its children, which of them); without children
+    # the parent's own are yet to be asked for, which waits until none that is known is likelier
+    # than the parent itself.
     heap: list[tuple[float, int, int, Sequence[Child] | None, int]] = [(-1.0, 0, 0, None, 0)]
     pushed = taken = 0
     expected, add = tree.expected, tree.add
@@ -121,7 +131,16 @@ def grow(
         if place < len(listed) and place < MAX_K:
             pushed += 1
             chance = listed[place][1]
-            heappush(heap, (-expected[parent] * (chance if chance < 1.0 else 1.0), pushed, parent, listed, place))
+            heappush(
+                heap,
+                (
+                    -expected[parent] * (chance if chance < 1.0 else 1.0),
+                    pushed,
+                    parent,
+                    listed,
+                    place,
+                ),
+            )
     if growth is not None:
         tree.cut(growth.decide())
     return tree

@@ -1,4 +1,6 @@
-"""What guesses turned out to be worth: a factor for each kind of guess, right ÷ expected so far. No torch here."""
+"""What guesses turned out to be worth: a factor for each kind of guess, right ÷ expected so far. No
+torch here.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +10,18 @@ import msgspec
 
 from tr_core.errors import CheckpointError
 
-# Right guesses that the belief in uncorrected chances counts for, and how many guesses of a kind are remembered.
+# Right guesses that the belief in uncorrected chances counts for, and how many guesses of a kind
+# are remembered.
 _BELIEF = 2.0
 _MEMORY = 500
 
-# Chances below each of these, and above the last, are corrected together: ``bisect_right(CLASS_ENDS, chance)``.
+# Chances below each of these, and above the last, are corrected together:
+# ``bisect_right(CLASS_ENDS, chance)``.
 CLASS_ENDS = (0.05, 0.2, 0.5, 0.8)
 CLASSES = len(CLASS_ENDS) + 1
 
-# Of right guesses for each expected one: far above what occurs, and far below where floats overflow.
+# Of right guesses for each expected one: far above what occurs, and far below where floats
+# overflow.
 _MOST = 1e9
 
 
@@ -30,9 +35,10 @@ class CorrectionsState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Corrections:
     """Factors for ``kinds`` kinds of guesses, all 1 at first.
 
-    A kind is whatever a drafter thinks matters, numbered from 0: how long a match was, what a count was, the rank in
-    a row. Old guesses fade, since texts change. (``plus/known.py`` learns what many marks of one candidate are worth
-    together; this corrects an estimate that a method makes by itself.)
+    A kind is whatever a drafter thinks matters, numbered from 0: how long a match was, what a count
+    was, the rank in a row. Old guesses fade, since texts change. (``plus/known.py`` learns what
+    many marks of one candidate are worth together; this corrects an estimate that a method makes by
+    itself.)
 
     Attributes:
         factors: (kinds,) what a chance of each kind is to be multiplied by.
@@ -62,7 +68,12 @@ class Corrections:
         """
         pairs = list(zip(state.right, state.expected, strict=False))
         fits = len(state.right) == len(state.expected) == len(self.factors)
-        if not (fits and all(math.isfinite(r) and 0 < e < math.inf and 0 <= r <= _MOST * e for r, e in pairs)):
-            raise CheckpointError("The drafter's part of the checkpoint is damaged: its corrections do not fit.")
+        if not (
+            fits
+            and all(math.isfinite(r) and 0 < e < math.inf and 0 <= r <= _MOST * e for r, e in pairs)
+        ):
+            raise CheckpointError(
+                "The drafter's part of the checkpoint is damaged: its corrections do not fit."
+            )
         self._right, self._expected = state.right.copy(), state.expected.copy()
         self.factors = [right / expected for right, expected in pairs]

@@ -1,10 +1,11 @@
-"""Two ways of guessing side by side: what followed the text's longest earlier ending, and recycled rows.
+"""Two ways of guessing side by side: what followed the text's longest earlier ending, and recycled
+rows.
 
-What ``suffix_automaton`` and ``fused`` share. The rows are those of ``token_recycling_dynamic``; their
-chances are corrected by how often candidates of such a rank and probability were right.
+What ``suffix_automaton`` and ``fused`` share. The rows are those of ``token_recycling_dynamic``;
+their chances are corrected by how often candidates of such a rank and probability were right.
 
-Memory: the rows (V × k × 8 bytes), and an automaton of at most 16,384 tokens of one text, under 10 MB: a longer text is
-taken in again from its last 8,192 tokens on.
+Memory: the rows (V × k × 8 bytes), and an automaton of at most 16,384 tokens of one text, under 10
+MB: a longer text is taken in again from its last 8,192 tokens on.
 """
 
 from __future__ import annotations
@@ -31,8 +32,26 @@ MOST_TOKENS = 16_384
 _RANKS = 3
 # A match, a token, and its depth in the draft, 0 for the last of the text.
 Cursor = tuple[Match, int, int]
-# First beliefs that a token copied behind a match of 1, 2, … tokens is right; longer matches as the last.
-COPY_CHANCES = (0.3, 0.5, 0.6, 0.7, 0.75, 0.8, 0.8, 0.85, 0.85, 0.9, 0.9, 0.9, 0.9, 0.95, 0.95, 0.95)
+# First beliefs that a token copied behind a match of 1, 2, … tokens is right; longer matches as the
+# last.
+COPY_CHANCES = (
+    0.3,
+    0.5,
+    0.6,
+    0.7,
+    0.75,
+    0.8,
+    0.8,
+    0.85,
+    0.85,
+    0.9,
+    0.9,
+    0.9,
+    0.9,
+    0.95,
+    0.95,
+    0.95,
+)
 
 
 class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,8 +107,8 @@ class Copies:
 class Rows:
     """Guesses the candidates that the model gave after the last token when it was last asked.
 
-    What stands below an accepted node is corrected apart from what stands below the root: where one guess was right
-    the next is more often right as well.
+    What stands below an accepted node is corrected apart from what stands below the root: where one
+    guess was right the next is more often right as well.
     """
 
     def __init__(self, matrix: TokenRecyclingDynamic) -> None:
@@ -101,7 +120,10 @@ class Rows:
         factors = self.corrections.factors
         row = enumerate(self.matrix.below(token))
         return sorted_chances(
-            [(token, chance * factors[_kind(rank, chance, depth)], source) for rank, (token, chance, source) in row]
+            [
+                (token, chance * factors[_kind(rank, chance, depth)], source)
+                for rank, (token, chance, source) in row
+            ]
         )
 
     def judge(self, token: int, depth: int, choice: int) -> None:
@@ -111,7 +133,9 @@ class Rows:
 
 
 def _kind(rank: int, chance: float, depth: int) -> int:
-    return ((depth > 0) * _RANKS + min(rank, _RANKS - 1)) * CLASSES + bisect_right(CLASS_ENDS, chance)
+    return ((depth > 0) * _RANKS + min(rank, _RANKS - 1)) * CLASSES + bisect_right(
+        CLASS_ENDS, chance
+    )
 
 
 class CopiesAndRows(Guesser):
@@ -176,23 +200,34 @@ class CopiesAndRows(Guesser):
         self.rows.matrix.save(path, fingerprint, self.form)
 
     @classmethod
-    def load(cls, path: str | Path, fingerprint: str, vocab_size: int, device: torch.device) -> Self:
+    def load(
+        cls, path: str | Path, fingerprint: str, vocab_size: int, device: torch.device
+    ) -> Self:
         """Read what ``save`` wrote.
 
         Raises:
             MatrixError: no such file, another drafter's or another tokenizer's, or damaged.
         """
-        return cls(TokenRecyclingDynamic.load(path, fingerprint, vocab_size, device, cls.form), device)
+        return cls(
+            TokenRecyclingDynamic.load(path, fingerprint, vocab_size, device, cls.form), device
+        )
 
     def state(self) -> dict[str, Any]:
         # The automaton knows nothing but the text, and takes that in again.
-        learned = {name: msgspec.structs.asdict(kept.state()) for name, kept in self.all_corrections().items()}
+        learned = {
+            name: msgspec.structs.asdict(kept.state())
+            for name, kept in self.all_corrections().items()
+        }
         return {"matrix": self.rows.matrix.state(), "corrections": learned}
 
-    def restore(self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()) -> None:
+    def restore(
+        self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()
+    ) -> None:
         found, mine = convert(state, _State), self.all_corrections()
         if found.corrections.keys() != mine.keys():
-            raise CheckpointError("The drafter's part of the checkpoint is damaged: its corrections do not fit.")
+            raise CheckpointError(
+                "The drafter's part of the checkpoint is damaged: its corrections do not fit."
+            )
         self.rows.matrix.restore(found.matrix)
         for name, learned in found.corrections.items():
             mine[name].restore(learned)

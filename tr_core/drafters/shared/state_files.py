@@ -1,4 +1,6 @@
-"""What host drafters know, in files: arrays as safetensors, with the drafter's format and the tokenizer beside them."""
+"""What host drafters know, in files: arrays as safetensors, with the drafter's format and the
+tokenizer beside them.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,15 @@ def save(path: str | Path, form: str, fingerprint: str, parts: Mapping[str, np.n
     meta = {"format": form, "tokenizer": fingerprint}
     try:
         with whole(path) as beside:
-            save_file({name: np.ascontiguousarray(part) for name, part in parts.items()}, str(beside), metadata=meta)
+            save_file(
+                {name: np.ascontiguousarray(part) for name, part in parts.items()},
+                str(beside),
+                metadata=meta,
+            )
     except (OSError, SafetensorError) as error:
         raise MatrixError(
-            f"What the drafter knows cannot be written to “{path}”: {getattr(error, 'strerror', None) or error}."
+            f"What the drafter knows cannot be written to “{path}”:"
+            f" {getattr(error, 'strerror', None) or error}."
         ) from error
 
 
@@ -49,7 +56,11 @@ def load(
         with safe_open(str(path), framework="numpy") as file:
             meta = file.metadata() or {}
             # Arrays of types that numpy lacks cannot even be read.
-            parts = {name: file.get_tensor(name) for name in file.keys()} if meta.get("format") == form else {}  # noqa: SIM118 - no mapping
+            parts = (
+                {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+                if meta.get("format") == form
+                else {}
+            )
     except (OSError, SafetensorError, TypeError, AttributeError) as error:
         raise MatrixError(f"“{path}” is not a readable matrix file: {error}.") from error
     if meta.get("format") != form:
@@ -57,11 +68,17 @@ def load(
         raise MatrixError(f"“{path}” was not saved by this drafter: it holds {theirs}, not {ours}.")
     if meta.get("tokenizer") != fingerprint:
         raise MatrixError(
-            f"The matrix in “{path}” belongs to another tokenizer ({meta.get('tokenizer')}; this model has "
-            f"{fingerprint}): start cold, or choose the model it was saved with."
+            f"The matrix in “{path}” belongs to another tokenizer ({meta.get('tokenizer')}; this"
+            f" model has {fingerprint}): start cold, or choose the model it was saved with."
         )
     check(path, parts.keys() == expected.keys())
-    check(path, all(parts[name].dtype == kind and parts[name].ndim == n for name, (kind, n) in expected.items()))
+    check(
+        path,
+        all(
+            parts[name].dtype == kind and parts[name].ndim == n
+            for name, (kind, n) in expected.items()
+        ),
+    )
     return parts
 
 
@@ -72,7 +89,9 @@ def check(path: str | Path, sound: bool) -> None:
         MatrixError: they do not.
     """
     if not sound:
-        raise MatrixError(f"The matrix in “{path}” is damaged: its parts do not fit each other or this model.")
+        raise MatrixError(
+            f"The matrix in “{path}” is damaged: its parts do not fit each other or this model."
+        )
 
 
 def array(values: Sequence[object], kind: type, width: int | None = None) -> np.ndarray:
@@ -83,8 +102,12 @@ def array(values: Sequence[object], kind: type, width: int | None = None) -> np.
     """
     shape = (len(values),) if width is None else (len(values), width)
     try:
-        with np.errstate(over="ignore"):  # an infinite number is out of any range that is checked later
+        with np.errstate(
+            over="ignore"
+        ):  # an infinite number is out of any range that is checked later
             made = np.array(values, dtype=kind).reshape(shape)
     except (ValueError, OverflowError, TypeError) as error:
-        raise CheckpointError("The drafter's part of the checkpoint is damaged: its numbers do not fit.") from error
+        raise CheckpointError(
+            "The drafter's part of the checkpoint is damaged: its numbers do not fit."
+        ) from error
     return made

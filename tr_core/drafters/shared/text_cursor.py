@@ -1,9 +1,10 @@
 """Drafters that go along a text and know at each place what may come next: what all of them share.
 
-A **cursor** is all that such a drafter needs to know of a place: behind the text, or behind a branch of the draft that
-goes on from there. The tree is grown best-first (``growing.py``) from what is known at its nodes' cursors; when the
-pass has told, the cursors along the path are asked again, before anything is learned: how right was each guess
-(``judge``), and what was held at the path's end.
+A **cursor** is all that such a drafter needs to know of a place: behind the text, or behind a
+branch of the draft that goes on from there. The tree is grown best-first (``growing.py``) from what
+is known at its nodes' cursors; when the pass has told, the cursors along the path are asked again,
+before anything is learned: how right was each guess (``judge``), and what was held at the path's
+end.
 """
 
 from __future__ import annotations
@@ -40,11 +41,15 @@ class Guesses(Protocol):
         ...
 
     def below(self, cursor: Cursor) -> list[Child]:
-        """What may come next and how likely, the most likely first, no token twice; chances sum to 1 at most."""
+        """What may come next and how likely, the most likely first, no token twice; chances sum to
+        1 at most.
+        """
         ...
 
     def judge(self, cursor: Cursor, choice: int) -> None:
-        """What came next was ``choice``: correct the chances of guesses like those ``below`` gave here."""
+        """What came next was ``choice``: correct the chances of guesses like those ``below`` gave
+        here.
+        """
         ...
 
     def learn_prompt(
@@ -54,7 +59,9 @@ class Guesses(Protocol):
         ...
 
     def absorb(self, lesson: Lesson) -> tuple[RowChange, ...]:
-        """Learn from all nodes of a scored draft; the rows overwritten, if there is one for each token."""
+        """Learn from all nodes of a scored draft; the rows overwritten, if there is one for each
+        token.
+        """
         ...
 
 
@@ -85,13 +92,17 @@ class Guesser(HostDrafter):
         """See ``Guesses``; by default it learns from the text alone."""
         return ()
 
-    def propose(self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None) -> Draft:
+    def propose(
+        self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None
+    ) -> Draft:
         self._root = self.start(context)
         cursors: dict[int, Cursor] = {}
 
         def children(tree: Branches, node: int) -> list[Child]:
             # Asked for a node after its parent, but not for every node.
-            cursor = self.follow(cursors[tree.parents[node]], tree.tokens[node]) if node else self._root
+            cursor = (
+                self.follow(cursors[tree.parents[node]], tree.tokens[node]) if node else self._root
+            )
             cursors[node] = cursor
             return self.below(cursor)
 
@@ -111,7 +122,13 @@ class Guesser(HostDrafter):
 
 
 def sorted_chances(children: list[Child]) -> list[Child]:
-    """The most likely first; shrunk where, corrected one by one, they come to more than 1: only one can be right."""
+    """The most likely first; shrunk where, corrected one by one, they come to more than 1: only one
+    can be right.
+    """
     children.sort(key=lambda child: -child[1])
     total = sum([chance for _, chance, _ in children])
-    return children if total <= 1 else [(token, chance / total, source) for token, chance, source in children]
+    return (
+        children
+        if total <= 1
+        else [(token, chance / total, source) for token, chance, source in children]
+    )

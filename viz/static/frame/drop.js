@@ -9,7 +9,9 @@ import { WORDS } from "../words/words.js";
 export function refusalOfFiles(files, largest) {
   if (!files.length || files.length > MOST_RUNS) return WORDS.dropFew(MOST_RUNS);
   const tooLarge = files.find((file) => file.size > largest);
-  return tooLarge ? WORDS.dropTooLarge(tooLarge.name, Math.round(tooLarge.size / 1e6), Math.round(largest / 1e6)) : null;
+  return tooLarge
+    ? WORDS.dropTooLarge(tooLarge.name, Math.round(tooLarge.size / 1e6), Math.round(largest / 1e6))
+    : null;
 }
 
 /**
@@ -23,8 +25,10 @@ export function listenToDrops(root, { take, refuse, largest }) {
   hint.setAttribute("aria-hidden", "true");
   root.append(hint);
 
-  const bringsFiles = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files") ?? false;
-  const isOver = (/** @type {DragEvent} */ event) => event.target instanceof Node && root.contains(event.target);
+  const bringsFiles = (/** @type {DragEvent} */ event) =>
+    event.dataTransfer?.types.includes("Files") ?? false;
+  const isOver = (/** @type {DragEvent} */ event) =>
+    event.target instanceof Node && root.contains(event.target);
 
   /** @param {DragEvent} event */
   function onDrag(event) {
@@ -36,7 +40,8 @@ export function listenToDrops(root, { take, refuse, largest }) {
 
   /** @param {DragEvent} event */
   function onLeave(event) {
-    if (!(event.relatedTarget instanceof Node) || !root.contains(event.relatedTarget)) root.classList.remove("tr-is-dropping");
+    if (!(event.relatedTarget instanceof Node) || !root.contains(event.relatedTarget))
+      root.classList.remove("tr-is-dropping");
   }
 
   /** @param {DragEvent} event */

@@ -41,7 +41,20 @@ export function createHeader(state, openHelp, canRun, buttons) {
   help.setAttribute("aria-label", WORDS.help);
   help.title = WORDS.help;
   help.addEventListener("click", openHelp);
-  head.append(headline, counted, speed, check, recorded, make("span", "tr-space-between"), model, drafter, status, progress, ...buttons, help);
+  head.append(
+    headline,
+    counted,
+    speed,
+    check,
+    recorded,
+    make("span", "tr-space-between"),
+    model,
+    drafter,
+    status,
+    progress,
+    ...buttons,
+    help,
+  );
 
   return {
     element: head,
@@ -53,9 +66,15 @@ export function createHeader(state, openHelp, canRun, buttons) {
       setText(number, passes ? (emitted / passes).toFixed(2) : "–");
       setText(passesMade, WORDS.tokensInPasses(emitted, passes));
       setText(passesSaved, emitted > passes ? WORDS.passesSaved(emitted - passes) : "");
-      setText(speed, milliseconds > 0 ? WORDS.perSecond(inFigures((1000 * emitted) / milliseconds)) : "");
+      setText(
+        speed,
+        milliseconds > 0 ? WORDS.perSecond(inFigures((1000 * emitted) / milliseconds)) : "",
+      );
       setText(model, [info.model, info.device, WORDS.dtypes[info.dtype] ?? info.dtype].join(" · "));
-      setText(drafter, [info.drafter, WORDS.tree(info.tree, info.nodes), `k ${info.k}`, info.sampling].join(" · "));
+      setText(
+        drafter,
+        [info.drafter, WORDS.tree(info.tree, info.nodes), `k ${info.k}`, info.sampling].join(" · "),
+      );
       model.title = [info.model, info.device, info.dtype].join(" · ");
       drafter.title = drafter.textContent ?? "";
       setText(status, stateOf(run));
@@ -76,11 +95,21 @@ export function createHeader(state, openHelp, canRun, buttons) {
   /** @param {Run} run */
   function drawCheck(run) {
     const identical = run.end?.identical;
-    const word = !run.end ? "" : identical ? WORDS.lossless : identical === false ? WORDS.differs : WORDS.unchecked;
+    const word = !run.end
+      ? ""
+      : identical
+        ? WORDS.lossless
+        : identical === false
+          ? WORDS.differs
+          : WORDS.unchecked;
     setText(check, word);
     check.hidden = !word;
     check.dataset.identical = String(identical ?? "unknown");
-    check.title = identical ? WORDS.losslessHint : identical === false ? WORDS.differsHint : WORDS.uncheckedHint;
+    check.title = identical
+      ? WORDS.losslessHint
+      : identical === false
+        ? WORDS.differsHint
+        : WORDS.uncheckedHint;
   }
 }
 

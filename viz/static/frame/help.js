@@ -15,7 +15,9 @@ export function createHelp() {
   const phases = make("dl", "tr-help-list");
   for (const phase of PHASES) {
     phases.append(make("dt", "", WORDS.phases[/** @type {keyof typeof WORDS.phases} */ (phase)]));
-    phases.append(make("dd", "", WORDS.phaseHints[/** @type {keyof typeof WORDS.phaseHints} */ (phase)]));
+    phases.append(
+      make("dd", "", WORDS.phaseHints[/** @type {keyof typeof WORDS.phaseHints} */ (phase)]),
+    );
   }
   const keys = make("dl", "tr-help-list");
   for (const [names, deed] of WORDS.helpKeys) {
@@ -43,19 +45,51 @@ export function createHelp() {
  */
 export function createEmpty(openExample, openTour, canRun) {
   const empty = make("div", "tr-empty");
-  const picture = makeSvg("svg", { viewBox: "0 0 320 130", width: 320, height: 130, "aria-hidden": "true" });
+  const picture = makeSvg("svg", {
+    viewBox: "0 0 320 130",
+    width: 320,
+    height: 130,
+    "aria-hidden": "true",
+  });
   /** Column, row, and whether it is on the path. @type {[number, number, boolean][]} */
-  const chips = [[0, 0, true], [1, 0, true], [1, 2, false], [1, 3, false], [2, 0, false], [2, 1, true], [2, 2, false], [3, 0, false], [3, 1, true]];
+  const chips = [
+    [0, 0, true],
+    [1, 0, true],
+    [1, 2, false],
+    [1, 3, false],
+    [2, 0, false],
+    [2, 1, true],
+    [2, 2, false],
+    [3, 0, false],
+    [3, 1, true],
+  ];
   /** @type {[number, number][]} */
-  const edges = [[0, 1], [0, 2], [0, 3], [1, 4], [1, 5], [2, 6], [4, 7], [5, 8]];
+  const edges = [
+    [0, 1],
+    [0, 2],
+    [0, 3],
+    [1, 4],
+    [1, 5],
+    [2, 6],
+    [4, 7],
+    [5, 8],
+  ];
   for (const [from, to] of edges) {
     const [a, b] = [chips[from], chips[to]];
-    const line = makeSvg("path", { d: `M${a[0] * 84 + 52} ${a[1] * 32 + 16}C${a[0] * 84 + 72} ${a[1] * 32 + 16} ${b[0] * 84 - 8} ${b[1] * 32 + 16} ${b[0] * 84 + 8} ${b[1] * 32 + 16}` });
+    const line = makeSvg("path", {
+      d: `M${a[0] * 84 + 52} ${a[1] * 32 + 16}C${a[0] * 84 + 72} ${a[1] * 32 + 16} ${b[0] * 84 - 8} ${b[1] * 32 + 16} ${b[0] * 84 + 8} ${b[1] * 32 + 16}`,
+    });
     line.classList.toggle("tr-on-path", b[2]);
     picture.append(line);
   }
   chips.forEach(([column, row, onPath], i) => {
-    const chip = makeSvg("rect", { x: column * 84 + 8, y: row * 32 + 8, width: 44, height: 16, rx: 8 });
+    const chip = makeSvg("rect", {
+      x: column * 84 + 8,
+      y: row * 32 + 8,
+      width: 44,
+      height: 16,
+      rx: 8,
+    });
     chip.classList.toggle("tr-on-path", onPath);
     chip.classList.toggle("tr-is-bonus", i === chips.length - 1);
     picture.append(chip);

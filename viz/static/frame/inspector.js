@@ -58,9 +58,11 @@ export function createInspector(state) {
     name.className = `tr-subject-name tr-is-${why === "a" && !isJudged(state) ? "x" : why}`;
     setText(
       place,
-      isBonus ? WORDS.placeBonus(id, depth, below, position)
-        : at === 0 ? WORDS.placeRoot(id, position)
-        : WORDS.place(id, depth, shown.ranks[at], below, position),
+      isBonus
+        ? WORDS.placeBonus(id, depth, below, position)
+        : at === 0
+          ? WORDS.placeRoot(id, position)
+          : WORDS.place(id, depth, shown.ranks[at], below, position),
     );
     name.title = tokenOf(run, id).full;
     place.title = place.textContent ?? "";
@@ -75,19 +77,22 @@ export function createInspector(state) {
   function sourceWords(run, shown, at) {
     const found = shown.src ? sourceOf(shown, at) : null;
     const words = [];
-    if (found?.place !== undefined && found.place >= 0) words.push(WORDS.sourceOfNode.lookup(found.place));
+    if (found?.place !== undefined && found.place >= 0)
+      words.push(WORDS.sourceOfNode.lookup(found.place));
     else if (found?.name.startsWith("row")) {
       const key = keyOf(run, shown, at, found.key).map((id) => `“${mention(run, id)}”`);
       words.push(WORDS.sourceOfNode.row(key.join(" ")));
     } else if (found) words.push(WORDS.sourceOfNode.other(WORDS.sources[found.name]));
-    if (at && shown.exp && shown.status[at] !== "u") words.push(WORDS.expectedOfNode(shown.exp[at]));
+    if (at && shown.exp && shown.status[at] !== "u")
+      words.push(WORDS.expectedOfNode(shown.exp[at]));
     return words.join(" ");
   }
 
   /** @param {Run} run @param {Step} shown @param {number} at @param {string} below */
   function verdictOf(run, shown, at, below) {
     if (!isJudged(state) && shown.why[at] !== "u") {
-      if (state.phase === "draft") return at ? WORDS.proposed(below, shown.ranks[at]) : WORDS.verdict.r();
+      if (state.phase === "draft")
+        return at ? WORDS.proposed(below, shown.ranks[at]) : WORDS.verdict.r();
       return WORDS.asked(mention(run, shown.ids[at]), mention(run, shown.choices[at]));
     }
     const choice = at > 0 ? mention(run, shown.choices[shown.parents[at]]) : "";
@@ -133,10 +138,18 @@ export function createInspector(state) {
       /** @type {HTMLElement} */ (word).title = `“${tokenOf(run, id).full}” · id ${id}`;
       /** @type {HTMLElement} */ (track.firstElementChild).style.width = `${100 * probability}%`;
       setText(share, probability.toFixed(2));
-      setText(mark, [chosen ? `● ${WORDS.choice}` : "", child > 0 ? WORDS.draftedAt(shown.ranks[child]) : ""].filter(Boolean).join(" · "));
+      setText(
+        mark,
+        [chosen ? `● ${WORDS.choice}` : "", child > 0 ? WORDS.draftedAt(shown.ranks[child]) : ""]
+          .filter(Boolean)
+          .join(" · "),
+      );
     });
     const missed = !filler && !candidates.includes(shown.choices[at]);
-    setText(outside, missed ? WORDS.outside(mention(run, shown.choices[at]), candidates.length) : "");
+    setText(
+      outside,
+      missed ? WORDS.outside(mention(run, shown.choices[at]), candidates.length) : "",
+    );
   }
 
   return {
@@ -156,13 +169,20 @@ export function createInspector(state) {
 
 /** The drafted child of a node that has this token; −1 if there is none. @param {Step} step @param {number} parent @param {number} id */
 function childOf(step, parent, id) {
-  return step.ids.findIndex((token, n) => n > 0 && step.parents[n] === parent && token === id && step.status[n] !== "u");
+  return step.ids.findIndex(
+    (token, n) => n > 0 && step.parents[n] === parent && token === id && step.status[n] !== "u",
+  );
 }
 
 function makeBar() {
   const bar = make("div", "tr-bar");
   const track = make("span", "tr-bar-track");
   track.append(make("span", "tr-bar-fill"));
-  bar.append(make("span", "tr-bar-word"), track, make("span", "tr-bar-share"), make("span", "tr-bar-mark"));
+  bar.append(
+    make("span", "tr-bar-word"),
+    track,
+    make("span", "tr-bar-share"),
+    make("span", "tr-bar-mark"),
+  );
   return bar;
 }

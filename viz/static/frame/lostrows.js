@@ -36,7 +36,11 @@ function meant(run, wanted) {
 function lossesOf(run, wanted) {
   const tokens = meant(run, wanted);
   return run.steps.flatMap((step, i) =>
-    step.rows.flatMap((row) => (row.e ?? []).filter((id) => tokens.has(id)).map((token) => ({ step: i + 1, node: row.n, row: row.t, token }))),
+    step.rows.flatMap((row) =>
+      (row.e ?? [])
+        .filter((id) => tokens.has(id))
+        .map((token) => ({ step: i + 1, node: row.n, row: row.t, token })),
+    ),
   );
 }
 
@@ -59,7 +63,10 @@ export function createLostRows(state, player) {
   function fill(run) {
     losses = lossesOf(run, state.filter);
     const label = (/** @type {number} */ id) => tokenOf(run, id).full;
-    const only = new Set(losses.map((loss) => loss.token)).size === 1 ? label(losses[0].token) : state.filter.trim();
+    const only =
+      new Set(losses.map((loss) => loss.token)).size === 1
+        ? label(losses[0].token)
+        : state.filter.trim();
     setText(head, WORDS.lostHead(only, losses.length));
     list.setAttribute("aria-label", head.textContent ?? "");
     buttons = losses.slice(0, LOSSES_LISTED).map((loss) => {
@@ -84,7 +91,9 @@ export function createLostRows(state, player) {
       if (key && key !== drawn) fill(/** @type {Run} */ (run));
       drawn = key;
       if (!key) return;
-      buttons.forEach((button, i) => button.classList.toggle("tr-lost-now", losses[i].step === state.step));
+      buttons.forEach((button, i) =>
+        button.classList.toggle("tr-lost-now", losses[i].step === state.step),
+      );
     },
   };
 }

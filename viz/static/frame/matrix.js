@@ -110,11 +110,18 @@ export function createMatrixPanel(state, player) {
       const id = content[rank];
       cell.dataset.change = CHANGE_OF[row.c[rank]] ?? "kept";
       const mark = after ? undefined : MARKS[/** @type {"d" | "a"} */ (row.u?.[rank])];
-      cell.className = mark ? `tr-cell tr-cell-${mark}` : id === undefined ? "tr-cell tr-cell-empty" : "tr-cell";
+      cell.className = mark
+        ? `tr-cell tr-cell-${mark}`
+        : id === undefined
+          ? "tr-cell tr-cell-empty"
+          : "tr-cell";
       setText(cell, id === undefined ? "" : clip(tokenOf(run, id).label, CELL_LETTERS));
     });
     const gone = after ? (row.e ?? []) : [];
-    setText(line.evicted, gone.length ? clip(gone.map((id) => tokenOf(run, id).label).join(" "), NAME_LETTERS) : "");
+    setText(
+      line.evicted,
+      gone.length ? clip(gone.map((id) => tokenOf(run, id).label).join(" "), NAME_LETTERS) : "",
+    );
     line.evicted.classList.toggle("tr-first-time", !after && !row.b.length);
     if (!after && !row.b.length) setText(line.evicted, WORDS.neverWritten);
   }
@@ -136,13 +143,22 @@ export function createMatrixPanel(state, player) {
     const ids = [row.t, ...row.b, ...rowAfter(/** @type {Step} */ (step), row)];
     return ids.some((id) => {
       const token = tokenOf(run, id);
-      return token.text.toLowerCase().includes(wanted) || token.full.toLowerCase().includes(wanted) || String(id) === wanted;
+      return (
+        token.text.toLowerCase().includes(wanted) ||
+        token.full.toLowerCase().includes(wanted) ||
+        String(id) === wanted
+      );
     });
   }
 
   function drawLegend() {
     if (!step) return legend.replaceChildren();
-    const words = after ? Object.entries(WORDS.change) : [["drafted", WORDS.drafted], ["used", WORDS.used]];
+    const words = after
+      ? Object.entries(WORDS.change)
+      : [
+          ["drafted", WORDS.drafted],
+          ["used", WORDS.used],
+        ];
     const keys = words.map(([kind, word]) => make("span", `tr-swatch tr-swatch-${kind}`, word));
     if (after) keys.push(make("span", "tr-swatch tr-evicted", WORDS.evicted));
     legend.replaceChildren(...keys);
@@ -175,10 +191,16 @@ export function createMatrixPanel(state, player) {
   table.addEventListener("pointerleave", () => player.point(null));
 
   /** Nodes that hold the row's token; for a cell, those that were drafted out of it. */
-  function nodesOf(/** @type {Step} */ shown, /** @type {Row} */ row, /** @type {number | null} */ rank) {
+  function nodesOf(
+    /** @type {Step} */ shown,
+    /** @type {Row} */ row,
+    /** @type {number | null} */ rank,
+  ) {
     const nodes = shown.ids.map((_, n) => n).filter((n) => shown.status[n] !== "u");
     const cell = rank === null ? undefined : (after ? rowAfter(shown, row) : row.b)[rank];
-    const drafted = nodes.filter((n) => n && shown.ids[shown.parents[n]] === row.t && shown.ids[n] === cell);
+    const drafted = nodes.filter(
+      (n) => n && shown.ids[shown.parents[n]] === row.t && shown.ids[n] === cell,
+    );
     return drafted.length ? drafted : nodes.filter((n) => shown.ids[n] === row.t);
   }
 
@@ -188,25 +210,37 @@ export function createMatrixPanel(state, player) {
     if (rank === null) {
       const gone = line.row.e ?? [];
       line.head.title = WORDS.rowHint(tokenOf(run, line.row.t).full, line.row.t, line.row.n);
-      line.evicted.title = after && gone.length ? WORDS.evictedHint(gone.map((id) => tokenOf(run, id).full)) : "";
+      line.evicted.title =
+        after && gone.length ? WORDS.evictedHint(gone.map((id) => tokenOf(run, id).full)) : "";
       return;
     }
     const id = (after ? rowAfter(/** @type {Step} */ (step), line.row) : line.row.b)[rank];
     const mark = MARKS[/** @type {"d" | "a"} */ (line.row.u?.[rank])];
     const change = /** @type {keyof typeof WORDS.change} */ (line.cells[rank].dataset.change);
-    const what = after ? WORDS.change[change] : mark ? WORDS[/** @type {"drafted" | "used"} */ (mark)] : "";
-    line.cells[rank].title = id === undefined ? WORDS.neverWritten : WORDS.cellHint(tokenOf(run, id).full, id, rank, what);
+    const what = after
+      ? WORDS.change[change]
+      : mark
+        ? WORDS[/** @type {"drafted" | "used"} */ (mark)]
+        : "";
+    line.cells[rank].title =
+      id === undefined ? WORDS.neverWritten : WORDS.cellHint(tokenOf(run, id).full, id, rank, what);
   }
 
   function highlight() {
     const shown = /** @type {Step} */ (step);
     for (const element of marked) element.classList.remove("tr-hot", "tr-chosen");
     const node = state.selected ?? BONUS_NODE;
-    const chosen = node === BONUS_NODE ? undefined : lines.find((line) => line.row.t === shown.ids[node] && shown.status[node] !== "u");
+    const chosen =
+      node === BONUS_NODE
+        ? undefined
+        : lines.find((line) => line.row.t === shown.ids[node] && shown.status[node] !== "u");
     const hot = state.hover && lines.find((line) => line.row.t === state.hover?.row);
     // The cell that the node pointed at came out of, in its parent's row.
     const [pointed] = state.hover?.nodes ?? [];
-    const from = pointed > 0 && shown.status[pointed] !== "u" ? lines.find((line) => line.row.t === shown.ids[shown.parents[pointed]]) : null;
+    const from =
+      pointed > 0 && shown.status[pointed] !== "u"
+        ? lines.find((line) => line.row.t === shown.ids[shown.parents[pointed]])
+        : null;
     const origin = after ? null : from?.cells[from.row.b.indexOf(shown.ids[pointed])];
     chosen?.line.classList.add("tr-chosen");
     hot?.line.classList.add("tr-hot");
@@ -229,7 +263,10 @@ export function createMatrixPanel(state, player) {
       if (turned) {
         step = next;
         after = nowAfter;
-        fillRows(/** @type {Run} */ (state.run), next ?? /** @type {any} */ ({ rows: [], path: [], ids: [] }));
+        fillRows(
+          /** @type {Run} */ (state.run),
+          next ?? /** @type {any} */ ({ rows: [], path: [], ids: [] }),
+        );
         drawLegend();
         const rows = next?.rows.length ?? 0;
         setText(note, next ? (after ? WORDS.matrixHead : WORDS.matrixHeadBefore)(rows) : "");
@@ -238,7 +275,16 @@ export function createMatrixPanel(state, player) {
         filter = state.filter;
         const found = applyFilter();
         nothing.hidden = found > 0;
-        setText(nothing, !next ? "" : lines.length ? WORDS.matrixNoMatch : state.run?.info.k ? WORDS.matrixUntouched : WORDS.matrixNone);
+        setText(
+          nothing,
+          !next
+            ? ""
+            : lines.length
+              ? WORDS.matrixNoMatch
+              : state.run?.info.k
+                ? WORDS.matrixUntouched
+                : WORDS.matrixNone,
+        );
       }
       if (turned) drawFill();
       if (!step) return;
@@ -263,6 +309,7 @@ export function createMatrixPanel(state, player) {
   function keepInView(line) {
     const [top, bottom] = [line.offsetTop, line.offsetTop + line.offsetHeight];
     if (top < scroller.scrollTop) scroller.scrollTop = top - 4;
-    else if (bottom > scroller.scrollTop + scroller.clientHeight) scroller.scrollTop = bottom - scroller.clientHeight + 4;
+    else if (bottom > scroller.scrollTop + scroller.clientHeight)
+      scroller.scrollTop = bottom - scroller.clientHeight + 4;
   }
 }

@@ -37,7 +37,12 @@ export function createStepsPanel(state, player) {
   place.append(number, inAll);
   head.append(place);
 
-  const chart = makeSvg("svg", { class: "tr-chart", height: CHART_HEIGHT, preserveAspectRatio: "none", "aria-hidden": "true" });
+  const chart = makeSvg("svg", {
+    class: "tr-chart",
+    height: CHART_HEIGHT,
+    preserveAspectRatio: "none",
+    "aria-hidden": "true",
+  });
   const accepted = makeSvg("path", { class: "tr-chart-accepted" });
   const bonus = makeSvg("path", { class: "tr-chart-bonus" });
   const now = makeSvg("rect", { class: "tr-chart-now", y: 0, height: CHART_HEIGHT, rx: 2 });
@@ -146,7 +151,9 @@ export function createStepsPanel(state, player) {
   /** A wedge above every marked step. */
   function drawMarks() {
     const half = Math.max(2, Math.min(4, pitch / 2));
-    const wedges = (state.marks?.steps ?? []).map((step) => `M${(step - 0.5) * pitch - half} 0h${2 * half}l${-half} 5z`);
+    const wedges = (state.marks?.steps ?? []).map(
+      (step) => `M${(step - 0.5) * pitch - half} 0h${2 * half}l${-half} 5z`,
+    );
     marks.setAttribute("d", pitch ? wedges.join("") : "");
   }
 

@@ -23,9 +23,18 @@ const PROMPT_SHOWN = 64;
 /** Characters that need a mark: white space, controls, direction marks and others without a shape. */
 const SHAPELESS = /^[\p{Z}\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}]$/u;
 /** Cuts text at them, but leaves emoji whole that are joined by a character of that kind. */
-const CUTS = /(\p{Extended_Pictographic}(?:[\uFE0F\p{Emoji_Modifier}]?\u200D\p{Extended_Pictographic})+|[\p{Z}\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}])/u;
-const SPACE_CLASSES = new Map([[" ", "tr-space"], ["\n", "tr-break"], ["\t", "tr-tab"]]);
-const SPACE_MARKS = new Map([[" ", "·"], ["\n", "⏎"], ["\t", "⇥"]]);
+const CUTS =
+  /(\p{Extended_Pictographic}(?:[\uFE0F\p{Emoji_Modifier}]?\u200D\p{Extended_Pictographic})+|[\p{Z}\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}])/u;
+const SPACE_CLASSES = new Map([
+  [" ", "tr-space"],
+  ["\n", "tr-break"],
+  ["\t", "tr-tab"],
+]);
+const SPACE_MARKS = new Map([
+  [" ", "·"],
+  ["\n", "⏎"],
+  ["\t", "⇥"],
+]);
 
 /**
  * Put text into an element with its white space marked; the marks are drawn by the style sheet over the real
@@ -44,7 +53,10 @@ export function fillMarked(element, text) {
         return space;
       }
       if (!SHAPELESS.test(part)) return document.createTextNode(part);
-      const code = /** @type {number} */ (part.codePointAt(0)).toString(16).toUpperCase().padStart(4, "0");
+      const code = /** @type {number} */ (part.codePointAt(0))
+        .toString(16)
+        .toUpperCase()
+        .padStart(4, "0");
       return make("span", "tr-odd", `‹U+${code}›`);
     }),
   );
@@ -82,7 +94,9 @@ export function createTextPanel(state, player) {
     fold.hidden = !hidden;
     fold.textContent = unfolded ? WORDS.promptUnfolded : WORDS.promptFolded(hidden);
     const from = unfolded ? 0 : hidden;
-    const tokens = ids.slice(from).map((/** @type {number} */ id) => tokenOf(/** @type {Run} */ (run), id));
+    const tokens = ids
+      .slice(from)
+      .map((/** @type {number} */ id) => tokenOf(/** @type {Run} */ (run), id));
     prompt.replaceChildren(
       ...joinBytes(tokens).map((text, i) => {
         const span = make("span", "tr-token");
@@ -126,8 +140,10 @@ export function createTextPanel(state, player) {
   /** @param {number} step @param {number} from groups from here on are new */
   function moveTo(step, from) {
     drawn.groups[shownStep - 1]?.classList.remove("tr-now");
-    for (let i = Math.min(step, shownStep); i < Math.max(step, shownStep); i++) drawn.groups[i].classList.toggle("tr-later", i >= step);
-    for (let i = from; i < drawn.groups.length; i++) drawn.groups[i].classList.toggle("tr-later", i >= step);
+    for (let i = Math.min(step, shownStep); i < Math.max(step, shownStep); i++)
+      drawn.groups[i].classList.toggle("tr-later", i >= step);
+    for (let i = from; i < drawn.groups.length; i++)
+      drawn.groups[i].classList.toggle("tr-later", i >= step);
     drawn.groups[step - 1]?.classList.add("tr-now");
     shownStep = step;
     unsettled = true;
@@ -161,7 +177,9 @@ export function createTextPanel(state, player) {
   scroller.addEventListener("pointerover", (event) => {
     const written = writtenAt(event.target);
     if (!written) return player.point(null);
-    player.point(written.step === state.step ? { nodes: [written.node], row: written.id, rank: null } : null);
+    player.point(
+      written.step === state.step ? { nodes: [written.node], row: written.id, rank: null } : null,
+    );
   });
   scroller.addEventListener("pointerleave", () => player.point(null));
 
@@ -206,10 +224,14 @@ export function createTextPanel(state, player) {
   function copiedFrom(nodes) {
     const step = run?.steps[state.step - 1];
     if (!run || !step) return [];
-    const places = nodes.map((node) => sourceOf(step, node)?.place ?? -1).filter((place) => place >= 0 && place < step.committed);
+    const places = nodes
+      .map((node) => sourceOf(step, node)?.place ?? -1)
+      .filter((place) => place >= 0 && place < step.committed);
     const length = run.info.prompt.length;
     const from = length - prompt.children.length;
-    const spans = places.map((place) => (place < length ? prompt.children[place - from] : drawn.tokens[place - length]));
+    const spans = places.map((place) =>
+      place < length ? prompt.children[place - from] : drawn.tokens[place - length],
+    );
     return /** @type {HTMLElement[]} */ (spans.filter((span) => span instanceof HTMLElement));
   }
 

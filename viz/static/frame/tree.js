@@ -25,7 +25,10 @@ export function createTreePanel(state, player) {
   phases.setAttribute("role", "group");
   phases.setAttribute("aria-label", WORDS.phaseGroup);
   const phaseButtons = PHASES.map((phase) => {
-    const button = makeButton("tr-phase", WORDS.phases[/** @type {keyof typeof WORDS.phases} */ (phase)]);
+    const button = makeButton(
+      "tr-phase",
+      WORDS.phases[/** @type {keyof typeof WORDS.phases} */ (phase)],
+    );
     button.title = WORDS.phaseHints[/** @type {keyof typeof WORDS.phaseHints} */ (phase)];
     button.addEventListener("click", () => player.setPhase(phase));
     phases.append(button);
@@ -72,7 +75,10 @@ export function createTreePanel(state, player) {
   function refit(anew = false) {
     if (!step || !scroller.clientWidth) return;
     if (mode !== "hand") {
-      const room = { width: scroller.clientWidth - 4, height: scroller.clientHeight - heads.offsetHeight - 4 };
+      const room = {
+        width: scroller.clientWidth - 4,
+        height: scroller.clientHeight - heads.offsetHeight - 4,
+      };
       const fitted = fitTree({ columns, rows }, room, mode === "whole", sizesAt(panel));
       scale = fitted.scale;
       anew ||= fitted.column !== column;
@@ -96,7 +102,10 @@ export function createTreePanel(state, player) {
       }
     });
     // A count that is cut would be another number.
-    heads.classList.toggle("tr-narrow", [...heads.children].some((child) => child.scrollWidth > child.clientWidth));
+    heads.classList.toggle(
+      "tr-narrow",
+      [...heads.children].some((child) => child.scrollWidth > child.clientWidth),
+    );
   }
 
   /** @param {string} format SVG or PNG */
@@ -104,16 +113,25 @@ export function createTreePanel(state, player) {
     const button = makeButton("tr-tool", format);
     button.setAttribute("aria-label", WORDS.saveAs(format));
     button.title = WORDS.saveHint(format);
-    button.addEventListener("click", () => save(format).catch(() => player.setError(WORDS.saveFailed)));
+    button.addEventListener("click", () =>
+      save(format).catch(() => player.setError(WORDS.saveFailed)),
+    );
     return button;
   }
 
   /** @param {string} format */
   async function save(format) {
     if (!step) return;
-    const svg = asSvgText(shapes.element, getComputedStyle(panel).backgroundColor, note.textContent ?? "");
+    const svg = asSvgText(
+      shapes.element,
+      getComputedStyle(panel).backgroundColor,
+      note.textContent ?? "",
+    );
     const { width, height } = shapes.element.getBoundingClientRect();
-    const blob = format === "SVG" ? new Blob([svg], { type: "image/svg+xml" }) : await asPng(svg, width, height);
+    const blob =
+      format === "SVG"
+        ? new Blob([svg], { type: "image/svg+xml" })
+        : await asPng(svg, width, height);
     download(blob, `tree-step-${step.index}-${state.phase}.${format.toLowerCase()}`);
   }
 
@@ -122,7 +140,10 @@ export function createTreePanel(state, player) {
     heads.replaceChildren(
       ...next.counts.map((count, depth) => {
         const name = make("span", "tr-column");
-        name.append(make("span", "tr-depth", depth ? WORDS.depth(depth) : WORDS.root), make("span", "tr-count", String(count)));
+        name.append(
+          make("span", "tr-depth", depth ? WORDS.depth(depth) : WORDS.root),
+          make("span", "tr-count", String(count)),
+        );
         return name;
       }),
     );
@@ -130,7 +151,11 @@ export function createTreePanel(state, player) {
 
   /** Keep the end of the path in the window of a tree too large for it. @param {Step} next */
   function followPath(next) {
-    if (mode === "whole" || (inner.offsetWidth <= scroller.clientWidth && inner.offsetHeight <= scroller.clientHeight)) return;
+    if (
+      mode === "whole" ||
+      (inner.offsetWidth <= scroller.clientWidth && inner.offsetHeight <= scroller.clientHeight)
+    )
+      return;
     const end = pathEnd(next);
     const x = next.x[end] * column * scale;
     const y = (next.y[end] + 1) * ROW_HEIGHT * scale;
@@ -139,14 +164,19 @@ export function createTreePanel(state, player) {
       scroller.scrollLeft = x + reach < scroller.clientWidth ? 0 : x + reach - scroller.clientWidth;
     }
     const room = scroller.clientHeight - heads.offsetHeight;
-    if (y < scroller.scrollTop || y + 40 > scroller.scrollTop + room) scroller.scrollTop = y - room / 2;
+    if (y < scroller.scrollTop || y + 40 > scroller.scrollTop + room)
+      scroller.scrollTop = y - room / 2;
   }
 
-  const zoom = createZoom(scroller, () => scale, (next) => {
-    mode = "hand";
-    scale = next;
-    resize();
-  });
+  const zoom = createZoom(
+    scroller,
+    () => scale,
+    (next) => {
+      mode = "hand";
+      scale = next;
+      resize();
+    },
+  );
   zoomIn.addEventListener("click", () => zoom.zoomBy(1.25));
   zoomOut.addEventListener("click", () => zoom.zoomBy(0.8));
   fit.addEventListener("click", () => {

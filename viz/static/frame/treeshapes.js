@@ -85,12 +85,20 @@ export function createTreeShapes({ mini = false } = {}) {
 
   /** Middle of the left side of a chip. @param {Step} step @param {number} node */
   function spot(step, node) {
-    const [x, y] = node === BONUS_NODE ? /** @type {[number, number]} */ (step.at) : [step.x[node], step.y[node]];
+    const [x, y] =
+      node === BONUS_NODE
+        ? /** @type {[number, number]} */ (step.at)
+        : [step.x[node], step.y[node]];
     return { x: x * pitch + 8, y: (y + 1.5) * ROW_HEIGHT };
   }
 
   /** From a chip's right side to another's left side, in right angles. */
-  function elbow(/** @type {Step} */ step, /** @type {number} */ from, /** @type {number} */ to, side = 0) {
+  function elbow(
+    /** @type {Step} */ step,
+    /** @type {number} */ from,
+    /** @type {number} */ to,
+    side = 0,
+  ) {
     const a = spot(step, from);
     const b = spot(step, to);
     const start = a.x + width;
@@ -114,7 +122,10 @@ export function createTreeShapes({ mini = false } = {}) {
 
     /** Show a step's tokens and verdicts. @param {Step} step @param {Run} run @returns {boolean} whether the shape is another */
     fill(step, run) {
-      const reshaped = !shape || !sameNumbers(shape.parents, step.parents) || !sameNumbers(shape.ranks, step.ranks);
+      const reshaped =
+        !shape ||
+        !sameNumbers(shape.parents, step.parents) ||
+        !sameNumbers(shape.ranks, step.ranks);
       if (reshaped) build(step);
       chips.forEach((chip, node) => {
         const status = STATUS_OF[step.status[node]];
@@ -123,18 +134,28 @@ export function createTreeShapes({ mini = false } = {}) {
         const source = step.src && !mini ? sourceOf(step, node) : null;
         chip.group.dataset.source = source?.name ?? "";
         setText(chip.source, source ? WORDS.sourceMarks[source.name] : "");
-        const agrees = node > 0 && status !== "unseen" && step.ids[node] === step.choices[step.parents[node]];
+        const agrees =
+          node > 0 && status !== "unseen" && step.ids[node] === step.choices[step.parents[node]];
         chip.group.classList.toggle("tr-agrees", agrees);
         chip.group.classList.remove("tr-met");
         if (agrees) chips[step.parents[node]].group.classList.add("tr-met");
         setText(chip.label, status === "unseen" ? "" : tokenOf(run, step.ids[node]).label);
-        setText(chip.choice, status === "unseen" ? "" : `→${clip(tokenOf(run, step.choices[node]).label, CHOICE_LETTERS)}`);
+        setText(
+          chip.choice,
+          status === "unseen"
+            ? ""
+            : `→${clip(tokenOf(run, step.choices[node]).label, CHOICE_LETTERS)}`,
+        );
         edges[node].classList.toggle("tr-edge-unseen", status === "unseen");
       });
       const free = step.bonus !== null;
       bonus.group.toggleAttribute("data-bonus", free && !mini);
       bonus.group.style.display = free ? "" : "none";
-      if (free) setText(bonus.label, `★ ${clip(tokenOf(run, /** @type {number} */ (step.bonus)).label, 8)}`);
+      if (free)
+        setText(
+          bonus.label,
+          `★ ${clip(tokenOf(run, /** @type {number} */ (step.bonus)).label, 8)}`,
+        );
       return reshaped;
     },
 
@@ -165,8 +186,14 @@ export function createTreeShapes({ mini = false } = {}) {
     },
 
     /** Mark the selected node, the nodes pointed at, and the way to the first of them. */
-    highlight(/** @type {Step} */ step, /** @type {number | null} */ selected, /** @type {number[]} */ pointed) {
-      const wanted = pointed.map((node) => chipOf(node)?.group).filter((group) => group !== undefined);
+    highlight(
+      /** @type {Step} */ step,
+      /** @type {number | null} */ selected,
+      /** @type {number[]} */ pointed,
+    ) {
+      const wanted = pointed
+        .map((node) => chipOf(node)?.group)
+        .filter((group) => group !== undefined);
       const chosen = selected === null ? undefined : chipOf(selected)?.group;
       for (const group of marked) group.classList.remove("tr-hot", "tr-chosen", "tr-on-way");
       for (const group of wanted) group.classList.add("tr-hot");
@@ -175,7 +202,13 @@ export function createTreeShapes({ mini = false } = {}) {
       const above = way.slice(0, -1).map((node) => chips[node].group);
       for (const group of above) group.classList.add("tr-on-way");
       marked = [...wanted, ...above, ...(chosen ? [chosen] : [])];
-      hoverLine.setAttribute("d", way.slice(1).map((node, i) => elbow(step, way[i], node)).join(""));
+      hoverLine.setAttribute(
+        "d",
+        way
+          .slice(1)
+          .map((node, i) => elbow(step, way[i], node))
+          .join(""),
+      );
     },
 
     /** @param {EventTarget | null} target @returns {number | null} */
@@ -211,7 +244,12 @@ export function createTreeShapes({ mini = false } = {}) {
 function makeChip(className) {
   const group = makeSvg("g", { class: className });
   const title = makeSvg("title");
-  const rect = makeSvg("rect", { class: "tr-chip", y: -CHIP_HEIGHT / 2, height: CHIP_HEIGHT, rx: CHIP_HEIGHT / 2 });
+  const rect = makeSvg("rect", {
+    class: "tr-chip",
+    y: -CHIP_HEIGHT / 2,
+    height: CHIP_HEIGHT,
+    rx: CHIP_HEIGHT / 2,
+  });
   const label = makeSvg("text", { class: "tr-label", dy: "0.34em" });
   const rank = makeSvg("text", { class: "tr-rank", x: -3, dy: "-0.15em" });
   const choice = makeSvg("text", { class: "tr-choice", dy: "0.34em" });

@@ -21,7 +21,11 @@ const SHORT = { largest: 3, narrowest: 74 };
 
 /** The sizes that fit where a tree stands. @param {Element} element */
 export function sizesAt(element) {
-  return { ...NEAR, ...(element.closest(".tr-projector") ? FAR : {}), ...(element.closest(".tr-few") ? SHORT : {}) };
+  return {
+    ...NEAR,
+    ...(element.closest(".tr-projector") ? FAR : {}),
+    ...(element.closest(".tr-few") ? SHORT : {}),
+  };
 }
 
 /**
@@ -43,7 +47,10 @@ export function fitTree(size, room, whole, sizes = NEAR) {
   const byWidth = room.width / (size.columns * sizes.narrowest);
   let scale = Math.min(byHeight, byWidth);
   if (!whole && scale < sizes.readable) scale = sizes.starting;
-  const column = Math.max(sizes.narrowest, Math.min(WIDEST_COLUMN, room.width / (size.columns * scale)));
+  const column = Math.max(
+    sizes.narrowest,
+    Math.min(WIDEST_COLUMN, room.width / (size.columns * scale)),
+  );
   return { scale, column };
 }
 
@@ -80,7 +87,12 @@ export function createZoom(scroller, scaleNow, setScale) {
   let grip = null;
   scroller.addEventListener("pointerdown", (event) => {
     if (event.pointerType !== "mouse" || event.button !== 0) return;
-    grip = { x: event.clientX, y: event.clientY, left: scroller.scrollLeft, top: scroller.scrollTop };
+    grip = {
+      x: event.clientX,
+      y: event.clientY,
+      left: scroller.scrollLeft,
+      top: scroller.scrollTop,
+    };
   });
   scroller.addEventListener("pointermove", (event) => {
     if (!grip) return;

@@ -19,7 +19,8 @@ export function createWaiting() {
     /** @param {any} record */
     take(record) {
       if (record.type === "queue") words = WORDS.queue(record.ahead, record.seconds);
-      else if (record.type === "loading") words = WORDS.loading(record.model, record.seconds, record.doing);
+      else if (record.type === "loading")
+        words = WORDS.loading(record.model, record.seconds, record.doing);
       else if (record.type !== "checkpoint" && record.type !== "view") words = "";
     },
 

@@ -37,9 +37,15 @@ function decodableLength(tokens, start) {
 
 /** @param {Token[]} tokens @returns {string | null} */
 function decodeBytes(tokens) {
-  const pairs = tokens.map((token) => token.hex).join("").match(/../g) ?? [];
+  const pairs =
+    tokens
+      .map((token) => token.hex)
+      .join("")
+      .match(/../g) ?? [];
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(pairs, (pair) => parseInt(pair, 16)));
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
+      Uint8Array.from(pairs, (pair) => parseInt(pair, 16)),
+    );
   } catch {
     return null;
   }

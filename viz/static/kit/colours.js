@@ -23,7 +23,8 @@ export function watchColours(element, changed) {
   scheme.addEventListener("change", forget);
   // Gradio's pages tell their scheme by a class.
   const classes = new MutationObserver(forget);
-  for (const one of [document.documentElement, document.body]) classes.observe(one, { attributeFilter: ["class"] });
+  for (const one of [document.documentElement, document.body])
+    classes.observe(one, { attributeFilter: ["class"] });
   return {
     /** @param {string} property such as `--accepted` */
     of(property) {

@@ -41,7 +41,12 @@ export function makeButton(className, name, drawing) {
   if (drawing) {
     button.setAttribute("aria-label", name);
     button.title = name;
-    const picture = makeSvg("svg", { viewBox: "0 0 16 16", width: 16, height: 16, "aria-hidden": "true" });
+    const picture = makeSvg("svg", {
+      viewBox: "0 0 16 16",
+      width: 16,
+      height: 16,
+      "aria-hidden": "true",
+    });
     picture.append(makeSvg("path", { d: drawing }));
     button.append(picture);
   }
@@ -78,7 +83,8 @@ export function setText(element, text) {
 }
 
 /** Characters that take two columns of a fixed-width font, or nearly. */
-const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60]|\p{Extended_Pictographic}/u;
+const WIDE =
+  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60]|\p{Extended_Pictographic}/u;
 
 /**
  * Cut text to a width. Labels are cut in script rather than by the style sheet, which would make a layer of every cell.

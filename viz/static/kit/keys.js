@@ -4,7 +4,8 @@
 /** @typedef {import("../state/player.js").Player} Player */
 
 const TYPING = "input, textarea, select, [contenteditable]:not([contenteditable=false])";
-const CHOOSING = "[role=tab], [role=listbox], [role=option], [role=slider], [role=menuitem], [role=radio], [role=spinbutton], [role=combobox]";
+const CHOOSING =
+  "[role=tab], [role=listbox], [role=option], [role=slider], [role=menuitem], [role=radio], [role=spinbutton], [role=combobox]";
 
 /**
  * @param {{player: Player, steps: () => number, step: () => number, openHelp: () => void, more: () => Record<string, () => void>, root: HTMLElement}} parts
@@ -31,14 +32,22 @@ export function listenToKeys({ player, steps, step, openHelp, more, root }) {
   /** @param {KeyboardEvent} event */
   function onKey(event) {
     const target = event.target instanceof Element ? event.target : document.body;
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    if (
+      event.defaultPrevented ||
+      event.ctrlKey ||
+      event.metaKey ||
+      event.altKey ||
+      document.querySelector("dialog[open]")
+    )
+      return;
     if (target.closest(TYPING) || (!root.contains(target) && target.closest(CHOOSING))) return;
     if (event.key === "?") {
       event.preventDefault();
       return openHelp();
     }
     // Space and Enter press a focused button; that is the button's.
-    if ((event.key === " " || event.key === "Enter") && target.closest("button, a, summary")) return;
+    if ((event.key === " " || event.key === "Enter") && target.closest("button, a, summary"))
+      return;
     const first = more()[event.key];
     if (first) {
       event.preventDefault();

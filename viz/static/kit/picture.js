@@ -4,8 +4,23 @@
 const NAMESPACE = "http://www.w3.org/2000/svg";
 /** What the style sheet decides about a shape, and about text; all of them are presentation attributes too. */
 const SHAPE = ["fill", "stroke", "stroke-width", "stroke-dasharray"];
-const TEXT = ["fill", "stroke", "stroke-width", "paint-order", "font-family", "font-size", "font-weight", "text-anchor"];
-const INITIAL = new Map([["stroke", "none"], ["stroke-dasharray", "none"], ["stroke-width", "1px"], ["paint-order", "normal"], ["text-anchor", "start"]]);
+const TEXT = [
+  "fill",
+  "stroke",
+  "stroke-width",
+  "paint-order",
+  "font-family",
+  "font-size",
+  "font-weight",
+  "text-anchor",
+];
+const INITIAL = new Map([
+  ["stroke", "none"],
+  ["stroke-dasharray", "none"],
+  ["stroke-width", "1px"],
+  ["paint-order", "normal"],
+  ["text-anchor", "start"],
+]);
 
 /** Pixels of a PNG for one of the screen, and the most that every browser's canvas can hold. */
 const SHARPNESS = 2;
@@ -22,7 +37,8 @@ const LARGEST_AREA = 64_000_000;
 export function asSvgText(drawing, ground, title) {
   const copy = /** @type {SVGSVGElement} */ (drawing.cloneNode(true));
   settle(drawing, copy);
-  for (const name of ["class", "style", "role", "aria-label", "aria-hidden"]) copy.removeAttribute(name);
+  for (const name of ["class", "style", "role", "aria-label", "aria-hidden"])
+    copy.removeAttribute(name);
   const name = document.createElementNS(NAMESPACE, "title");
   name.textContent = title;
   const behind = document.createElementNS(NAMESPACE, "rect");
@@ -40,14 +56,17 @@ function settle(from, to) {
   [...from.children].forEach((child, i) => {
     const copy = copies[i];
     const style = getComputedStyle(child);
-    if (child.localName === "title" || style.display === "none" || style.visibility === "hidden") return copy.remove();
+    if (child.localName === "title" || style.display === "none" || style.visibility === "hidden")
+      return copy.remove();
     for (const { name } of [...copy.attributes]) {
-      if (name === "class" || name === "style" || name.startsWith("data-")) copy.removeAttribute(name);
+      if (name === "class" || name === "style" || name.startsWith("data-"))
+        copy.removeAttribute(name);
     }
     if (child.localName !== "g") writeStyle(style, copy);
     settle(child, copy);
     // Groups and lines that hold nothing in this phase.
-    if ((child.localName === "g" && !copy.childElementCount) || copy.getAttribute("d") === "") copy.remove();
+    if ((child.localName === "g" && !copy.childElementCount) || copy.getAttribute("d") === "")
+      copy.remove();
   });
 }
 
@@ -80,7 +99,11 @@ function plainColour(colour) {
  * @returns {Promise<Blob>}
  */
 export async function asPng(svg, width, height) {
-  const scale = Math.min(SHARPNESS, LONGEST_SIDE / Math.max(width, height), Math.sqrt(LARGEST_AREA / (width * height)));
+  const scale = Math.min(
+    SHARPNESS,
+    LONGEST_SIDE / Math.max(width, height),
+    Math.sqrt(LARGEST_AREA / (width * height)),
+  );
   const image = new Image();
   // Not by an object's address: from a page on the disk, that would count as another site's and lock the canvas.
   image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svg)}`;

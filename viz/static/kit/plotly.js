@@ -29,7 +29,9 @@ export async function loadPlotly() {
       document.head.append(script);
     });
   }
-  return /** @type {any} */ (globalThis).Plotly ?? Promise.reject(new Error("plotly.js is not there"));
+  return (
+    /** @type {any} */ (globalThis).Plotly ?? Promise.reject(new Error("plotly.js is not there"))
+  );
 }
 
 /**
@@ -39,8 +41,11 @@ export async function loadPlotly() {
  * @returns {any}
  */
 export function coloured(content, colourOf) {
-  if (typeof content === "string" && content.startsWith("$")) return colourOf(`--${content.slice(1)}`);
+  if (typeof content === "string" && content.startsWith("$"))
+    return colourOf(`--${content.slice(1)}`);
   if (Array.isArray(content)) return content.map((part) => coloured(part, colourOf));
   if (content === null || typeof content !== "object") return content;
-  return Object.fromEntries(Object.entries(content).map(([key, part]) => [key, coloured(part, colourOf)]));
+  return Object.fromEntries(
+    Object.entries(content).map(([key, part]) => [key, coloured(part, colourOf)]),
+  );
 }

@@ -8,7 +8,11 @@ import { WORDS } from "../words/words.js";
 /** @param {HTMLElement} root @param {() => void} changed called after every change */
 export function createProjector(root, changed) {
   const store = createStore("tr-projector");
-  const button = makeButton("tr-header-button tr-projector-button", WORDS.projector, "M2 3h12v8H2zM8 11v3M5 14h6");
+  const button = makeButton(
+    "tr-header-button tr-projector-button",
+    WORDS.projector,
+    "M2 3h12v8H2zM8 11v3M5 14h6",
+  );
   button.title = WORDS.projectorHint;
 
   /** @param {boolean} on */

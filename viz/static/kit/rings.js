@@ -6,7 +6,14 @@
  * @typedef {{nodes: number[]} | {rows: number[]} | {region: string}} Part
  */
 
-const REGIONS = { text: ".tr-text", tree: ".tr-tree", matrix: ".tr-matrix", inspector: ".tr-inspector", steps: ".tr-steps", panel: ".tr-panels" };
+const REGIONS = {
+  text: ".tr-text",
+  tree: ".tr-tree",
+  matrix: ".tr-matrix",
+  inspector: ".tr-inspector",
+  steps: ".tr-steps",
+  panel: ".tr-panels",
+};
 
 /** @param {HTMLElement} root @param {State} state */
 export function createRings(root, state) {
@@ -27,7 +34,9 @@ export function createRings(root, state) {
       const rings = state.rings;
       // Nodes and rows are those of one step: at another they would point at anything.
       const here = rings !== null && rings.run === state.run?.id && rings.step === state.step;
-      const wanted = here ? rings.parts.flatMap(selectors).flatMap((selector) => [...root.querySelectorAll(selector)]) : [];
+      const wanted = here
+        ? rings.parts.flatMap(selectors).flatMap((selector) => [...root.querySelectorAll(selector)])
+        : [];
       for (const element of ringed) element.classList.remove("tr-ring");
       for (const element of wanted) element.classList.add("tr-ring");
       ringed = wanted;

@@ -31,7 +31,8 @@ export function createTable(caption, columns) {
   const parts = { tabindex: "0", role: "group", "aria-label": caption };
   new ResizeObserver(() => {
     const wide = box.scrollWidth > box.clientWidth + 1;
-    for (const [name, value] of Object.entries(parts)) wide ? box.setAttribute(name, value) : box.removeAttribute(name);
+    for (const [name, value] of Object.entries(parts))
+      wide ? box.setAttribute(name, value) : box.removeAttribute(name);
   }).observe(box);
   /** @type {(() => void)[]} */
   let deeds = [];

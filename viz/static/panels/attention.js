@@ -80,15 +80,22 @@ export function createAttentionPanel(state, player) {
     const room = Math.max(60, width - tree - TAIL - 2);
     cell = Math.max(SMALLEST_CELL, Math.min(LARGEST_CELL, TALLEST_MASK / count, room / count));
     const size = count * cell;
-    for (const [name, value] of Object.entries({ width: tree + size + TAIL, height: HEAD + size + 2 })) svg.setAttribute(name, String(value));
+    for (const [name, value] of Object.entries({
+      width: tree + size + TAIL,
+      height: HEAD + size + 2,
+    }))
+      svg.setAttribute(name, String(value));
     layers.ground.setAttribute("d", `M${tree} ${HEAD}h${size}v${size}h${-size}z`);
-    for (const [name, value] of Object.entries({ x: left, y: HEAD, width: PREFIX, height: size })) layers.prefix.setAttribute(name, String(value));
+    for (const [name, value] of Object.entries({ x: left, y: HEAD, width: PREFIX, height: size }))
+      layers.prefix.setAttribute(name, String(value));
     const cells = { seen: "", unseen: "", self: "" };
     shown.ids.forEach((_, node) => {
       const which = shown.status[node] === "u" ? "unseen" : "seen";
-      for (const above of lineage(shown, node)) cells[above === node ? "self" : which] += square(node, above);
+      for (const above of lineage(shown, node))
+        cells[above === node ? "self" : which] += square(node, above);
     });
-    for (const [name, d] of Object.entries(cells)) layers[/** @type {keyof typeof layers} */ (name)].setAttribute("d", d);
+    for (const [name, d] of Object.entries(cells))
+      layers[/** @type {keyof typeof layers} */ (name)].setAttribute("d", d);
     drawEdge(shown);
     heads.replaceChildren(
       maskText(WORDS.maskPrefix(shown.committed - 1), left + PREFIX / 2, HEAD - 7, "middle"),
@@ -110,20 +117,32 @@ export function createAttentionPanel(state, player) {
         first = node;
       }
     };
-    const bracket = (/** @type {number} */ at, /** @type {number} */ first, /** @type {number} */ last) => {
+    const bracket = (
+      /** @type {number} */ at,
+      /** @type {number} */ first,
+      /** @type {number} */ last,
+    ) => {
       const inset = Math.min(1, cell / 4);
       brackets += `M${at + 4} ${y(first) + inset}h-4V${y(last + 1) - inset}h4`;
     };
-    groups((node) => shown.x[node], (first, last) => {
-      bracket(POSITIONS - 6, first, last);
-      const middle = (y(first) + y(last + 1)) / 2 + 4;
-      if (middle - written < POSITION_LINE) return;
-      written = middle;
-      places.push(maskText(String(shown.committed - 1 + shown.x[first]), POSITIONS - 10, middle, "end"));
-    });
-    groups((node) => shown.parents[node], (first, last) => {
-      if (last > first) bracket(POSITIONS + 4, first, last);
-    });
+    groups(
+      (node) => shown.x[node],
+      (first, last) => {
+        bracket(POSITIONS - 6, first, last);
+        const middle = (y(first) + y(last + 1)) / 2 + 4;
+        if (middle - written < POSITION_LINE) return;
+        written = middle;
+        places.push(
+          maskText(String(shown.committed - 1 + shown.x[first]), POSITIONS - 10, middle, "end"),
+        );
+      },
+    );
+    groups(
+      (node) => shown.parents[node],
+      (first, last) => {
+        if (last > first) bracket(POSITIONS + 4, first, last);
+      },
+    );
     places.push(maskText(WORDS.maskPosition, POSITIONS - 6, HEAD - 7, "end"));
     positions.replaceChildren(...places);
     layers.brackets.setAttribute("d", brackets);
@@ -137,9 +156,26 @@ export function createAttentionPanel(state, player) {
     const above = new Set(pointed.length ? lineage(shown, pointed[0]).slice(0, -1) : []);
     const rows = pointed.length ? pointed.filter((n) => !above.has(n)) : [node];
     const right = tree + shown.ids.length * cell;
-    layers.band.setAttribute("d", rows.map((n) => `M${left} ${y(n)}H${right}v${cell}H${left}z`).join(""));
-    layers.lit.setAttribute("d", rows.map((n) => lineage(shown, n).map((m) => square(n, m)).join("")).join(""));
-    layers.kept.setAttribute("d", isJudged(state) ? [0, ...shown.path].map((n) => dot(right + 7, y(n) + cell / 2)).join("") : "");
+    layers.band.setAttribute(
+      "d",
+      rows.map((n) => `M${left} ${y(n)}H${right}v${cell}H${left}z`).join(""),
+    );
+    layers.lit.setAttribute(
+      "d",
+      rows
+        .map((n) =>
+          lineage(shown, n)
+            .map((m) => square(n, m))
+            .join(""),
+        )
+        .join(""),
+    );
+    layers.kept.setAttribute(
+      "d",
+      isJudged(state)
+        ? [0, ...shown.path].map((n) => dot(right + 7, y(n) + cell / 2)).join("")
+        : "",
+    );
     describe(run, shown, rows[0]);
   }
 
@@ -148,13 +184,21 @@ export function createAttentionPanel(state, player) {
     const key = `${run.id} ${shown.index} ${node}`;
     if (told === key) return;
     told = key;
-    const name = (/** @type {number} */ n) => (shown.status[n] === "u" ? WORDS.status.unseen : `“${clip(tokenOf(run, shown.ids[n]).full, NAMED)}”`);
+    const name = (/** @type {number} */ n) =>
+      shown.status[n] === "u"
+        ? WORDS.status.unseen
+        : `“${clip(tokenOf(run, shown.ids[n]).full, NAMED)}”`;
     const position = shown.committed - 1 + shown.x[node];
     const level = shown.ids.filter((_, n) => n !== node && shown.x[n] === shown.x[node]).length;
-    const siblings = shown.ids.filter((_, n) => n !== node && node && shown.parents[n] === shown.parents[node]).length;
+    const siblings = shown.ids.filter(
+      (_, n) => n !== node && node && shown.parents[n] === shown.parents[node],
+    ).length;
     setText(subject, WORDS.maskSubject(node, name(node), position));
     setText(sees, WORDS.maskSees(shown.committed - 1, lineage(shown, node).slice(0, -1).map(name)));
-    setText(shares, level ? WORDS.maskShares(position, level, siblings) : WORDS.maskAlone(position));
+    setText(
+      shares,
+      level ? WORDS.maskShares(position, level, siblings) : WORDS.maskAlone(position),
+    );
   }
 
   svg.addEventListener("pointermove", (event) => {
@@ -221,7 +265,13 @@ function makeMaskLegend() {
   for (const [kind, words] of Object.entries(WORDS.maskLegend)) {
     const item = make("li", "", words);
     const swatch = makeSvg("svg", { width: 14, height: 12, "aria-hidden": "true" });
-    const d = { bracket: "M9 1h-4v10h4", kept: dot(7, 6), prefix: "M1 1h12v10h-12z", band: "M1 1h12v10h-12z" }[kind] ?? "M2 1h10v10h-10z";
+    const d =
+      {
+        bracket: "M9 1h-4v10h4",
+        kept: dot(7, 6),
+        prefix: "M1 1h12v10h-12z",
+        band: "M1 1h12v10h-12z",
+      }[kind] ?? "M2 1h10v10h-10z";
     swatch.append(makeSvg("path", { class: `tr-mask-${kind}`, d }));
     item.prepend(swatch);
     legend.append(item);

@@ -34,9 +34,14 @@ export function createComparePanel(state, player, onRequest) {
   const progressWords = make("span", "");
   progress.append(bar, progressWords);
   const saves = make("span", "tr-compare-saves");
-  for (const [format, words] of [["html", WORDS.compareSavePage], ["csv", WORDS.compareSaveCsv]]) {
+  for (const [format, words] of [
+    ["html", WORDS.compareSavePage],
+    ["csv", WORDS.compareSaveCsv],
+  ]) {
     const button = makeButton("tr-tool", words);
-    button.addEventListener("click", () => onRequest?.({ type: "save comparison", format, runs: state.kept.map((run) => run.id) }));
+    button.addEventListener("click", () =>
+      onRequest?.({ type: "save comparison", format, runs: state.kept.map((run) => run.id) }),
+    );
     saves.append(button);
   }
   head.append(add, lead, progress, saves);
@@ -91,11 +96,24 @@ export function createComparePanel(state, player, onRequest) {
       button.addEventListener("click", () => go(i, position));
       name.append(letterOf(i), button);
       const figures = [
-        line.tokens, line.passes, line.mat.toFixed(2), line.perSecond.toFixed(1), line.perStep.toFixed(1), line.nodes.toFixed(1),
-        line.drafted, line.accepted, WORDS.compareLossless[/** @type {"true" | "false" | "null"} */ (String(line.lossless))],
+        line.tokens,
+        line.passes,
+        line.mat.toFixed(2),
+        line.perSecond.toFixed(1),
+        line.perStep.toFixed(1),
+        line.nodes.toFixed(1),
+        line.drafted,
+        line.accepted,
+        WORDS.compareLossless[/** @type {"true" | "false" | "null"} */ (String(line.lossless))],
       ];
-      const remove = makeButton("tr-tool", WORDS.compareRemove(shown.lanes[i].name), "M4 4l8 8M12 4l-8 8");
-      remove.addEventListener("click", () => player.keepOnly(state.kept.filter((_, other) => other !== i)));
+      const remove = makeButton(
+        "tr-tool",
+        WORDS.compareRemove(shown.lanes[i].name),
+        "M4 4l8 8M12 4l-8 8",
+      );
+      remove.addEventListener("click", () =>
+        player.keepOnly(state.kept.filter((_, other) => other !== i)),
+      );
       const last = make("td", "");
       last.append(remove);
       row.append(name, ...figures.map((figure) => make("td", "", String(figure))), last);
@@ -111,22 +129,43 @@ export function createComparePanel(state, player, onRequest) {
   /** @param {Alignment} shown */
   function fillJumps(shown) {
     const label = make("span", "tr-compare-lead", WORDS.compareJumps);
-    const parting = makeButton("tr-tool tr-compare-jump", WORDS.compareGoDifference(shown.shared + 1));
-    parting.addEventListener("click", () => go(shown.lanes.findIndex((lane) => lane.tokens.length > shown.shared), shown.shared + 1));
+    const parting = makeButton(
+      "tr-tool tr-compare-jump",
+      WORDS.compareGoDifference(shown.shared + 1),
+    );
+    parting.addEventListener("click", () =>
+      go(
+        shown.lanes.findIndex((lane) => lane.tokens.length > shown.shared),
+        shown.shared + 1,
+      ),
+    );
     const buttons = shown.jumps.map((jump) => {
-      const others = jump.spent.flatMap((spent, i) => (i === jump.run ? [] : [WORDS.compareJumpOther(LETTERS[i], spent)]));
-      const words = WORDS.compareJump(LETTERS[jump.run], jump.first, jump.last, jump.spent[jump.run], others);
+      const others = jump.spent.flatMap((spent, i) =>
+        i === jump.run ? [] : [WORDS.compareJumpOther(LETTERS[i], spent)],
+      );
+      const words = WORDS.compareJump(
+        LETTERS[jump.run],
+        jump.first,
+        jump.last,
+        jump.spent[jump.run],
+        others,
+      );
       const button = makeButton("tr-tool tr-compare-jump", words);
       button.dataset.jump = String(jump.step);
       button.addEventListener("click", () => go(jump.run, jump.first));
       return button;
     });
-    jumps.replaceChildren(...(shown.difference ? [parting] : []), ...(buttons.length ? [label, ...buttons] : []));
+    jumps.replaceChildren(
+      ...(shown.difference ? [parting] : []),
+      ...(buttons.length ? [label, ...buttons] : []),
+    );
   }
 
   /** Lay the runs side by side anew, if they are others or have grown. */
   function lay() {
-    const key = state.kept.map((run) => `${run.id} ${run.steps.length} ${run.end?.identical}`).join("|");
+    const key = state.kept
+      .map((run) => `${run.id} ${run.steps.length} ${run.end?.identical}`)
+      .join("|");
     if (key === laid) return;
     laid = key;
     found = state.kept.length ? align(state.kept) : null;
@@ -147,7 +186,8 @@ export function createComparePanel(state, player, onRequest) {
   function follow() {
     const place = state.kept.findIndex((run) => run === state.run);
     const line = found?.lanes[place]?.steps[state.step - 1];
-    if (line && (position < line.first || position > line.last) && line.last >= line.first) position = line.first;
+    if (line && (position < line.first || position > line.last) && line.last >= line.first)
+      position = line.first;
     return { place, line };
   }
 
@@ -161,7 +201,8 @@ export function createComparePanel(state, player, onRequest) {
       add.disabled = here || state.kept.length >= MOST_RUNS;
       setText(add, here ? WORDS.compareLies : WORDS.compareAdd);
       add.title = refused ?? "";
-      const more = state.kept.length > 1 ? "" : state.kept.length ? WORDS.compareOne : WORDS.compareNone;
+      const more =
+        state.kept.length > 1 ? "" : state.kept.length ? WORDS.compareOne : WORDS.compareNone;
       setText(lead, more && onRequest ? more + WORDS.compareLeft : more);
       saves.hidden = !onRequest || state.kept.length < 2;
       progress.hidden = !state.making;
@@ -172,7 +213,11 @@ export function createComparePanel(state, player, onRequest) {
         setText(progressWords, WORDS.compareProgress(words, done, of));
       }
       lay();
-      for (const row of table.querySelectorAll("tr[data-run]")) row.classList.toggle("tr-compare-now", row instanceof HTMLElement && row.dataset.run === state.run?.id);
+      for (const row of table.querySelectorAll("tr[data-run]"))
+        row.classList.toggle(
+          "tr-compare-now",
+          row instanceof HTMLElement && row.dataset.run === state.run?.id,
+        );
       if (!found || state.kept.length < 2) return;
       const { place, line } = follow();
       lanes.mark(place, line ?? null, position);
@@ -208,7 +253,9 @@ function letterOf(place) {
 /** Whether the texts are equal, and who was ahead where. @param {Run[]} runs @param {Alignment} found */
 function sentences(runs, found) {
   const names = found.lanes.map((lane, i) => `${LETTERS[i]} (${lane.name})`);
-  const leads = found.leads.map((lead) => WORDS.compareLead(names[lead.run], lead.passes, lead.position));
+  const leads = found.leads.map((lead) =>
+    WORDS.compareLead(names[lead.run], lead.passes, lead.position),
+  );
   const alike = found.alike.map((group) => WORDS.compareAlike(group.map((run) => LETTERS[run])));
   return [textSentence(runs, found, names), ...alike, ...leads];
 }
@@ -218,15 +265,29 @@ function textSentence(runs, found, names) {
   const { difference, shared } = found;
   if (!difference) return WORDS.compareEqual(runs.length, shared);
   if (found.verdict === "beginning") {
-    return WORDS.compareBeginning(shared, names.filter((_, i) => difference.runs[i].token === null));
+    return WORDS.compareBeginning(
+      shared,
+      names.filter((_, i) => difference.runs[i].token === null),
+    );
   }
   const told = difference.runs.map((chosen, i) =>
     chosen.token === null
       ? WORDS.compareEnded(names[i])
-      : WORDS.compareWrote(names[i], tokenOf(runs[i], chosen.token).full, chosen.probability, chosen.margin),
+      : WORDS.compareWrote(
+          names[i],
+          tokenOf(runs[i], chosen.token).full,
+          chosen.probability,
+          chosen.margin,
+        ),
   );
-  const words = found.mayDiffer.map((key) => WORDS.compareFacts[/** @type {keyof typeof WORDS.compareFacts} */ (key)]);
+  const words = found.mayDiffer.map(
+    (key) => WORDS.compareFacts[/** @type {keyof typeof WORDS.compareFacts} */ (key)],
+  );
   const dtype = runs[0].info.dtype;
-  const why = words.length ? WORDS.compareNoFault(words) : HALF.includes(dtype) ? WORDS.compareHalf(dtype) : WORDS.compareBug;
+  const why = words.length
+    ? WORDS.compareNoFault(words)
+    : HALF.includes(dtype)
+      ? WORDS.compareHalf(dtype)
+      : WORDS.compareBug;
   return WORDS.compareDifferent(shared, told, why);
 }

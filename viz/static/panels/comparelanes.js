@@ -29,7 +29,11 @@ export function createLanes(chosen) {
   scroller.tabIndex = 0;
   scroller.setAttribute("role", "group");
   scroller.setAttribute("aria-label", WORDS.compareLanes);
-  const svg = makeSvg("svg", { class: "tr-lanes-picture", role: "img", "aria-label": WORDS.compareLanes });
+  const svg = makeSvg("svg", {
+    class: "tr-lanes-picture",
+    role: "img",
+    "aria-label": WORDS.compareLanes,
+  });
   const column = makeSvg("rect", { class: "tr-lane-position", y: 0, width: CELL });
   const content = makeSvg("g");
   const now = makeSvg("path", { class: "tr-bracket tr-bracket-now" });
@@ -51,7 +55,9 @@ export function createLanes(chosen) {
     const box = svg.getBoundingClientRect();
     const run = Math.floor((event.clientY - box.top - TOP) / height);
     const position = Math.floor((event.clientX - box.left) / CELL) + 1;
-    return run >= 0 && found && stepAt(found.lanes[run] ?? { emitter: [] }, position) ? { run, position } : null;
+    return run >= 0 && found && stepAt(found.lanes[run] ?? { emitter: [] }, position)
+      ? { run, position }
+      : null;
   }
 
   svg.addEventListener("click", (event) => {
@@ -64,7 +70,9 @@ export function createLanes(chosen) {
     if (!place || !found) return scroller.removeAttribute("title");
     const lane = found.lanes[place.run];
     const line = lane.steps[stepAt(lane, place.position) - 1];
-    const labels = lane.tokens.slice(line.first - 1, line.last).map((token) => tokenOf(runs[place.run], token).full);
+    const labels = lane.tokens
+      .slice(line.first - 1, line.last)
+      .map((token) => tokenOf(runs[place.run], token).full);
     scroller.title = WORDS.compareBracket(lane.name, line.step, labels, line.accepted);
   });
 
@@ -110,17 +118,39 @@ export function createLanes(chosen) {
       const together = difference && alignment.verdict === "different" ? shared : longest;
       for (let p = 0; p < longest; p++) {
         const token = lanes[whole]?.tokens[p];
-        if (token !== undefined && p < together) parts.push(word(clip(tokenOf(runs[whole], token).label, TOKEN_LETTERS), (p + 0.5) * CELL, 15, "tr-lane-token"));
+        if (token !== undefined && p < together)
+          parts.push(
+            word(
+              clip(tokenOf(runs[whole], token).label, TOKEN_LETTERS),
+              (p + 0.5) * CELL,
+              15,
+              "tr-lane-token",
+            ),
+          );
       }
       lanes.forEach((lane, i) => {
         const y = TOP + i * height;
         const group = makeSvg("g", { class: "tr-lane", "data-lane": i, "data-letter": LETTERS[i] });
-        if (i) group.append(makeSvg("path", { class: "tr-lane-rule", d: `M0 ${y}H${longest * CELL}` }));
+        if (i)
+          group.append(makeSvg("path", { class: "tr-lane-rule", d: `M0 ${y}H${longest * CELL}` }));
         let [dots, stars] = ["", ""];
         for (const line of lane.steps) {
           if (line.last < line.first) continue;
-          group.append(makeSvg("path", { class: "tr-bracket", d: bracket(line, y), "data-bracket": line.step }));
-          group.append(word(String(line.step), ((line.first + line.last - 1) / 2) * CELL, y + 19, "tr-bracket-step"));
+          group.append(
+            makeSvg("path", {
+              class: "tr-bracket",
+              d: bracket(line, y),
+              "data-bracket": line.step,
+            }),
+          );
+          group.append(
+            word(
+              String(line.step),
+              ((line.first + line.last - 1) / 2) * CELL,
+              y + 19,
+              "tr-bracket-step",
+            ),
+          );
           for (let p = line.first; p <= line.last; p++) {
             const drafted = p - line.first < line.accepted;
             const x = (p - 0.5) * CELL;
@@ -128,26 +158,47 @@ export function createLanes(chosen) {
             else stars += starMark(x, y + 26);
           }
         }
-        group.append(makeSvg("path", { class: "tr-lane-accepted", d: dots }), makeSvg("path", { class: "tr-lane-bonus", d: stars }));
+        group.append(
+          makeSvg("path", { class: "tr-lane-accepted", d: dots }),
+          makeSvg("path", { class: "tr-lane-bonus", d: stars }),
+        );
         for (let p = together; p < lane.tokens.length; p++) {
-          group.append(word(clip(tokenOf(runs[i], lane.tokens[p]).label, TOKEN_LETTERS), (p + 0.5) * CELL, y + 44, "tr-lane-token"));
+          group.append(
+            word(
+              clip(tokenOf(runs[i], lane.tokens[p]).label, TOKEN_LETTERS),
+              (p + 0.5) * CELL,
+              y + 44,
+              "tr-lane-token",
+            ),
+          );
         }
         parts.push(group);
       });
       for (const jump of alignment.jumps) {
         const y = TOP + jump.run * height;
-        const text = word(WORDS.compareGain(jump.gain), jump.last * CELL - 8, y + 20, "tr-lane-jump");
+        const text = word(
+          WORDS.compareGain(jump.gain),
+          jump.last * CELL - 8,
+          y + 20,
+          "tr-lane-jump",
+        );
         text.dataset.lead = String(jump.gain);
         parts.push(text);
       }
-      if (difference) parts.push(makeSvg("path", { class: "tr-lane-difference", d: `M${shared * CELL} 0V${bottom}` }));
+      if (difference)
+        parts.push(
+          makeSvg("path", { class: "tr-lane-difference", d: `M${shared * CELL} 0V${bottom}` }),
+        );
       content.replaceChildren(...parts);
       seen = 0;
     },
 
     /** Mark the step that is shown above, and the position that is looked at. @param {number} run @param {LaneStep | null} line @param {number} position */
     mark(run, line, position) {
-      now.setAttribute("d", line && line.last >= line.first ? bracket(line, TOP + run * height) : "");
+      now.setAttribute(
+        "d",
+        line && line.last >= line.first ? bracket(line, TOP + run * height) : "",
+      );
       column.setAttribute("x", String((position - 1) * CELL));
     },
 
@@ -161,7 +212,8 @@ export function createLanes(chosen) {
     show(position) {
       const x = (position - 1) * CELL;
       const room = scroller.clientWidth;
-      if (x < scroller.scrollLeft + CELL || x + 2 * CELL > scroller.scrollLeft + room) scroller.scrollLeft = x - room / 2;
+      if (x < scroller.scrollLeft + CELL || x + 2 * CELL > scroller.scrollLeft + room)
+        scroller.scrollLeft = x - room / 2;
     },
 
     destroy() {
@@ -189,8 +241,10 @@ function makeMarksLegend() {
   for (const [kind, words] of Object.entries(WORDS.compareLegend)) {
     const item = make("span", "tr-key");
     const sample = makeSvg("svg", { width: 14, height: 12, "aria-hidden": "true" });
-    if (kind === "accepted") sample.append(makeSvg("path", { class: "tr-lane-accepted", d: roundMark(7, 6) }));
-    else if (kind === "bonus") sample.append(makeSvg("path", { class: "tr-lane-bonus", d: starMark(7, 6) }));
+    if (kind === "accepted")
+      sample.append(makeSvg("path", { class: "tr-lane-accepted", d: roundMark(7, 6) }));
+    else if (kind === "bonus")
+      sample.append(makeSvg("path", { class: "tr-lane-bonus", d: starMark(7, 6) }));
     if (kind === "jump") item.append(make("span", "tr-jump-sample", WORDS.compareGain(2)));
     else item.append(sample);
     item.append(words);
@@ -202,7 +256,12 @@ function makeMarksLegend() {
 /** Passes against tokens, one line a run. @param {(position: number) => void} chosen called when a place is clicked */
 export function createCurves(chosen) {
   const element = make("div", "tr-curves");
-  const svg = makeSvg("svg", { class: "tr-curves-picture", height: CURVES_HEIGHT, role: "img", "aria-label": WORDS.compareCurves });
+  const svg = makeSvg("svg", {
+    class: "tr-curves-picture",
+    height: CURVES_HEIGHT,
+    role: "img",
+    "aria-label": WORDS.compareCurves,
+  });
   const content = makeSvg("g");
   const cursor = makeSvg("path", { class: "tr-curve-cursor" });
   svg.append(content, cursor);
@@ -214,8 +273,10 @@ export function createCurves(chosen) {
   let most = 1;
   let position = 1;
 
-  const xOf = (/** @type {number} */ p) => MARGIN.left + (p / longest) * (width - MARGIN.left - MARGIN.right);
-  const yOf = (/** @type {number} */ passes) => CURVES_HEIGHT - MARGIN.bottom - (passes / most) * (CURVES_HEIGHT - MARGIN.top - MARGIN.bottom);
+  const xOf = (/** @type {number} */ p) =>
+    MARGIN.left + (p / longest) * (width - MARGIN.left - MARGIN.right);
+  const yOf = (/** @type {number} */ passes) =>
+    CURVES_HEIGHT - MARGIN.bottom - (passes / most) * (CURVES_HEIGHT - MARGIN.top - MARGIN.bottom);
 
   function draw() {
     if (!found || !width) return;
@@ -224,8 +285,14 @@ export function createCurves(chosen) {
     most = Math.max(1, ...found.lanes.map((lane) => lane.passes.at(-1) ?? 0));
     const plain = Math.min(longest, most);
     const parts = [
-      makeSvg("path", { class: "tr-curve-axis", d: `M${xOf(0)} ${yOf(most)}V${yOf(0)}H${xOf(longest)}` }),
-      makeSvg("path", { class: "tr-curve-plain", d: `M${xOf(0)} ${yOf(0)}L${xOf(plain)} ${yOf(plain)}` }),
+      makeSvg("path", {
+        class: "tr-curve-axis",
+        d: `M${xOf(0)} ${yOf(most)}V${yOf(0)}H${xOf(longest)}`,
+      }),
+      makeSvg("path", {
+        class: "tr-curve-plain",
+        d: `M${xOf(0)} ${yOf(0)}L${xOf(plain)} ${yOf(plain)}`,
+      }),
       wordAt(String(most), xOf(0) - 5, yOf(most) + 4, "end"),
       wordAt("0", xOf(0) - 5, yOf(0) + 4, "end"),
       wordAt(WORDS.comparePasses, xOf(0) + 6, yOf(most) + 4, "start"),
@@ -233,8 +300,13 @@ export function createCurves(chosen) {
       wordAt(WORDS.comparePlain, xOf(plain * 0.8) - 8, yOf(plain * 0.8) - 5, "end"),
     ];
     const ends = found.lanes.map((lane, i) => {
-      const points = [`M${xOf(0)} ${yOf(0)}`, ...lane.passes.map((passes, p) => `L${xOf(p + 1).toFixed(1)} ${yOf(passes).toFixed(1)}`)];
-      parts.push(makeSvg("path", { class: "tr-curve", d: points.join(""), "data-letter": LETTERS[i] }));
+      const points = [
+        `M${xOf(0)} ${yOf(0)}`,
+        ...lane.passes.map((passes, p) => `L${xOf(p + 1).toFixed(1)} ${yOf(passes).toFixed(1)}`),
+      ];
+      parts.push(
+        makeSvg("path", { class: "tr-curve", d: points.join(""), "data-letter": LETTERS[i] }),
+      );
       return { i, x: xOf(lane.passes.length) + 4, y: yOf(lane.passes.at(-1) ?? 0) + 4 };
     });
     // Letters of lines that end in one place stand below each other.
@@ -247,7 +319,19 @@ export function createCurves(chosen) {
       parts.push(letter);
     });
     const late = found.shared > longest * 0.7;
-    if (found.difference) parts.push(makeSvg("path", { class: "tr-lane-difference", d: `M${xOf(found.shared)} ${yOf(most)}V${yOf(0)}` }), wordAt(WORDS.compareFirstDifference, xOf(found.shared) + (late ? -4 : 4), yOf(most) + 17, late ? "end" : "start"));
+    if (found.difference)
+      parts.push(
+        makeSvg("path", {
+          class: "tr-lane-difference",
+          d: `M${xOf(found.shared)} ${yOf(most)}V${yOf(0)}`,
+        }),
+        wordAt(
+          WORDS.compareFirstDifference,
+          xOf(found.shared) + (late ? -4 : 4),
+          yOf(most) + 17,
+          late ? "end" : "start",
+        ),
+      );
     content.replaceChildren(...parts);
     cursor.setAttribute("d", `M${xOf(position - 0.5)} ${yOf(most)}V${yOf(0)}`);
   }
@@ -259,7 +343,12 @@ export function createCurves(chosen) {
   watcher.observe(svg);
   svg.addEventListener("click", (event) => {
     const x = event.clientX - svg.getBoundingClientRect().left - MARGIN.left;
-    chosen(Math.max(1, Math.min(longest, Math.ceil((x / (width - MARGIN.left - MARGIN.right)) * longest))));
+    chosen(
+      Math.max(
+        1,
+        Math.min(longest, Math.ceil((x / (width - MARGIN.left - MARGIN.right)) * longest)),
+      ),
+    );
   });
 
   return {

@@ -66,10 +66,15 @@ export function createCompareTrees() {
     }
     // Behind the first difference there is no one token to be named.
     const token = position <= found.shared ? found.lanes[0].tokens[position - 1] : undefined;
-    setText(title, WORDS.compareTreesAt(position, token === undefined ? null : tokenOf(runs[0], token).full));
+    setText(
+      title,
+      WORDS.compareTreesAt(position, token === undefined ? null : tokenOf(runs[0], token).full),
+    );
     // All reads of the layout, then all writes, then all scrolling: three layouts, however many trees.
     const widths = runs.map((_, i) => minis[i].width());
-    runs.forEach((run, i) => minis[i].draw(run, LETTERS[i], stepAt(found.lanes[i], position), widths[i]));
+    runs.forEach((run, i) =>
+      minis[i].draw(run, LETTERS[i], stepAt(found.lanes[i], position), widths[i]),
+    );
     runs.forEach((_, i) => minis[i].follow());
   }
 }
@@ -106,15 +111,21 @@ function createMini() {
       setText(letter, name);
       letter.dataset.letter = name;
       scroller.hidden = !step;
-      const told = step ? WORDS.compareTreeHead(number, step.path.length, draftedIn(step)) : WORDS.compareTreeNone;
+      const told = step
+        ? WORDS.compareTreeHead(number, step.path.length, draftedIn(step))
+        : WORDS.compareTreeNone;
       setText(words, told);
       if (!step) return;
-      for (const named of [scroller, shapes.element]) named.setAttribute("aria-label", `${name}: ${told}`);
+      for (const named of [scroller, shapes.element])
+        named.setAttribute("aria-label", `${name}: ${told}`);
       const reshaped = shapes.fill(step, run);
       const columns = Math.max(step.counts.length, 1 + (step.at?.[0] ?? 0));
       const rows = step.height + FREE_ROWS;
       const room = { width: width - 4, height: TALLEST_BOX - 4 };
-      const { scale, column } = fitTree({ columns, rows }, room, false, { ...sizesAt(element), largest: LARGEST });
+      const { scale, column } = fitTree({ columns, rows }, room, false, {
+        ...sizesAt(element),
+        largest: LARGEST,
+      });
       if (reshaped || column !== placed) shapes.place(step, column);
       else shapes.placePath(step);
       placed = column;

@@ -17,12 +17,18 @@ export function createCostPanel(state) {
   const element = make("div", "tr-cost");
   const lead = make("p", "tr-panel-lead");
   const columns = [
-    { name: "" }, { name: WORDS.weightsColumn, number: true }, { name: WORDS.cacheColumn, number: true },
-    { name: WORDS.allColumn, number: true }, { name: WORDS.perTokenColumn, number: true },
+    { name: "" },
+    { name: WORDS.weightsColumn, number: true },
+    { name: WORDS.cacheColumn, number: true },
+    { name: WORDS.allColumn, number: true },
+    { name: WORDS.perTokenColumn, number: true },
   ];
   const bytes = [createTable("", columns), createTable("", columns)];
   const times = createTable(WORDS.msTitle, [
-    { name: "" }, ...PARTS.map((part) => ({ name: WORDS.msParts[part], number: true })), { name: WORDS.allColumn, number: true }, { name: WORDS.perTokenColumn, number: true },
+    { name: "" },
+    ...PARTS.map((part) => ({ name: WORDS.msParts[part], number: true })),
+    { name: WORDS.allColumn, number: true },
+    { name: WORDS.perTokenColumn, number: true },
   ]);
   const said = make("p", "");
   const note = make("p", "tr-panel-lead");
@@ -39,11 +45,27 @@ export function createCostPanel(state) {
     if (!line) return setText(said, WORDS.diagnosisWaits);
     const emitted = run.steps[state.step - 1].emitted.length;
     const nodes = run.steps[state.step - 1].ids.length;
-    setText(said, WORDS.bytesSaid(mega(line[0]), nodes, mega(line[1]), emitted, emitted ? line[2] / line[0] : 0));
+    setText(
+      said,
+      WORDS.bytesSaid(
+        mega(line[0]),
+        nodes,
+        mega(line[1]),
+        emitted,
+        emitted ? line[2] / line[0] : 0,
+      ),
+    );
     bytes[0].rename(WORDS.bytesStep(state.step));
     fillBytes(bytes[0], found.weights, 1, emitted, line);
-    const sum = [0, 1, 2].map((at) => found.bytes.reduce((/** @type {number} */ all, /** @type {number[]} */ one) => all + one[at], 0));
-    const tokens = run.steps.slice(0, found.steps).reduce((all, step) => all + step.emitted.length, 0);
+    const sum = [0, 1, 2].map((at) =>
+      found.bytes.reduce(
+        (/** @type {number} */ all, /** @type {number[]} */ one) => all + one[at],
+        0,
+      ),
+    );
+    const tokens = run.steps
+      .slice(0, found.steps)
+      .reduce((all, step) => all + step.emitted.length, 0);
     bytes[1].rename(WORDS.bytesRun(found.steps, tokens));
     fillBytes(bytes[1], found.weights, found.steps, tokens, sum);
   }
@@ -54,21 +76,44 @@ export function createCostPanel(state) {
    */
   function fillBytes(table, weights, passes, tokens, [tree, , plain]) {
     const most = Math.max(tree, plain, 1);
-    const row = (/** @type {string} */ name, /** @type {number} */ count, /** @type {number} */ all) => [
-      name, mega(count * weights), mega(all - count * weights), { text: mega(all), bar: all / most }, tokens ? mega(all / tokens) : "–",
+    const row = (
+      /** @type {string} */ name,
+      /** @type {number} */ count,
+      /** @type {number} */ all,
+    ) => [
+      name,
+      mega(count * weights),
+      mega(all - count * weights),
+      { text: mega(all), bar: all / most },
+      tokens ? mega(all / tokens) : "–",
     ];
-    table.fill([row(WORDS.treePasses(passes), passes, tree), row(WORDS.plainPasses(tokens), tokens, plain)]);
+    table.fill([
+      row(WORDS.treePasses(passes), passes, tree),
+      row(WORDS.plainPasses(tokens), tokens, plain),
+    ]);
   }
 
   /** @param {Run} run */
   function drawTimes(run) {
     const step = run.steps[state.step - 1];
     const sums = PARTS.map((_, at) => run.steps.reduce((all, { ms }) => all + ms[at], 0));
-    const line = (/** @type {string} */ name, /** @type {number[]} */ ms, /** @type {number} */ tokens) => {
+    const line = (
+      /** @type {string} */ name,
+      /** @type {number[]} */ ms,
+      /** @type {number} */ tokens,
+    ) => {
       const all = ms.reduce((a, b) => a + b, 0);
-      return [name, ...ms.map((value) => ({ text: milli(value), bar: all ? value / all : 0 })), milli(all), tokens ? milli(all / tokens) : "–"];
+      return [
+        name,
+        ...ms.map((value) => ({ text: milli(value), bar: all ? value / all : 0 })),
+        milli(all),
+        tokens ? milli(all / tokens) : "–",
+      ];
     };
-    const lines = [line(WORDS.thisStep(state.step), step.ms, step.emitted.length), line(WORDS.wholeRun(run.steps.length), sums, run.emitted)];
+    const lines = [
+      line(WORDS.thisStep(state.step), step.ms, step.emitted.length),
+      line(WORDS.wholeRun(run.steps.length), sums, run.emitted),
+    ];
     const plain = run.info.cost?.["0"];
     if (plain) lines.push([WORDS.plainStep, "", "", "", "", milli(plain), milli(plain)]);
     times.fill(lines);

@@ -62,9 +62,16 @@ export function createMatrixMapPanel(state, player) {
   const picture = make("div", "tr-map-picture");
   picture.append(window, legend, readout);
   const rows = createTable("", [
-    { name: WORDS.rowColumn }, { name: WORDS.writtenColumn, number: true }, { name: WORDS.rowLostColumn, number: true }, { name: WORDS.agoColumn, number: true },
+    { name: WORDS.rowColumn },
+    { name: WORDS.writtenColumn, number: true },
+    { name: WORDS.rowLostColumn, number: true },
+    { name: WORDS.agoColumn, number: true },
   ]);
-  const losers = createTable("", [{ name: WORDS.rowColumn }, { name: WORDS.lostTokenColumn }, { name: WORDS.inStepColumn }]);
+  const losers = createTable("", [
+    { name: WORDS.rowColumn },
+    { name: WORDS.lostTokenColumn },
+    { name: WORDS.inStepColumn },
+  ]);
   const lists = make("div", "tr-map-lists");
   lists.append(rows.element, losers.element);
   const body = make("div", "tr-map-body");
@@ -90,15 +97,22 @@ export function createMatrixMapPanel(state, player) {
   /** @param {Run} run @param {Map<number, Life>} lives */
   function drawMap(run, lives) {
     const vocabulary = run.info.vocab;
-    dot = Math.max(SMALLEST_DOT, Math.min(LARGEST_DOT, Math.sqrt((width * TALLEST_MAP) / vocabulary)));
+    dot = Math.max(
+      SMALLEST_DOT,
+      Math.min(LARGEST_DOT, Math.sqrt((width * TALLEST_MAP) / vocabulary)),
+    );
     across = Math.max(1, Math.floor(width / dot));
     const height = Math.ceil(vocabulary / across) * dot;
     const sharp = devicePixelRatio || 1;
-    if (canvas.width !== Math.round(width * sharp) || canvas.height !== Math.round(height * sharp)) {
+    if (
+      canvas.width !== Math.round(width * sharp) ||
+      canvas.height !== Math.round(height * sharp)
+    ) {
       canvas.width = Math.round(width * sharp);
       canvas.height = Math.round(height * sharp);
       canvas.style.height = `${height}px`;
-      for (const [name, value] of Object.entries({ width, height })) ring.setAttribute(name, String(value));
+      for (const [name, value] of Object.entries({ width, height }))
+        ring.setAttribute(name, String(value));
     }
     const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
     context.setTransform(sharp, 0, 0, sharp, 0, 0);
@@ -106,13 +120,20 @@ export function createMatrixMapPanel(state, player) {
     context.fillStyle = colours.of("--accepted");
     const size = dot > 4 ? dot - 1 : dot;
     let [filled, most] = [0, 1];
-    const now = [...lives.values()].map((life) => ({ token: life.token, before: life.before, ...lifeAt(life, state.step) }));
+    const now = [...lives.values()].map((life) => ({
+      token: life.token,
+      before: life.before,
+      ...lifeAt(life, state.step),
+    }));
     for (const row of now) most = Math.max(most, mode === "lost" ? row.lost : row.writes);
     for (const row of now) {
       if (!row.writes && !row.before) continue;
       filled += 1;
       const age = row.last ? state.step - row.last : OLD;
-      const share = mode === "age" ? 1 - Math.min(age, OLD) / OLD : (mode === "lost" ? row.lost : row.writes) / most;
+      const share =
+        mode === "age"
+          ? 1 - Math.min(age, OLD) / OLD
+          : (mode === "lost" ? row.lost : row.writes) / most;
       context.globalAlpha = 0.18 + 0.82 * share;
       const { x, y } = place(row.token);
       context.fillRect(x, y, size, size);
@@ -152,24 +173,54 @@ export function createMatrixMapPanel(state, player) {
   /** @param {Run} run @param {{token: number, writes: number, lost: number, last: number}[]} now @param {import("../state/rowhistory.js").Loss[]} losses */
   function drawLists(run, now, losses) {
     const ids = found(run);
-    const name = (/** @type {number} */ token) => `“${clip(tokenOf(run, token).label, LISTED_NAME)}”`;
+    const name = (/** @type {number} */ token) =>
+      `“${clip(tokenOf(run, token).label, LISTED_NAME)}”`;
     const listed = now
       .filter((row) => row.writes && (!ids || ids.has(row.token)))
       .sort((a, b) => b.lost - a.lost || b.writes - a.writes || a.token - b.token)
       .slice(0, LISTED);
     rows.rename(ids ? WORDS.rowsFound : WORDS.rowsRewritten);
-    rows.fill(listed.map((row) => [
-      { text: name(row.token), press: () => markRow(row.token, name(row.token)), pressed: state.marks?.key === `row ${row.token}`, title: WORDS.markRow(name(row.token)) },
-      String(row.writes), String(row.lost), WORDS.ago(state.step - row.last),
-    ]));
+    rows.fill(
+      listed.map((row) => [
+        {
+          text: name(row.token),
+          press: () => markRow(row.token, name(row.token)),
+          pressed: state.marks?.key === `row ${row.token}`,
+          title: WORDS.markRow(name(row.token)),
+        },
+        String(row.writes),
+        String(row.lost),
+        WORDS.ago(state.step - row.last),
+      ]),
+    );
     rows.element.hidden = !listed.length;
-    const gone = ids ? losses.filter((loss) => loss.step <= state.step && ids.has(loss.token)).slice(-LISTED).reverse() : [];
+    const gone = ids
+      ? losses
+          .filter((loss) => loss.step <= state.step && ids.has(loss.token))
+          .slice(-LISTED)
+          .reverse()
+      : [];
     losers.element.hidden = !gone.length;
     losers.rename(WORDS.losers);
-    losers.fill(gone.map((loss) => [
-      { text: name(loss.row), press: () => showLoss(loss), title: WORDS.showLoss(name(loss.row), loss.step) }, name(loss.token), WORDS.inStep(loss.step),
-    ]));
-    setText(readout, ids && !listed.length && !gone.length ? WORDS.mapNothing : pointed === null ? WORDS.mapHint : describe(run, pointed));
+    losers.fill(
+      gone.map((loss) => [
+        {
+          text: name(loss.row),
+          press: () => showLoss(loss),
+          title: WORDS.showLoss(name(loss.row), loss.step),
+        },
+        name(loss.token),
+        WORDS.inStep(loss.step),
+      ]),
+    );
+    setText(
+      readout,
+      ids && !listed.length && !gone.length
+        ? WORDS.mapNothing
+        : pointed === null
+          ? WORDS.mapHint
+          : describe(run, pointed),
+    );
     return ids;
   }
 
@@ -185,7 +236,8 @@ export function createMatrixMapPanel(state, player) {
     player.mark({
       key: `row ${token}`,
       name: WORDS.rowWrites(name),
-      find: (run) => run.steps.flatMap((step, i) => (step.rows.some(({ t }) => t === token) ? [i + 1] : [])),
+      find: (run) =>
+        run.steps.flatMap((step, i) => (step.rows.some(({ t }) => t === token) ? [i + 1] : [])),
     });
   }
 
@@ -195,7 +247,9 @@ export function createMatrixMapPanel(state, player) {
     const name = `“${tokenOf(run, token).full}”`;
     if (!life) return WORDS.mapUnknown(token);
     const { writes, lost, last } = lifeAt(life, state.step);
-    return writes ? WORDS.mapRow(name, token, writes, lost, last) : WORDS.mapLater(name, token, life.before);
+    return writes
+      ? WORDS.mapRow(name, token, writes, lost, last)
+      : WORDS.mapLater(name, token, life.before);
   }
 
   search.addEventListener("input", () => {
@@ -205,7 +259,9 @@ export function createMatrixMapPanel(state, player) {
   canvas.addEventListener("pointermove", (event) => {
     if (!state.run || !dot) return;
     const box = canvas.getBoundingClientRect();
-    const token = Math.floor((event.clientY - box.top) / dot) * across + Math.floor((event.clientX - box.left) / dot);
+    const token =
+      Math.floor((event.clientY - box.top) / dot) * across +
+      Math.floor((event.clientX - box.left) / dot);
     pointed = token < state.run.info.vocab ? token : null;
     player.point(pointed === null ? null : { nodes: [], row: pointed, rank: null });
   });
@@ -214,7 +270,8 @@ export function createMatrixMapPanel(state, player) {
     player.point(null);
   });
   canvas.addEventListener("click", () => {
-    if (state.run && pointed !== null && history.of(state.run).lives.has(pointed)) markRow(pointed, `“${clip(tokenOf(state.run, pointed).label, LISTED_NAME)}”`);
+    if (state.run && pointed !== null && history.of(state.run).lives.has(pointed))
+      markRow(pointed, `“${clip(tokenOf(state.run, pointed).label, LISTED_NAME)}”`);
   });
   const watcher = new ResizeObserver(() => {
     width = window.clientWidth;
@@ -240,7 +297,8 @@ export function createMatrixMapPanel(state, player) {
       const now = drawMap(run, lives);
       const seen = run.rowsSeen[state.step - 1] ?? run.info.rows_seen;
       setText(lead, WORDS.mapLead(seen, run.info.vocab, state.step));
-      for (const { name, button } of buttons) button.setAttribute("aria-pressed", String(name === mode));
+      for (const { name, button } of buttons)
+        button.setAttribute("aria-pressed", String(name === mode));
       const ids = drawLists(run, now, losses);
       const chosen = marked.startsWith("row ") ? [Number(marked.slice(4))] : [];
       drawRings(run, [...(ids ?? []), ...chosen, ...(pointed === null ? [] : [pointed])]);

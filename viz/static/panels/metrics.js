@@ -57,9 +57,23 @@ export function createMetricsPanel(state, player) {
     const table = make("details", "tr-chart-table");
     table.append(make("summary", "", WORDS.asTable));
     const note = WORDS.figureNotes[/** @type {keyof typeof WORDS.figureNotes} */ (name)];
-    box.append(make("figcaption", "", title), holder, ...(note ? [make("p", "tr-chart-note", note)] : []), table);
+    box.append(
+      make("figcaption", "", title),
+      holder,
+      ...(note ? [make("p", "tr-chart-note", note)] : []),
+      table,
+    );
     grid.append(box);
-    const chart = { name, box, plot, now, table, figure: /** @type {any} */ (null), drawn: "", tabled: "" };
+    const chart = {
+      name,
+      box,
+      plot,
+      now,
+      table,
+      figure: /** @type {any} */ (null),
+      drawn: "",
+      tabled: "",
+    };
     table.addEventListener("toggle", () => fillTable(chart));
     charts.set(name, chart);
     return chart;
@@ -76,8 +90,23 @@ export function createMetricsPanel(state, player) {
       const { data, layout } = coloured(chart.figure, colours.of);
       const fonts = { ...layout.font, color: colours.of("--mute") };
       const first = !chart.plot.classList.contains("js-plotly-plot");
-      plotly.react(chart.plot, data, { ...layout, font: fonts, width: chart.plot.clientWidth, height: HEIGHT, dragmode: false, hoverlabel: hoverColours() }, CONFIG);
-      if (first) /** @type {any} */ (chart.plot).on("plotly_click", (/** @type {any} */ event) => follow(chart.name, event.points[0]));
+      plotly.react(
+        chart.plot,
+        data,
+        {
+          ...layout,
+          font: fonts,
+          width: chart.plot.clientWidth,
+          height: HEIGHT,
+          dragmode: false,
+          hoverlabel: hoverColours(),
+        },
+        CONFIG,
+      );
+      if (first)
+        /** @type {any} */ (chart.plot).on("plotly_click", (/** @type {any} */ event) =>
+          follow(chart.name, event.points[0]),
+        );
       fillTable(chart);
       moveNow(chart);
       frame = requestAnimationFrame(drawNext);
@@ -86,7 +115,11 @@ export function createMetricsPanel(state, player) {
   }
 
   function hoverColours() {
-    return { bgcolor: colours.of("--card"), bordercolor: colours.of("--chip-line"), font: { color: colours.of("--ink") } };
+    return {
+      bgcolor: colours.of("--card"),
+      bordercolor: colours.of("--chip-line"),
+      font: { color: colours.of("--ink") },
+    };
   }
 
   /** What a click on a bar means. @param {string} name @param {any} point */
@@ -102,7 +135,9 @@ export function createMetricsPanel(state, player) {
 
   /** The line at the step shown. @param {Chart} chart */
   function moveNow(chart) {
-    const axis = STEPPED.has(chart.name) ? /** @type {any} */ (chart.plot)._fullLayout?.xaxis : undefined;
+    const axis = STEPPED.has(chart.name)
+      ? /** @type {any} */ (chart.plot)._fullLayout?.xaxis
+      : undefined;
     chart.now.hidden = !axis;
     if (!axis) return;
     const size = /** @type {any} */ (chart.plot)._fullLayout._size;
@@ -116,9 +151,17 @@ export function createMetricsPanel(state, player) {
     if (!chart.table.open || !chart.figure || chart.tabled === drawn) return;
     chart.tabled = drawn;
     const { names, lines } = tabled(chart.figure);
-    const table = createTable("", names.map((name, i) => ({ name, number: i > 0 })));
+    const table = createTable(
+      "",
+      names.map((name, i) => ({ name, number: i > 0 })),
+    );
     const leads = STEPPED.has(chart.name);
-    table.fill(lines.map(([first, ...others]) => [leads ? { text: first, press: () => player.goTo(Number(first)) } : first, ...others]));
+    table.fill(
+      lines.map(([first, ...others]) => [
+        leads ? { text: first, press: () => player.goTo(Number(first)) } : first,
+        ...others,
+      ]),
+    );
     const holder = make("div", "tr-chart-rows");
     holder.tabIndex = 0;
     holder.setAttribute("role", "group");
@@ -141,9 +184,21 @@ export function createMetricsPanel(state, player) {
       const run = /** @type {Run} */ (state.run);
       if (!asked) {
         asked = true;
-        loadPlotly().then((loaded) => (plotly = loaded), () => (failed = true)).then(player.refresh);
+        loadPlotly()
+          .then(
+            (loaded) => (plotly = loaded),
+            () => (failed = true),
+          )
+          .then(player.refresh);
       }
-      setText(lead, failed ? WORDS.plotlyFailed : plotly && run.analysis ? WORDS.metricsLead(run.analysis.steps) : WORDS.diagnosisWaits);
+      setText(
+        lead,
+        failed
+          ? WORDS.plotlyFailed
+          : plotly && run.analysis
+            ? WORDS.metricsLead(run.analysis.steps)
+            : WORDS.diagnosisWaits,
+      );
       if (!run.analysis) return void (grid.hidden = true);
       grid.hidden = false;
       const key = `${run.id} ${run.analysis.steps}`;
@@ -165,17 +220,33 @@ export function createMetricsPanel(state, player) {
 
 /** A figure as a table: one line for each place on its first axis. @param {Figure} figure */
 function tabled({ data, layout }) {
-  const text = (/** @type {any} */ value) => (value === null || value === undefined ? "" : typeof value === "number" ? String(Math.round(value * 1000) / 1000) : String(value));
+  const text = (/** @type {any} */ value) =>
+    value === null || value === undefined
+      ? ""
+      : typeof value === "number"
+        ? String(Math.round(value * 1000) / 1000)
+        : String(value);
   const [across, up] = [layout.xaxis?.title?.text ?? "", layout.yaxis?.title?.text ?? ""];
   if (data[0].type === "heatmap") {
     const { x, y, z, text: counts } = data[0];
-    const lines = y.map((/** @type {number} */ rank, /** @type {number} */ i) => [text(rank), ...z[i].map((/** @type {any} */ value, /** @type {number} */ j) => (value === null ? "" : `${text(value)} (${counts[i][j]})`))]);
+    const lines = y.map((/** @type {number} */ rank, /** @type {number} */ i) => [
+      text(rank),
+      ...z[i].map((/** @type {any} */ value, /** @type {number} */ j) =>
+        value === null ? "" : `${text(value)} (${counts[i][j]})`,
+      ),
+    ]);
     return { names: [up, ...x.map((/** @type {number} */ depth) => `${across} ${depth}`)], lines };
   }
   const lying = data[0].orientation === "h";
   const [places, values] = lying ? ["y", "x"] : ["x", "y"];
   const listed = data.filter((/** @type {any} */ trace) => trace.hoverinfo !== "skip");
-  const names = [lying ? "" : across, ...listed.map((/** @type {any} */ trace) => trace.name ?? up)];
-  const lines = listed[0][places].map((/** @type {any} */ place, /** @type {number} */ i) => [text(place), ...listed.map((/** @type {any} */ trace) => text(trace[values][i]))]);
+  const names = [
+    lying ? "" : across,
+    ...listed.map((/** @type {any} */ trace) => trace.name ?? up),
+  ];
+  const lines = listed[0][places].map((/** @type {any} */ place, /** @type {number} */ i) => [
+    text(place),
+    ...listed.map((/** @type {any} */ trace) => text(trace[values][i])),
+  ]);
   return { names, lines };
 }

@@ -30,8 +30,14 @@ import { WORDS } from "../words/words.js";
 
 /** Every panel, in the order of the tabs. @type {((state: State, player: Player, onRequest?: (request: any) => void) => Panel)[]} */
 const PANELS = [
-  createDiagnosisPanel, createMetricsPanel, createComparePanel, createAttentionPanel, createMatrixMapPanel, createCostPanel,
-  createBudgetPanel, createSourcesPanel,
+  createDiagnosisPanel,
+  createMetricsPanel,
+  createComparePanel,
+  createAttentionPanel,
+  createMatrixMapPanel,
+  createCostPanel,
+  createBudgetPanel,
+  createSourcesPanel,
 ];
 
 /** @param {State} state @param {Player} player @param {(request: any) => void} [onRequest] see explorer.js */

@@ -25,13 +25,19 @@ export function createSourcesPanel(state, player) {
   const element = make("div", "tr-sources");
   const lead = make("p", "tr-panel-lead");
   const columns = [
-    { name: WORDS.sourceColumn }, { name: WORDS.draftedColumn, number: true }, { name: WORDS.expectedColumn, number: true },
-    { name: WORDS.acceptedColumn, number: true }, { name: WORDS.shareColumn, number: true },
+    { name: WORDS.sourceColumn },
+    { name: WORDS.draftedColumn, number: true },
+    { name: WORDS.expectedColumn, number: true },
+    { name: WORDS.acceptedColumn, number: true },
+    { name: WORDS.shareColumn, number: true },
   ];
   const inStep = createTable("", columns);
   const inRun = createTable("", columns);
   const nodes = createTable(WORDS.nodesByChance, [
-    { name: WORDS.nodeNameColumn }, { name: WORDS.sourceColumn }, { name: WORDS.expectedColumn, number: true }, { name: WORDS.happenedColumn },
+    { name: WORDS.nodeNameColumn },
+    { name: WORDS.sourceColumn },
+    { name: WORDS.expectedColumn, number: true },
+    { name: WORDS.happenedColumn },
   ]);
   const [left, right] = [make("div", ""), make("div", "")];
   left.append(inStep.element, inRun.element);
@@ -62,24 +68,39 @@ export function createSourcesPanel(state, player) {
   /** @param {Map<SourceName, Count>} counts @param {boolean} expects */
   function lines(counts, expects) {
     const most = Math.max(1, ...[...counts.values()].map((one) => one.accepted));
-    return [...counts].sort(([, a], [, b]) => b.drafted - a.drafted).map(([name, one]) => [
-      `${WORDS.sourceMarks[name]} ${WORDS.sources[name]}`, String(one.drafted), expects ? one.expected.toFixed(1) : "–",
-      { text: String(one.accepted), bar: one.accepted / most }, `${((100 * one.accepted) / one.drafted).toFixed(0)} %`,
-    ]);
+    return [...counts]
+      .sort(([, a], [, b]) => b.drafted - a.drafted)
+      .map(([name, one]) => [
+        `${WORDS.sourceMarks[name]} ${WORDS.sources[name]}`,
+        String(one.drafted),
+        expects ? one.expected.toFixed(1) : "–",
+        { text: String(one.accepted), bar: one.accepted / most },
+        `${((100 * one.accepted) / one.drafted).toFixed(0)} %`,
+      ]);
   }
 
   /** @param {Run} run @param {Step} step */
   function drawNodes(run, step) {
     const listed = step.ids.map((_, node) => node).filter((node) => sourceOf(step, node));
     listed.sort((a, b) => (step.exp?.[b] ?? 0) - (step.exp?.[a] ?? 0) || a - b);
-    nodes.fill(listed.slice(0, NODES_LISTED).map((node) => {
-      const source = /** @type {import("../state/sources.js").NodeSource} */ (sourceOf(step, node));
-      const status = isJudged(state) ? WORDS.status[STATUS_OF[step.status[node]]] : "";
-      return [
-        { text: `“${clip(tokenOf(run, step.ids[node]).label, NODE_NAME)}”`, press: () => player.select(node), pressed: state.selected === node },
-        `${WORDS.sourceMarks[source.name]} ${WORDS.sources[source.name]}`, step.exp ? step.exp[node].toFixed(2) : "–", status,
-      ];
-    }));
+    nodes.fill(
+      listed.slice(0, NODES_LISTED).map((node) => {
+        const source = /** @type {import("../state/sources.js").NodeSource} */ (
+          sourceOf(step, node)
+        );
+        const status = isJudged(state) ? WORDS.status[STATUS_OF[step.status[node]]] : "";
+        return [
+          {
+            text: `“${clip(tokenOf(run, step.ids[node]).label, NODE_NAME)}”`,
+            press: () => player.select(node),
+            pressed: state.selected === node,
+          },
+          `${WORDS.sourceMarks[source.name]} ${WORDS.sources[source.name]}`,
+          step.exp ? step.exp[node].toFixed(2) : "–",
+          status,
+        ];
+      }),
+    );
     nodes.element.hidden = !listed.length;
   }
 
@@ -97,10 +118,19 @@ export function createSourcesPanel(state, player) {
       for (; all.read < run.steps.length; all.read++) count(all.counts, run.steps[all.read]);
       const expects = run.steps.some((one) => one.exp);
       const told = run.steps.some((one) => one.src);
-      setText(lead, !all.counts.size ? WORDS.sourcesNone : told ? WORDS.sourcesLead(expects) : WORDS.sourcesMatrix);
+      setText(
+        lead,
+        !all.counts.size
+          ? WORDS.sourcesNone
+          : told
+            ? WORDS.sourcesLead(expects)
+            : WORDS.sourcesMatrix,
+      );
       body.hidden = !all.counts.size;
       const own = count(new Map(), step);
-      inStep.rename(own.size ? WORDS.sourcesOfStep(state.step) : WORDS.sourcesNoneInStep(state.step));
+      inStep.rename(
+        own.size ? WORDS.sourcesOfStep(state.step) : WORDS.sourcesNoneInStep(state.step),
+      );
       inStep.fill(lines(own, Boolean(step.exp)));
       inRun.rename(WORDS.sourcesOfRun(run.steps.length));
       inRun.fill(lines(all.counts, expects));

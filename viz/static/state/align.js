@@ -48,8 +48,14 @@ export function refusalOf(kept, run) {
   const [first] = kept;
   if (kept.some(({ id }) => id === run.id)) return null;
   if (kept.length >= MOST_RUNS) return WORDS.compareFull(MOST_RUNS);
-  if (first && first.info.tokenizer !== run.info.tokenizer) return WORDS.compareOtherTokenizer(run.info.model, first.info.model);
-  const same = !first || (first.info.prompt.length === run.info.prompt.length && first.info.prompt.every((/** @type {number} */ id, /** @type {number} */ i) => id === run.info.prompt[i]));
+  if (first && first.info.tokenizer !== run.info.tokenizer)
+    return WORDS.compareOtherTokenizer(run.info.model, first.info.model);
+  const same =
+    !first ||
+    (first.info.prompt.length === run.info.prompt.length &&
+      first.info.prompt.every(
+        (/** @type {number} */ id, /** @type {number} */ i) => id === run.info.prompt[i],
+      ));
   return same ? null : WORDS.compareOtherPrompt;
 }
 
@@ -60,7 +66,11 @@ export function align(runs) {
   const longest = Math.max(...lanes.map((lane) => lane.tokens.length));
   const shortest = Math.min(...lanes.map((lane) => lane.tokens.length));
   let shared = 0;
-  while (shared < shortest && lanes.every((lane) => lane.tokens[shared] === lanes[0].tokens[shared])) shared += 1;
+  while (
+    shared < shortest &&
+    lanes.every((lane) => lane.tokens[shared] === lanes[0].tokens[shared])
+  )
+    shared += 1;
   const whole = /** @type {Lane} */ (lanes.find((lane) => lane.tokens.length === longest)).tokens;
   const goesOn = lanes.every((lane) => lane.tokens.every((token, i) => token === whole[i]));
   const verdict = shared === longest ? "equal" : goesOn ? "beginning" : "different";
@@ -69,7 +79,10 @@ export function align(runs) {
     summaries: runs.map(summaryOf),
     shared,
     verdict,
-    difference: verdict === "equal" ? null : { position: shared + 1, runs: runs.map((run, i) => chosenAt(run, lanes[i], shared)) },
+    difference:
+      verdict === "equal"
+        ? null
+        : { position: shared + 1, runs: runs.map((run, i) => chosenAt(run, lanes[i], shared)) },
     alike: verdict === "equal" ? [] : alikeOf(lanes),
     mayDiffer: TEXT_FACTS.filter((key) => new Set(runs.map((run) => run.info.facts[key])).size > 1),
     jumps: jumpsOf(lanes, shared),
@@ -80,8 +93,16 @@ export function align(runs) {
 /** A name for each run, made of what tells it from the others. @param {Run[]} runs */
 export function namesOf(runs) {
   const listed = runs.map((run) => /** @type {Record<string, string>} */ (run.info.facts));
-  const telling = Object.keys(listed[0] ?? {}).filter((key) => new Set(listed.map((facts) => facts[key]).filter(Boolean)).size > 1);
-  const found = listed.map((facts) => telling.map((key) => facts[key]).filter(Boolean).join(" · ") || facts.drafter);
+  const telling = Object.keys(listed[0] ?? {}).filter(
+    (key) => new Set(listed.map((facts) => facts[key]).filter(Boolean)).size > 1,
+  );
+  const found = listed.map(
+    (facts) =>
+      telling
+        .map((key) => facts[key])
+        .filter(Boolean)
+        .join(" · ") || facts.drafter,
+  );
   return found.map((name, i) => {
     const times = found.slice(0, i).filter((other) => other === name).length;
     return times ? `${name} (${times + 1})` : name;
@@ -101,7 +122,13 @@ function laneOf(name, run) {
   run.steps.forEach((step, i) => {
     made += step.passes ?? 1;
     const first = lane.tokens.length + 1;
-    lane.steps.push({ step: i + 1, first, last: first + step.emitted.length - 1, accepted: step.path.length, passes: made });
+    lane.steps.push({
+      step: i + 1,
+      first,
+      last: first + step.emitted.length - 1,
+      accepted: step.path.length,
+      passes: made,
+    });
     for (const token of step.emitted) {
       lane.tokens.push(token);
       lane.emitter.push(i + 1);
@@ -136,10 +163,13 @@ function jumpsOf(lanes, shared) {
       if (last < first || last > shared) continue;
       const all = lanes.map((other) => spent(other, first, last));
       const gain = Math.min(...all.filter((_, i) => i !== run)) - all[run];
-      if (gain > 0 && Number.isFinite(gain)) found.push({ run, step, first, last, spent: all, gain });
+      if (gain > 0 && Number.isFinite(gain))
+        found.push({ run, step, first, last, spent: all, gain });
     }
   });
-  return found.sort((a, b) => b.gain - a.gain || a.first - b.first || a.run - b.run).slice(0, JUMPS);
+  return found
+    .sort((a, b) => b.gain - a.gain || a.first - b.first || a.run - b.run)
+    .slice(0, JUMPS);
 }
 
 /** @param {Lane[]} lanes @param {number} shared @returns {Lead[]} */

@@ -133,7 +133,8 @@ export function createPlayer(state, changed) {
     /** Go to a step of another run. @param {Run} run @param {number} step */
     visit(run, step) {
       // The run that leaves the screen would be gone, if it did not lie with the others.
-      if (state.run && state.run !== run && !refusalOf(state.kept, state.run)) player.keep(state.run);
+      if (state.run && state.run !== run && !refusalOf(state.kept, state.run))
+        player.keep(state.run);
       if (state.run !== run) player.open(run);
       player.goTo(step);
     },
@@ -153,20 +154,25 @@ export function createPlayer(state, changed) {
     /** Mark steps; the same key again takes the marks away. @param {Omit<Marks, "steps"> | null} wanted */
     mark(wanted) {
       const again = wanted && state.marks?.key === wanted.key;
-      state.marks = wanted && state.run && !again ? { ...wanted, steps: wanted.find(state.run) } : null;
+      state.marks =
+        wanted && state.run && !again ? { ...wanted, steps: wanted.find(state.run) } : null;
       changed();
     },
 
     /** To the next marked step, or the one before. @param {number} by */
     goToMark(by) {
       const steps = state.marks?.steps ?? [];
-      const to = by > 0 ? steps.find((step) => step > state.step) : steps.findLast((step) => step < state.step);
+      const to =
+        by > 0
+          ? steps.find((step) => step > state.step)
+          : steps.findLast((step) => step < state.step);
       if (to !== undefined) player.goTo(to);
     },
 
     /** More is known of the run. */
     analysed() {
-      if (state.marks && state.run) state.marks = { ...state.marks, steps: state.marks.find(state.run) };
+      if (state.marks && state.run)
+        state.marks = { ...state.marks, steps: state.marks.find(state.run) };
       changed();
     },
 

@@ -75,7 +75,21 @@ export const CHANGE_OF = { f: "fresh", m: "moved", k: "kept" };
  * @returns {Run}
  */
 export function openRun(id, start) {
-  const run = { id, info: start, tokens: new Map(), steps: [], rowsSeen: [], reach: 0, emitted: 0, passes: 0, milliseconds: 0, running: true, end: null, analysis: null, recorded: null };
+  const run = {
+    id,
+    info: start,
+    tokens: new Map(),
+    steps: [],
+    rowsSeen: [],
+    reach: 0,
+    emitted: 0,
+    passes: 0,
+    milliseconds: 0,
+    running: true,
+    end: null,
+    analysis: null,
+    recorded: null,
+  };
   learnTokens(run, start.tokens);
   return run;
 }
@@ -95,7 +109,10 @@ export function addStep(run, record) {
   run.reach = Math.max(run.reach, record.counts.length, 1 + (record.at?.[0] ?? 0));
   run.emitted += record.emitted.length;
   run.passes += record.passes ?? 1;
-  run.milliseconds += record.ms.reduce((/** @type {number} */ a, /** @type {number} */ b) => a + b, 0);
+  run.milliseconds += record.ms.reduce(
+    (/** @type {number} */ a, /** @type {number} */ b) => a + b,
+    0,
+  );
   run.running = record.running ?? true;
   if (record.stop !== null) {
     run.running = false;
@@ -107,7 +124,11 @@ export function addStep(run, record) {
 /** @param {Run} run @param {any} record */
 export function endRun(run, record) {
   run.running = false;
-  run.end = { stop: record.stop ?? run.end?.stop ?? null, identical: record.identical, text: record.text ?? null };
+  run.end = {
+    stop: record.stop ?? run.end?.stop ?? null,
+    identical: record.identical,
+    text: record.text ?? null,
+  };
 }
 
 /** A run as one record, as viz/records/run_records.py tells whole ones: for a server that does not have it. @param {Run} run */

@@ -49,14 +49,24 @@ export function createResume(own, runOf) {
     /** A wish to save the run on the screen, as ui/tab/browser_state.py has it. @param {string} what */
     wish(what) {
       const shown = own().run;
-      return JSON.stringify({ what, runs: shown ? [shown.id] : [], steps: shown?.steps.length ?? 0 });
+      return JSON.stringify({
+        what,
+        runs: shown ? [shown.id] : [],
+        steps: shown?.steps.length ?? 0,
+      });
     },
 
     /** The wish with all that is known here of its runs, for a server that does not have them. @param {string} wish */
     handOver(wish) {
       const { runs, ...more } = JSON.parse(wish);
       const records = runs.map(runOf).filter(Boolean).map(recordOf);
-      return JSON.stringify({ ...more, runs, handed: true, records, checkpoint: runs[0] === run ? text : "" });
+      return JSON.stringify({
+        ...more,
+        runs,
+        handed: true,
+        records,
+        checkpoint: runs[0] === run ? text : "",
+      });
     },
 
     /** Records, as text, that bring the run back to the screen. */

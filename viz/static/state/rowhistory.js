@@ -32,7 +32,12 @@ export function createRowLives() {
       }
       for (; read < shown.steps.length; read++) {
         for (const row of shown.steps[read].rows) {
-          const life = lives.get(row.t) ?? { token: row.t, steps: [], lost: [], before: row.b.length > 0 };
+          const life = lives.get(row.t) ?? {
+            token: row.t,
+            steps: [],
+            lost: [],
+            before: row.b.length > 0,
+          };
           lives.set(row.t, life);
           life.steps.push(read + 1);
           life.lost.push((life.lost.at(-1) ?? 0) + (row.e?.length ?? 0));

@@ -30,13 +30,23 @@ export function sourceOf(step, node) {
 }
 
 /** Tokens of the key that answered: the last of the way to the node's parent, as far as the text before it is not needed. */
-export function keyOf(/** @type {Run} */ run, /** @type {Step} */ step, /** @type {number} */ node, /** @type {number} */ length) {
+export function keyOf(
+  /** @type {Run} */ run,
+  /** @type {Step} */ step,
+  /** @type {number} */ node,
+  /** @type {number} */ length,
+) {
   const way = lineage(step, step.parents[node]).map((n) => step.ids[n]);
-  return way.length >= length ? way.slice(-length) : [...textBefore(run, step, length - way.length), ...way];
+  return way.length >= length
+    ? way.slice(-length)
+    : [...textBefore(run, step, length - way.length), ...way];
 }
 
 /** The last tokens before the root. @param {Run} run @param {Step} step @param {number} count */
 function textBefore(run, step, count) {
-  const text = [...(run.info.prompt ?? []), ...run.steps.slice(0, run.steps.indexOf(step)).flatMap((one) => one.emitted)];
+  const text = [
+    ...(run.info.prompt ?? []),
+    ...run.steps.slice(0, run.steps.indexOf(step)).flatMap((one) => one.emitted),
+  ];
   return text.slice(Math.max(0, text.length - 1 - count), text.length - 1);
 }

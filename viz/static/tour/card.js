@@ -26,7 +26,11 @@ export function createLessonCard(deeds) {
   card.hidden = true;
 
   const head = make("div", "tr-lesson-head");
-  const contents = makeButton("tr-tool tr-lesson-contents", WORDS.chapters, "M2 4h12M2 8h12M2 12h12");
+  const contents = makeButton(
+    "tr-tool tr-lesson-contents",
+    WORDS.chapters,
+    "M2 4h12M2 8h12M2 12h12",
+  );
   contents.setAttribute("aria-expanded", "false");
   const number = make("span", "tr-lesson-number");
   const leave = makeButton("tr-tool tr-lesson-leave", WORDS.leaveTour, "M4 4l8 8M12 4l-8 8");
@@ -78,7 +82,13 @@ export function createLessonCard(deeds) {
         const button = makeButton("tr-lesson-entry", chapter.title);
         if (i === place.chapter) button.setAttribute("aria-current", "true");
         const done = place.done.has(i);
-        button.append(make("span", "tr-lesson-minutes", `${done ? WORDS.chapterDone : ""} ${WORDS.minutes(chapter.minutes)}`));
+        button.append(
+          make(
+            "span",
+            "tr-lesson-minutes",
+            `${done ? WORDS.chapterDone : ""} ${WORDS.minutes(chapter.minutes)}`,
+          ),
+        );
         button.classList.toggle("tr-lesson-done", done);
         button.addEventListener("click", () => deeds.go(i, 0));
         item.append(button);
@@ -96,10 +106,17 @@ export function createLessonCard(deeds) {
     delete reply.dataset.right;
     if (!asked) return;
     const question = make("p", "tr-question");
-    question.append(make("span", "tr-ask-kind", asked.kind === "predict" ? WORDS.predict : WORDS.question), ...marked(asked.text));
+    question.append(
+      make("span", "tr-ask-kind", asked.kind === "predict" ? WORDS.predict : WORDS.question),
+      ...marked(asked.text),
+    );
     ask.append(question);
-    if (asked.pick !== "none" && !place.settled) ask.append(make("p", "tr-pick-hint", WORDS.pickHints[asked.pick]));
-    const options = make("div", asked.pick === "none" ? "tr-options" : "tr-options tr-options-short");
+    if (asked.pick !== "none" && !place.settled)
+      ask.append(make("p", "tr-pick-hint", WORDS.pickHints[asked.pick]));
+    const options = make(
+      "div",
+      asked.pick === "none" ? "tr-options" : "tr-options tr-options-short",
+    );
     options.setAttribute("role", "group");
     options.setAttribute("aria-label", WORDS.answers);
     asked.options.forEach((option, i) => {
@@ -108,7 +125,11 @@ export function createLessonCard(deeds) {
       button.dataset.option = String(i);
       const told = (place.settled && option.right) || place.picked.includes(i);
       if (told) button.dataset.right = String(option.right);
-      const mark = make("span", "tr-option-mark", told ? (option.right ? "✓" : "✗") : (ANSWER_KEYS[i] ?? "").toUpperCase());
+      const mark = make(
+        "span",
+        "tr-option-mark",
+        told ? (option.right ? "✓" : "✗") : (ANSWER_KEYS[i] ?? "").toUpperCase(),
+      );
       if (!told) mark.setAttribute("aria-hidden", "true");
       const label = make("span", "tr-option-label");
       label.append(...marked(option.label));
@@ -138,7 +159,10 @@ export function createLessonCard(deeds) {
       passed.style.width = `${(100 * come) / all}%`;
       setText(title, chapter.title);
       text.replaceChildren(...sceneOf(place).text.map(paragraph));
-      body.setAttribute("aria-label", WORDS.sceneName(chapter.title, place.scene + 1, chapter.scenes.length));
+      body.setAttribute(
+        "aria-label",
+        WORDS.sceneName(chapter.title, place.scene + 1, chapter.scenes.length),
+      );
       setText(dots, WORDS.sceneOf(place.scene + 1, chapter.scenes.length));
       back.disabled = place.chapter === 0 && place.scene === 0;
       drawList(place);
@@ -151,13 +175,20 @@ export function createLessonCard(deeds) {
 
     /** An answer was tried, or the right one shown. @param {Place} place @param {Option | null} said */
     answer(place, said) {
-      const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset.option : undefined;
+      const focused =
+        document.activeElement instanceof HTMLElement
+          ? document.activeElement.dataset.option
+          : undefined;
       drawAsk(place);
       if (said) {
         reply.dataset.right = String(said.right);
         const found = sceneOf(place).ask?.options[place.picked.at(-1) ?? -1] === said;
         // The colour is for the eye; the words themselves say whether it was right.
-        const verdict = !said.right ? WORDS.notQuite : found ? WORDS.right : WORDS.answerIs(plain(said.label));
+        const verdict = !said.right
+          ? WORDS.notQuite
+          : found
+            ? WORDS.right
+            : WORDS.answerIs(plain(said.label));
         reply.append(make("strong", "", `${verdict} `), ...marked(said.reply));
       }
       const again = focused === undefined ? null : ask.querySelector(`[data-option="${focused}"]`);
@@ -168,10 +199,21 @@ export function createLessonCard(deeds) {
 
     /** @param {Place} place */
     drawWay(place) {
-      const last = place.chapter === place.chapters.length - 1 && place.scene === place.chapters[place.chapter].scenes.length - 1;
+      const last =
+        place.chapter === place.chapters.length - 1 &&
+        place.scene === place.chapters[place.chapter].scenes.length - 1;
       const hidden = Boolean(sceneOf(place).ask) && !place.settled;
       const over = place.scene === place.chapters[place.chapter].scenes.length - 1;
-      setText(next, hidden ? WORDS.showMe : last ? WORDS.finishTour : over ? WORDS.nextChapter : WORDS.lessonNext);
+      setText(
+        next,
+        hidden
+          ? WORDS.showMe
+          : last
+            ? WORDS.finishTour
+            : over
+              ? WORDS.nextChapter
+              : WORDS.lessonNext,
+      );
     },
 
     hide() {
@@ -189,7 +231,11 @@ export function sceneOf(place) {
 
 /** @param {Paragraph} parts @returns {Node[]} */
 function marked(parts) {
-  return parts.map((part) => (typeof part === "string" ? document.createTextNode(part) : make(part[0] === "b" ? "strong" : "code", "", part[1])));
+  return parts.map((part) =>
+    typeof part === "string"
+      ? document.createTextNode(part)
+      : make(part[0] === "b" ? "strong" : "code", "", part[1]),
+  );
 }
 
 /** @param {Paragraph} parts */

@@ -92,9 +92,13 @@ export function createTour({ root, frame, state, player, panels, ask }) {
   /** Progress as it was stored; what does not fit the chapters, which may be others by now, is dropped. */
   function remembered() {
     const found = store.read() ?? {};
-    const fits = (/** @type {any} */ c) => Number.isInteger(c) && c >= 0 && c < place.chapters.length;
+    const fits = (/** @type {any} */ c) =>
+      Number.isInteger(c) && c >= 0 && c < place.chapters.length;
     const chapter = fits(found.chapter) ? found.chapter : 0;
-    const scene = Number.isInteger(found.scene) && place.chapters[chapter].scenes[found.scene] ? found.scene : 0;
+    const scene =
+      Number.isInteger(found.scene) && place.chapters[chapter].scenes[found.scene]
+        ? found.scene
+        : 0;
     return { chapter, scene, done: Array.isArray(found.done) ? found.done.filter(fits) : [] };
   }
 
@@ -154,7 +158,8 @@ export function createTour({ root, frame, state, player, panels, ask }) {
 
   function back() {
     if (place.scene > 0) return go(place.chapter, place.scene - 1);
-    if (place.chapter > 0) go(place.chapter - 1, place.chapters[place.chapter - 1].scenes.length - 1);
+    if (place.chapter > 0)
+      go(place.chapter - 1, place.chapters[place.chapter - 1].scenes.length - 1);
   }
 
   /** @param {number} option */
@@ -190,7 +195,8 @@ export function createTour({ root, frame, state, player, panels, ask }) {
   /** A click on a node or a row is an answer where one is asked for. @param {MouseEvent} event */
   function onClick(event) {
     const asked = aside && sceneOf(place).ask;
-    if (!asked || place.settled || asked.pick === "none" || !(event.target instanceof Element)) return;
+    if (!asked || place.settled || asked.pick === "none" || !(event.target instanceof Element))
+      return;
     const found = event.target.closest(asked.pick === "node" ? "[data-node]" : "[data-row]");
     if (!(found instanceof HTMLElement || found instanceof SVGElement)) return;
     pickPlace(asked.pick, Number(found.dataset[asked.pick]));
@@ -228,7 +234,9 @@ export function createTour({ root, frame, state, player, panels, ask }) {
     leave,
     isOpen: () => aside !== null,
     /** Whether something is still to be guessed, or comes out in a later phase, so that nothing else may tell it. */
-    isSecret: () => aside !== null && (!isJudged(state) || (sceneOf(place).ask?.kind === "predict" && !place.settled)),
+    isSecret: () =>
+      aside !== null &&
+      (!isJudged(state) || (sceneOf(place).ask?.kind === "predict" && !place.settled)),
     /** Where records of the visitor's own run go. */
     own: () => aside ?? { state, player },
     /** Once all is drawn, what is pointed at comes into sight. @param {Element | null} ringed */
@@ -243,7 +251,9 @@ export function createTour({ root, frame, state, player, panels, ask }) {
       record = content;
       place.chapters = content.chapters;
       runs.clear();
-      const wanted = waiting ?? (content.open === undefined ? null : { chapter: content.open ? content.open - 1 : null });
+      const wanted =
+        waiting ??
+        (content.open === undefined ? null : { chapter: content.open ? content.open - 1 : null });
       if (wanted) open(wanted.chapter);
     },
     destroy() {

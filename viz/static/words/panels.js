@@ -6,7 +6,11 @@ import { plural } from "./plural.js";
 export const PANEL_WORDS = {
   panels: "Panels",
   marked: "Marked steps",
-  markedSteps: (/** @type {string} */ name, /** @type {number} */ steps, /** @type {number} */ at) =>
+  markedSteps: (
+    /** @type {string} */ name,
+    /** @type {number} */ steps,
+    /** @type {number} */ at,
+  ) =>
     `${name}: ${at ? `${at} of ${plural(steps, "step", "steps")}` : plural(steps, "step", "steps")}`,
   previousMark: "Previous marked step",
   nextMark: "Next marked step",
@@ -14,7 +18,8 @@ export const PANEL_WORDS = {
 
   diagnosisTitle: "Diagnosis",
   diagnosisWaits: "This is being worked out …",
-  whyStep: (/** @type {number} */ step, /** @type {string} */ reason) => `Why step ${step} ended: ${reason}`,
+  whyStep: (/** @type {number} */ step, /** @type {string} */ reason) =>
+    `Why step ${step} ended: ${reason}`,
   whyEnded: "Why paths ended",
   reason: "reason",
   stepsColumn: "steps",
@@ -35,7 +40,8 @@ export const PANEL_WORDS = {
   endedAfter: (/** @type {string} */ name) => `ended after ${name}`,
 
   metricsTitle: "Metrics",
-  metricsLead: (/** @type {number} */ steps) => `Of the run's ${plural(steps, "step", "steps")} so far. Click a bar to go to its step.`,
+  metricsLead: (/** @type {number} */ steps) =>
+    `Of the run's ${plural(steps, "step", "steps")} so far. Click a bar to go to its step.`,
   plotlyFailed: "The library that draws the charts could not be loaded: open the page again.",
   figures: {
     accepted_per_step: "Tokens each pass emitted",
@@ -53,7 +59,8 @@ export const PANEL_WORDS = {
     sliding_mat: "Of the last 10 steps.",
     reliability: "On the dotted line drafts were as good as expected; below it, worse.",
   },
-  figureWords: (/** @type {string} */ title) => `Chart: ${title}. Its numbers are in the table below it.`,
+  figureWords: (/** @type {string} */ title) =>
+    `Chart: ${title}. Its numbers are in the table below it.`,
   asTable: "as a table",
   acceptedExactly: (/** @type {number} */ n) => `${n} accepted`,
 
@@ -62,13 +69,24 @@ export const PANEL_WORDS = {
   maskPrefix: (/** @type {number} */ n) => `prefix: ${n}`,
   maskTree: (/** @type {number} */ n) => `the ${plural(n, "token", "tokens")} of this pass`,
   maskPosition: "position",
-  maskWords: (/** @type {number} */ rows, /** @type {number} */ prefix, /** @type {number} */ open) =>
+  maskWords: (
+    /** @type {number} */ rows,
+    /** @type {number} */ prefix,
+    /** @type {number} */ open,
+  ) =>
     `Each row is a token of this pass, each column one that it may look at. All ${rows} see the prefix of ${plural(prefix, "token", "tokens")}, here one block; among themselves ${open} of ${rows * rows} pairs are open: itself and its ancestors.`,
-  maskSubject: (/** @type {number} */ node, /** @type {string} */ name, /** @type {number} */ position) =>
-    `${node ? `Node ${node}` : "The root"}, ${name}, stands at position ${position}.`,
+  maskSubject: (
+    /** @type {number} */ node,
+    /** @type {string} */ name,
+    /** @type {number} */ position,
+  ) => `${node ? `Node ${node}` : "The root"}, ${name}, stands at position ${position}.`,
   maskSees: (/** @type {number} */ prefix, /** @type {string[]} */ above) =>
     `It sees ${plural(prefix, "token", "tokens")} of the prefix, ${above.length ? `${above.join(" → ")}, ` : ""}and itself.`,
-  maskShares: (/** @type {number} */ position, /** @type {number} */ level, /** @type {number} */ siblings) =>
+  maskShares: (
+    /** @type {number} */ position,
+    /** @type {number} */ level,
+    /** @type {number} */ siblings,
+  ) =>
     `${plural(level, "other node stands", "other nodes stand")} at position ${position} too${siblings ? `, ${siblings} of them its ${siblings === 1 ? "sibling" : "siblings"}` : ""}: they do not see each other.`,
   maskAlone: (/** @type {number} */ position) => `No other node stands at position ${position}.`,
   maskLegend: {
@@ -92,13 +110,25 @@ export const PANEL_WORDS = {
   mapSearch: "Find a row, or who lost a token",
   mapLead: (/** @type {number} */ seen, /** @type {number} */ all, /** @type {number} */ step) =>
     `After step ${step}, ${seen.toLocaleString("en")} of ${all.toLocaleString("en")} rows hold candidates. Rows that this run never wrote are not shown.`,
-  mapWords: (/** @type {number} */ filled, /** @type {number} */ all) => `Map of ${all.toLocaleString("en")} rows, ${filled.toLocaleString("en")} of them shown as filled. The lists beside it tell them by name.`,
-  mapHint: "Point at a dot to see whose row it is; click it, or a row of the list, to mark the steps that wrote it.",
+  mapWords: (/** @type {number} */ filled, /** @type {number} */ all) =>
+    `Map of ${all.toLocaleString("en")} rows, ${filled.toLocaleString("en")} of them shown as filled. The lists beside it tell them by name.`,
+  mapHint:
+    "Point at a dot to see whose row it is; click it, or a row of the list, to mark the steps that wrote it.",
   mapNothing: "No row of this run has such a token, and none lost one.",
   mapUnknown: (/** @type {number} */ token) => `Row of token ${token}: not written by this run.`,
-  mapLater: (/** @type {string} */ name, /** @type {number} */ token, /** @type {boolean} */ before) =>
+  mapLater: (
+    /** @type {string} */ name,
+    /** @type {number} */ token,
+    /** @type {boolean} */ before,
+  ) =>
     `Row of ${name} (id ${token}): ${before ? "filled before this run's first step" : "empty"}, not yet written by it.`,
-  mapRow: (/** @type {string} */ name, /** @type {number} */ token, /** @type {number} */ writes, /** @type {number} */ lost, /** @type {number} */ last) =>
+  mapRow: (
+    /** @type {string} */ name,
+    /** @type {number} */ token,
+    /** @type {number} */ writes,
+    /** @type {number} */ lost,
+    /** @type {number} */ last,
+  ) =>
     `Row of ${name} (id ${token}): written ${plural(writes, "time", "times")}, last in step ${last}; it lost ${plural(lost, "candidate", "candidates")}.`,
   rowsRewritten: "Rows that lost most",
   rowsFound: "Rows of the tokens found",
@@ -113,15 +143,24 @@ export const PANEL_WORDS = {
   inStep: (/** @type {number} */ step) => `step ${step}`,
   rowWrites: (/** @type {string} */ name) => `row of ${name} written`,
   markRow: (/** @type {string} */ name) => `Mark the steps that wrote the row of ${name}`,
-  showLoss: (/** @type {string} */ name, /** @type {number} */ step) => `Go to step ${step}, which overwrote the row of ${name}`,
+  showLoss: (/** @type {string} */ name, /** @type {number} */ step) =>
+    `Go to step ${step}, which overwrote the row of ${name}`,
 
   costTitle: "ms and bytes",
-  costLead: "A pass reads all weights once, however many tokens it checks, and the keys and values of every token it looks at. Where reading is what takes the time, a tree costs little more than one token.",
+  costLead:
+    "A pass reads all weights once, however many tokens it checks, and the keys and values of every token it looks at. Where reading is what takes the time, a tree costs little more than one token.",
   bytesUnknown: "The record of this run does not tell how many bytes its model reads.",
-  bytesSaid: (/** @type {string} */ tree, /** @type {number} */ nodes, /** @type {string} */ plain, /** @type {number} */ emitted, /** @type {number} */ times) =>
+  bytesSaid: (
+    /** @type {string} */ tree,
+    /** @type {number} */ nodes,
+    /** @type {string} */ plain,
+    /** @type {number} */ emitted,
+    /** @type {number} */ times,
+  ) =>
     `This step read ${tree} for ${plural(nodes, "token", "tokens")}; a pass for its root alone would have read ${plain}. It emitted ${plural(emitted, "token", "tokens")}, for which plain decoding reads ${times.toFixed(2)} × as much.`,
   bytesStep: (/** @type {number} */ step) => `Bytes read for what step ${step} emitted`,
-  bytesRun: (/** @type {number} */ steps, /** @type {number} */ tokens) => `Bytes read by all ${plural(steps, "step", "steps")}, for ${plural(tokens, "token", "tokens")}`,
+  bytesRun: (/** @type {number} */ steps, /** @type {number} */ tokens) =>
+    `Bytes read by all ${plural(steps, "step", "steps")}, for ${plural(tokens, "token", "tokens")}`,
   weightsColumn: "weights",
   cacheColumn: "keys and values",
   allColumn: "together",
@@ -133,7 +172,8 @@ export const PANEL_WORDS = {
   thisStep: (/** @type {number} */ step) => `step ${step}`,
   wholeRun: (/** @type {number} */ steps) => `all ${plural(steps, "step", "steps")}`,
   plainStep: "a plain step, as measured",
-  plainUnmeasured: "What a plain step takes on this machine was not measured in this run: it is where the tree is auto.",
+  plainUnmeasured:
+    "What a plain step takes on this machine was not measured in this run: it is where the tree is auto.",
 
   sourcesTitle: "Sources",
   sources: {
@@ -148,16 +188,28 @@ export const PANEL_WORDS = {
     fused: "more than one drafter",
   },
   // One sign each, so that a source is told without its colour.
-  sourceMarks: { row1: "¹", row2: "²", row3: "³", lookup: "≡", usual: "~", trie: "Y", automaton: "∞", ngram: "#", fused: "+" },
+  sourceMarks: {
+    row1: "¹",
+    row2: "²",
+    row3: "³",
+    lookup: "≡",
+    usual: "~",
+    trie: "Y",
+    automaton: "∞",
+    ngram: "#",
+    fused: "+",
+  },
   sourceOfNode: {
     row: (/** @type {string} */ key) => `From the row of ${key}.`,
     lookup: (/** @type {number} */ place) => `Copied from position ${place} of the text.`,
     other: (/** @type {string} */ source) => `From: ${source}.`,
   },
-  expectedOfNode: (/** @type {number} */ chance) => `Expected to be accepted with ${chance.toFixed(2)}.`,
+  expectedOfNode: (/** @type {number} */ chance) =>
+    `Expected to be accepted with ${chance.toFixed(2)}.`,
   sourcesLead: (/** @type {boolean} */ expects) =>
     `The sign stands beside each node of the tree, and its outline tells copied tokens (square) from recycled ones (round).${expects ? " Expected: the sum of the chances that the drafter gave its nodes; the metrics compare them with what happened." : " This drafter gives its nodes no chances, so nothing was expected."}`,
-  sourcesMatrix: "All that this drafter drafts comes from the rows of one matrix, each found by one token, and nothing was expected of it.",
+  sourcesMatrix:
+    "All that this drafter drafts comes from the rows of one matrix, each found by one token, and nothing was expected of it.",
   sourcesNone: "This run drafted nothing whose source is told.",
   sourcesOfStep: (/** @type {number} */ step) => `Step ${step}`,
   sourcesNoneInStep: (/** @type {number} */ step) => `Step ${step} drafted nothing`,
@@ -189,7 +241,8 @@ export const PANEL_WORDS = {
   laterColumn: "saved later",
   leftColumn: "left",
   reachLine: "Tokens a step of this run emits with the first N nodes of its tree",
-  chartWords: (/** @type {string} */ name, /** @type {string[]} */ values) => `${name}, by number of nodes: ${values.join(", ")}.`,
+  chartWords: (/** @type {string} */ name, /** @type {string[]} */ values) =>
+    `${name}, by number of nodes: ${values.join(", ")}.`,
   budgetReasons: {
     best: (/** @type {Record<string, number>} */ b) =>
       `${plural(b.chosen, "node", "nodes")} in step ${b.step}, because that size promised most: ${b.rate.toFixed(0)} tokens per second, plain decoding ${b.plainRate.toFixed(0)}.`,
@@ -203,17 +256,24 @@ export const PANEL_WORDS = {
       `${plural(b.chosen, "node", "nodes")} in step ${b.step}, to see what that takes: the best size was ${b.best}, but how the two compare in milliseconds was in doubt.`,
   },
   growthReasons: /** @type {Record<string, (b: Record<string, number>) => string>} */ ({
-    best: (b) => `${plural(b.chosen, "node", "nodes")} in step ${b.step}: of all sizes, this one leaves most tokens when its time is paid at the run's own speed, ${b.rate.toFixed(0)} tokens per second.`,
-    plain: (b) => `No draft in step ${b.step}: no size was worth its time at the run's own speed, ${b.rate.toFixed(0)} tokens per second.`,
-    probe: (b) => b.chosen === 0
-      ? `Plain decoding in step ${b.step}, to see what that takes: all sizes are judged by it.`
-      : `${plural(b.chosen, "node", "nodes")} in step ${b.step}, to see what that takes: it would pay at the least that it may cost, and how much that is was in doubt.`,
+    best: (b) =>
+      `${plural(b.chosen, "node", "nodes")} in step ${b.step}: of all sizes, this one leaves most tokens when its time is paid at the run's own speed, ${b.rate.toFixed(0)} tokens per second.`,
+    plain: (b) =>
+      `No draft in step ${b.step}: no size was worth its time at the run's own speed, ${b.rate.toFixed(0)} tokens per second.`,
+    probe: (b) =>
+      b.chosen === 0
+        ? `Plain decoding in step ${b.step}, to see what that takes: all sizes are judged by it.`
+        : `${plural(b.chosen, "node", "nodes")} in step ${b.step}, to see what that takes: it would pay at the least that it may cost, and how much that is was in doubt.`,
     unseen: (b) => `No draft in step ${b.step}: nothing is known of what follows here.`,
   }),
-  growthHint: "Expected tokens are corrected by what came of such promises in this run. A rejected node still writes a row, and rows save tokens later; the first nodes most, and the less the less drafting pays in this run.",
+  growthHint:
+    "Expected tokens are corrected by what came of such promises in this run. A rejected node still writes a row, and rows save tokens later; the first nodes most, and the less the less drafting pays in this run.",
   budgetSpine: (/** @type {number} */ spine) =>
-    spine ? `From the root down the first candidates, ${plural(spine, "row was", "rows were")} right when last asked; the longer this chain, the more deep nodes are worth.` : "The root's row was wrong, or not asked, the last time; so deep nodes are worth little here.",
-  budgetFixed: (/** @type {string} */ tree, /** @type {number} */ nodes) => `The tree of this run is fixed: ${tree}, ${plural(nodes, "node", "nodes")} in this step, so nothing was weighed.`,
+    spine
+      ? `From the root down the first candidates, ${plural(spine, "row was", "rows were")} right when last asked; the longer this chain, the more deep nodes are worth.`
+      : "The root's row was wrong, or not asked, the last time; so deep nodes are worth little here.",
+  budgetFixed: (/** @type {string} */ tree, /** @type {number} */ nodes) =>
+    `The tree of this run is fixed: ${tree}, ${plural(nodes, "node", "nodes")} in this step, so nothing was weighed.`,
   budgetPlain: "This step drafted nothing, and nothing was weighed: it is plain decoding.",
   budgetOffer: (/** @type {boolean} */ known) =>
     `With the tree auto, the milliseconds of a step are measured for several sizes on this machine, and each step gets the size with most expected tokens per second.${known ? " Of these, this record holds what its own tree would have emitted if it had been cut short:" : ""}`,

@@ -11,44 +11,64 @@ import { PANEL_WORDS } from "./panels.js";
 
 export const WORDS = {
   title: "Token Recycling Explorer",
-  empty: "Type a prompt and press Step: you will see what the model drafts, what it keeps, and what it learns from the rest.",
+  empty:
+    "Type a prompt and press Step: you will see what the model drafts, what it keeps, and what it learns from the rest.",
   lookAt: "Or look at a recorded run first:",
   recorded: "recording",
   recordedHere: "recording · Step for your own",
-  recordedHint: (/** @type {string} */ name) => `${name ? `${name}. ` : ""}A run that was recorded earlier: nothing is computed here.`,
+  recordedHint: (/** @type {string} */ name) =>
+    `${name ? `${name}. ` : ""}A run that was recorded earlier: nothing is computed here.`,
   dropHere: "Drop a saved run here to open it",
-  dropFew: (/** @type {number} */ most) => `Drop a run that was saved here as JSON, or up to ${most} of one prompt to compare them.`,
-  dropTooLarge: (/** @type {string} */ name, /** @type {number} */ size, /** @type {number} */ largest) =>
-    `“${name}” has ${size} MB, over the ${largest} MB that can be opened: record a shorter run.`,
-  emptyMore: "Step decodes one pass and waits; Run goes on to the end. Every step stays here, so you can walk back at any time.",
+  dropFew: (/** @type {number} */ most) =>
+    `Drop a run that was saved here as JSON, or up to ${most} of one prompt to compare them.`,
+  dropTooLarge: (
+    /** @type {string} */ name,
+    /** @type {number} */ size,
+    /** @type {number} */ largest,
+  ) => `“${name}” has ${size} MB, over the ${largest} MB that can be opened: record a shorter run.`,
+  emptyMore:
+    "Step decodes one pass and waits; Run goes on to the end. Every step stays here, so you can walk back at any time.",
   reading: "The prompt is read. The first pass is on its way …",
   tokensPerPass: "tokens per pass",
   tokensInPasses: (/** @type {number} */ tokens, /** @type {number} */ passes) =>
     `${plural(tokens, "token", "tokens")} in ${plural(passes, "pass", "passes")}`,
   passesSaved: (/** @type {number} */ passes) => ` (${passes} saved)`,
-  dtypes: /** @type {Record<string, string>} */ ({ float32: "fp32", bfloat16: "bf16", float16: "fp16" }),
-  passesSavedHint: "Plain decoding makes one forward pass for each token: so many fewer were made here.",
+  dtypes: /** @type {Record<string, string>} */ ({
+    float32: "fp32",
+    bfloat16: "bf16",
+    float16: "fp16",
+  }),
+  passesSavedHint:
+    "Plain decoding makes one forward pass for each token: so many fewer were made here.",
   perSecond: (/** @type {string} */ speed) => `${speed} tokens/s`,
-  perSecondHint: "Tokens emitted per second of drafting, forward pass, verifying and updating; the prompt's pass is not counted.",
-  perPassHint: "Mean accepted tokens: tokens emitted per forward pass after the prompt's, the bonus included. Plain decoding gives 1.",
-  tree: (/** @type {string} */ name, /** @type {number} */ nodes) => /\d/.test(name) || !nodes ? name : `${name} ${nodes}`,
+  perSecondHint:
+    "Tokens emitted per second of drafting, forward pass, verifying and updating; the prompt's pass is not counted.",
+  perPassHint:
+    "Mean accepted tokens: tokens emitted per forward pass after the prompt's, the bonus included. Plain decoding gives 1.",
+  tree: (/** @type {string} */ name, /** @type {number} */ nodes) =>
+    /\d/.test(name) || !nodes ? name : `${name} ${nodes}`,
   lossless: "lossless ✓",
   losslessHint: "Plain decoding, run beside it, gave the same tokens.",
   differs: "differs from plain decoding",
-  differsHint: "Plain decoding, run beside it, gave other tokens. In half precision near-ties may flip.",
+  differsHint:
+    "Plain decoding, run beside it, gave other tokens. In half precision near-ties may flip.",
   unchecked: "not checked",
   uncheckedHint: "This run was not compared with plain decoding.",
   running: "running",
   progress: "tokens written",
-  progressOf: (/** @type {number} */ tokens, /** @type {number} */ limit) => `${tokens} of at most ${limit} tokens`,
+  progressOf: (/** @type {number} */ tokens, /** @type {number} */ limit) =>
+    `${tokens} of at most ${limit} tokens`,
   waiting: "waiting for the next step",
   interrupted: "stopped",
   finished: "finished",
   ended: (/** @type {string} */ why) => `■ ${why}`,
   queue: (/** @type {number} */ ahead, /** @type {number} */ seconds) =>
     `Waiting for the model: ${plural(ahead, "turn", "turns")} before yours${seconds >= 1 ? `, about ${Math.ceil(seconds)} s` : ""}.`,
-  loading: (/** @type {string} */ model, /** @type {number} */ seconds, /** @type {string} */ doing) =>
-    `Loading “${model}”: ${doing}, ${seconds} s so far. It is loaded once for all.`,
+  loading: (
+    /** @type {string} */ model,
+    /** @type {number} */ seconds,
+    /** @type {string} */ doing,
+  ) => `Loading “${model}”: ${doing}, ${seconds} s so far. It is loaded once for all.`,
   lost: "The connection to the server is lost. What you see stays; trying to reach it again …",
   found: "The server was gone and is there again: press Step or Run to go on where you were.",
   gone: "The server no longer knows this run: press Step or Run once more to begin it anew.",
@@ -57,17 +77,29 @@ export const WORDS = {
   close: "Close",
 
   text: "Text",
-  promptFolded: (/** @type {number} */ n) => `show ${plural(n, "earlier prompt token", "earlier prompt tokens")}`,
+  promptFolded: (/** @type {number} */ n) =>
+    `show ${plural(n, "earlier prompt token", "earlier prompt tokens")}`,
   promptUnfolded: "fold the prompt",
-  emittedBy: (/** @type {number} */ step, /** @type {boolean} */ bonus) => (bonus ? `step ${step}, the bonus` : `step ${step}, accepted`),
+  emittedBy: (/** @type {number} */ step, /** @type {boolean} */ bonus) =>
+    bonus ? `step ${step}, the bonus` : `step ${step}, accepted`,
 
   treeTitle: "Draft tree",
-  treeHead: (/** @type {number} */ step, /** @type {number} */ accepted, /** @type {number} */ drafted, /** @type {boolean} */ bonus) =>
+  treeHead: (
+    /** @type {number} */ step,
+    /** @type {number} */ accepted,
+    /** @type {number} */ drafted,
+    /** @type {boolean} */ bonus,
+  ) =>
     `step ${step}: ${drafted ? `${accepted} of ${drafted} accepted` : "nothing drafted"}${bonus ? ", + 1 bonus" : ""}`,
   treeHeads: {
-    draft: (/** @type {number} */ step, /** @type {number} */ drafted, /** @type {number} */ nodes) =>
+    draft: (
+      /** @type {number} */ step,
+      /** @type {number} */ drafted,
+      /** @type {number} */ nodes,
+    ) =>
       `step ${step}: ${drafted < nodes ? `${drafted} of ` : ""}${plural(nodes, "node", "nodes")} drafted`,
-    verify: (/** @type {number} */ step, /** @type {number} */ nodes) => `step ${step}: ${plural(nodes + 1, "token", "tokens")} checked in one pass`,
+    verify: (/** @type {number} */ step, /** @type {number} */ nodes) =>
+      `step ${step}: ${plural(nodes + 1, "token", "tokens")} checked in one pass`,
   },
   root: "root",
   depth: (/** @type {number} */ d) => `depth ${d}`,
@@ -82,10 +114,13 @@ export const WORDS = {
   phaseGroup: "Phase of the step",
   phases: { draft: "draft", verify: "verify", accept: "accept", recycle: "recycle" },
   phaseHints: {
-    draft: "The tree grows level by level out of the matrix: a child is a candidate in its parent's row.",
+    draft:
+      "The tree grows level by level out of the matrix: a child is a candidate in its parent's row.",
     verify: "One forward pass gives the model's own choice after every node at once.",
-    accept: "From the root down, nodes that equal the choice are kept; the choice after the last one comes free: the bonus.",
-    recycle: "The row of every checked token, rejected ones too, is overwritten by what this pass said.",
+    accept:
+      "From the root down, nodes that equal the choice are kept; the choice after the last one comes free: the bonus.",
+    recycle:
+      "The row of every checked token, rejected ones too, is overwritten by what this pass said.",
   },
   legend: {
     accepted: "accepted",
@@ -96,8 +131,15 @@ export const WORDS = {
     agrees: "agrees with the choice",
     rank: "rank in the row",
   },
-  nodeHint: (/** @type {string} */ label, /** @type {number} */ id, /** @type {string} */ status) => `“${label}” · id ${id} · ${status}`,
-  status: { root: "root", accepted: "accepted", rejected: "rejected", unseen: "row never seen", bonus: "bonus" },
+  nodeHint: (/** @type {string} */ label, /** @type {number} */ id, /** @type {string} */ status) =>
+    `“${label}” · id ${id} · ${status}`,
+  status: {
+    root: "root",
+    accepted: "accepted",
+    rejected: "rejected",
+    unseen: "row never seen",
+    bonus: "bonus",
+  },
 
   draftedNode: "drafted",
 
@@ -109,9 +151,13 @@ export const WORDS = {
   matrixNoMatch: "No row of this step has such a token.",
   search: "Find a token",
   lostHead: (/** @type {string} */ label, /** @type {number} */ times) =>
-    times ? `Rows that lost “${label}”, ${plural(times, "time", "times")} in this run:` : `No row lost “${label}” in this run.`,
-  lostRow: (/** @type {number} */ step, /** @type {string} */ row) => `step ${step}: row of “${row}”`,
-  lostHint: (/** @type {string} */ row, /** @type {string} */ label, /** @type {number} */ step) => `In step ${step} the row of “${row}” lost “${label}”`,
+    times
+      ? `Rows that lost “${label}”, ${plural(times, "time", "times")} in this run:`
+      : `No row lost “${label}” in this run.`,
+  lostRow: (/** @type {number} */ step, /** @type {string} */ row) =>
+    `step ${step}: row of “${row}”`,
+  lostHint: (/** @type {string} */ row, /** @type {string} */ label, /** @type {number} */ step) =>
+    `In step ${step} the row of “${row}” lost “${label}”`,
   fill: (/** @type {number} */ seen, /** @type {number} */ all) =>
     `${seen.toLocaleString("en")} of ${all.toLocaleString("en")} rows filled`,
   neverWritten: "new row",
@@ -119,34 +165,60 @@ export const WORDS = {
   evicted: "evicted",
   drafted: "drafted from",
   used: "accepted",
-  cellHint: (/** @type {string} */ label, /** @type {number} */ id, /** @type {number} */ rank, /** @type {string} */ what) =>
-    `“${label}” · id ${id} · rank ${rank}${what ? ` · ${what}` : ""}`,
-  rowHint: (/** @type {string} */ label, /** @type {number} */ id, /** @type {number} */ node) => `row of “${label}” · id ${id} · written by node ${node}`,
+  cellHint: (
+    /** @type {string} */ label,
+    /** @type {number} */ id,
+    /** @type {number} */ rank,
+    /** @type {string} */ what,
+  ) => `“${label}” · id ${id} · rank ${rank}${what ? ` · ${what}` : ""}`,
+  rowHint: (/** @type {string} */ label, /** @type {number} */ id, /** @type {number} */ node) =>
+    `row of “${label}” · id ${id} · written by node ${node}`,
   evictedHint: (/** @type {string[]} */ labels) => `evicted: ${quoted(labels)}`,
 
   inspectorTitle: "Inspector",
-  place: (/** @type {number} */ id, /** @type {number} */ depth, /** @type {number} */ rank, /** @type {string} */ parent, /** @type {number} */ position) =>
-    `id ${id} · depth ${depth} · rank ${rank} below “${parent}” · position ${position}`,
-  placeRoot: (/** @type {number} */ id, /** @type {number} */ position) => `id ${id} · root, depth 0 · position ${position}`,
-  placeBonus: (/** @type {number} */ id, /** @type {number} */ depth, /** @type {string} */ parent, /** @type {number} */ position) =>
-    `id ${id} · bonus, depth ${depth} after “${parent}” · position ${position}`,
+  place: (
+    /** @type {number} */ id,
+    /** @type {number} */ depth,
+    /** @type {number} */ rank,
+    /** @type {string} */ parent,
+    /** @type {number} */ position,
+  ) => `id ${id} · depth ${depth} · rank ${rank} below “${parent}” · position ${position}`,
+  placeRoot: (/** @type {number} */ id, /** @type {number} */ position) =>
+    `id ${id} · root, depth 0 · position ${position}`,
+  placeBonus: (
+    /** @type {number} */ id,
+    /** @type {number} */ depth,
+    /** @type {string} */ parent,
+    /** @type {number} */ position,
+  ) => `id ${id} · bonus, depth ${depth} after “${parent}” · position ${position}`,
   verdict: {
     r: () => "The last committed token. It is no draft: the tree hangs below it.",
-    a: (/** @type {string} */ parent) => `Accepted: it agrees with the model's choice after “${parent}”.`,
-    o: (/** @type {string} */ parent, /** @type {string} */ choice) => `Rejected: after “${parent}” the model chose “${choice}” instead.`,
-    p: (/** @type {string} */ parent, /** @type {string} */ choice) => `Rejected: its parent was not accepted. (There the model would choose “${choice}”.)`,
-    q: (/** @type {string} */ parent) => `A right guess in the wrong place: it agrees with the choice after “${parent}”, but that was not accepted.`,
-    u: () => "No draft: it stands below a row that was never written, so there was nothing to recycle. It cannot be accepted.",
-    s: (/** @type {string} */ parent) => `It agrees with the choice after “${parent}”, but the run had stopped here.`,
+    a: (/** @type {string} */ parent) =>
+      `Accepted: it agrees with the model's choice after “${parent}”.`,
+    o: (/** @type {string} */ parent, /** @type {string} */ choice) =>
+      `Rejected: after “${parent}” the model chose “${choice}” instead.`,
+    p: (/** @type {string} */ parent, /** @type {string} */ choice) =>
+      `Rejected: its parent was not accepted. (There the model would choose “${choice}”.)`,
+    q: (/** @type {string} */ parent) =>
+      `A right guess in the wrong place: it agrees with the choice after “${parent}”, but that was not accepted.`,
+    u: () =>
+      "No draft: it stands below a row that was never written, so there was nothing to recycle. It cannot be accepted.",
+    s: (/** @type {string} */ parent) =>
+      `It agrees with the choice after “${parent}”, but the run had stopped here.`,
     d: () => "A sibling of lower rank has the same token and was taken.",
   },
-  proposed: (/** @type {string} */ parent, /** @type {number} */ rank) => `A candidate of rank ${rank} in the row of “${parent}”. The model has not been asked yet.`,
-  asked: (/** @type {string} */ label, /** @type {string} */ choice) => `After “${label}” the model chooses “${choice}”.`,
-  verdictBonus: (/** @type {string} */ parent) => `Not drafted: the model's own choice after “${parent}”, which the same pass computed anyway. Every pass gives at least this one.`,
+  proposed: (/** @type {string} */ parent, /** @type {number} */ rank) =>
+    `A candidate of rank ${rank} in the row of “${parent}”. The model has not been asked yet.`,
+  asked: (/** @type {string} */ label, /** @type {string} */ choice) =>
+    `After “${label}” the model chooses “${choice}”.`,
+  verdictBonus: (/** @type {string} */ parent) =>
+    `Not drafted: the model's own choice after “${parent}”, which the same pass computed anyway. Every pass gives at least this one.`,
   next: (/** @type {string} */ label) => `What the model says after “${label}”`,
-  rowNow: (/** @type {string} */ label) => `Row of “${label}” before this pass, the source of its children`,
+  rowNow: (/** @type {string} */ label) =>
+    `Row of “${label}” before this pass, the source of its children`,
   nextBonus: (/** @type {string} */ label) => `What the model said after “${label}”`,
-  outside: (/** @type {string} */ choice, /** @type {number} */ k) => `It chose “${choice}”, which is not among the best ${k}.`,
+  outside: (/** @type {string} */ choice, /** @type {number} */ k) =>
+    `It chose “${choice}”, which is not among the best ${k}.`,
   choice: "choice",
   draftedAt: (/** @type {number} */ rank) => `drafted ${rank}`,
 
@@ -178,11 +250,23 @@ export const WORDS = {
     ["?", "this help"],
     ["Esc", "close, or let go of the selected node"],
   ],
-  helpMore: "Click a token of the text to go to the step that wrote it; click a node or a row to see why it was kept or not.",
+  helpMore:
+    "Click a token of the text to go to the step that wrote it; click a node or a row to see why it was kept or not.",
 
-  summary: (/** @type {number} */ step, /** @type {number} */ drafted, /** @type {string[]} */ accepted, /** @type {string | null} */ bonus, /** @type {string | null} */ stop) => {
+  summary: (
+    /** @type {number} */ step,
+    /** @type {number} */ drafted,
+    /** @type {string[]} */ accepted,
+    /** @type {string | null} */ bonus,
+    /** @type {string | null} */ stop,
+  ) => {
     const kept = accepted.length ? `: ${quoted(accepted)}` : "";
-    const own = bonus === null ? "" : accepted.length ? `, then the model's own “${bonus}”` : `; the model's own “${bonus}”`;
+    const own =
+      bonus === null
+        ? ""
+        : accepted.length
+          ? `, then the model's own “${bonus}”`
+          : `; the model's own “${bonus}”`;
     const end = stop ? ` The run ended: ${stop}.` : "";
     return `Step ${step}: ${accepted.length} of ${plural(drafted, "drafted token", "drafted tokens")} accepted${kept}${own}.${end}`;
   },

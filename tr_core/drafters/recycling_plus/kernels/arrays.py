@@ -1,7 +1,8 @@
-"""All that recycling_plus knows, in three arrays, so that a call of a compiled loop hands over three and not thirty.
+"""All that recycling_plus knows, in three arrays, so that a call of a compiled loop hands over
+three and not thirty.
 
-Behind each pass of the model the processor's caches are cold, and every array that is taken out of its Python object
-costs a microsecond or two then.
+Behind each pass of the model the processor's caches are cold, and every array that is taken out of
+its Python object costs a microsecond or two then.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from tr_core.drafters.recycling_plus.kernels import lookup as text
 from tr_core.drafters.recycling_plus.kernels import rows
 from tr_core.drafters.recycling_plus.kernels.numba_cache import inner
 
-# What stands first in ``numbers``: sizes, and behind them the counts of rows, text and usual tokens.
+# What stands first in ``numbers``: sizes, and behind them the counts of rows, text and usual
+# tokens.
 _WIDTH, _VOCAB, _PLACES, _CAPACITY, _TEXT, _NODES, _MARKS = range(7)
 _ENDS, _LENGTHS, _COUNTS, _FIRST = 8, 11, 13, 16
 
@@ -26,7 +28,8 @@ class Memory(NamedTuple):
     """The three arrays.
 
     Attributes:
-        small: int32, what there may be much of: rows, and what is kept for each token of the vocabulary.
+        small: int32, what there may be much of: rows, and what is kept for each token of the
+            vocabulary.
         numbers: int64. reals: float64.
     """
 
@@ -68,7 +71,11 @@ def empty(sizes: dict[str, int], priors: np.ndarray, small: np.ndarray | None = 
     )  # fmt: skip
     reals = 2 * len(priors) + 3 + kept + 2 * found + 4 * (nodes + 1)
     made = Memory(
-        np.zeros(2 * vocab_size + places + capacity * rows.columns(k), dtype=np.int32) if small is None else small,
+        (
+            np.zeros(2 * vocab_size + places + capacity * rows.columns(k), dtype=np.int32)
+            if small is None
+            else small
+        ),
         np.zeros(numbers, dtype=np.int64),
         np.zeros(reals),
     )
@@ -80,7 +87,9 @@ def empty(sizes: dict[str, int], priors: np.ndarray, small: np.ndarray | None = 
     return made
 
 
-def sizes_of(vocab_size: int, k: int, memory: int, room: int = 1024, nodes: int = 80) -> dict[str, int]:
+def sizes_of(
+    vocab_size: int, k: int, memory: int, room: int = 1024, nodes: int = 80
+) -> dict[str, int]:
     """Sizes of a memory.
 
     Args:
@@ -88,7 +97,14 @@ def sizes_of(vocab_size: int, k: int, memory: int, room: int = 1024, nodes: int 
         room: tokens of the text. nodes: of a draft, the root not counted.
     """
     places, capacity = rows.sizes(k, memory)
-    return {"k": k, "vocab_size": vocab_size, "places": places, "capacity": capacity, "room": room, "nodes": nodes}
+    return {
+        "k": k,
+        "vocab_size": vocab_size,
+        "places": places,
+        "capacity": capacity,
+        "room": room,
+        "nodes": nodes,
+    }
 
 
 def with_room(memory: Memory, sizes: dict[str, int]) -> Memory:
@@ -108,7 +124,12 @@ def with_room(memory: Memory, sizes: dict[str, int]) -> Memory:
 @inner
 def parts(small, numbers, reals):
     """The arrays of a memory by name."""
-    k, vocab_size, places, capacity = numbers[_WIDTH], numbers[_VOCAB], numbers[_PLACES], numbers[_CAPACITY]
+    k, vocab_size, places, capacity = (
+        numbers[_WIDTH],
+        numbers[_VOCAB],
+        numbers[_PLACES],
+        numbers[_CAPACITY],
+    )
     room, size, marks = numbers[_TEXT], numbers[_NODES] + 1, numbers[_MARKS]
     found, kept = (size + 1) * known.room(k), usual.room(k)
     last, line = small[:vocab_size], small[vocab_size : 2 * vocab_size]
@@ -142,7 +163,9 @@ def parts(small, numbers, reals):
     at += size
     out = numbers[at : at + growing.OUT_COLUMNS * size].reshape((size, growing.OUT_COLUMNS))
     at += growing.OUT_COLUMNS * size
-    heap = numbers[at : at + 2 * growing.HEAP_COLUMNS * size].reshape((2 * size, growing.HEAP_COLUMNS))
+    heap = numbers[at : at + 2 * growing.HEAP_COLUMNS * size].reshape(
+        (2 * size, growing.HEAP_COLUMNS)
+    )
     at += 2 * growing.HEAP_COLUMNS * size
     behind = numbers[at:].reshape(((size + 1) * text.PLACES, 2))
 
@@ -162,9 +185,13 @@ def parts(small, numbers, reals):
         priors,
         rows.Rows(index, table, numbers[_ENDS:_LENGTHS], desk, k),
         text.Text(tokens, last, matches, numbers[_LENGTHS:_COUNTS], places_desk),
-        usual.Usual(line, usual_tokens, mass, best, sums, numbers[_COUNTS : _COUNTS + 2], usual_desk),
+        usual.Usual(
+            line, usual_tokens, mass, best, sums, numbers[_COUNTS : _COUNTS + 2], usual_desk
+        ),
         known.Found(told, chances, copies),
-        growing.Tree(nodes, expected, listed, shares, behind, keys, heap, branch, out, told_chances),
+        growing.Tree(
+            nodes, expected, listed, shares, behind, keys, heap, branch, out, told_chances
+        ),
     )
 
 

@@ -1,4 +1,6 @@
-"""The compiled loops of recycling_plus that Python calls. Each takes the three arrays of a ``Memory`` first."""
+"""The compiled loops of recycling_plus that Python calls. Each takes the three arrays of a
+``Memory`` first.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,15 @@ def read(small, numbers, reals, tokens, candidates, probabilities, longest, step
         guesses: whether to learn what is usual.
     """
     mine = parts(small, numbers, reals)
-    learning.write_text(mine.rows, tokens, candidates, probabilities, longest, np.int64(len(mine.usual.line) + 1), step)
+    learning.write_text(
+        mine.rows,
+        tokens,
+        candidates,
+        probabilities,
+        longest,
+        np.int64(len(mine.usual.line) + 1),
+        step,
+    )
     if guesses:
         usual.add_text(mine.usual, candidates, probabilities)
 
@@ -58,7 +68,9 @@ def draft(small, numbers, reals, last, more, copying, longest, step, nodes, term
 
 @compiled
 def number(small, numbers, reals, mask):
-    """Cut the draft to the nodes that ``mask`` has room for, and tell them breadth-first; see ``growing.number``."""
+    """Cut the draft to the nodes that ``mask`` has room for, and tell them breadth-first; see
+    ``growing.number``.
+    """
     mine = parts(small, numbers, reals)
     growing.number(mine.found, mine.tree, mask)
 
@@ -70,14 +82,17 @@ def learn(
     """Learn from the draft, which has been scored.
 
     Args:
-        path: (n,) its nodes from the root to the last that was accepted. choices: (N + 1,) the model's.
+        path: (n,) its nodes from the root to the last that was accepted. choices: (N + 1,) the
+            model's.
         candidates: (N + 1, k) int32. probabilities: (N + 1, k) float32.
-        before: (N + 1, k) int32, takes the rows of single tokens as they were, −1 where there is none; or no line.
+        before: (N + 1, k) int32, takes the rows of single tokens as they were, −1 where there is
+            none; or no line.
         free: where the draft's candidates end.
         rate: how fast marks learn; 0 for never.
 
     Returns:
-        How many candidates were known at the end of the path, and the place of the model's choice among them, by
+        How many candidates were known at the end of the path, and the place of the model's choice
+            among them, by
         chance; −1 if it was none of them.
     """
     mine = parts(small, numbers, reals)
@@ -96,7 +111,9 @@ def written(small, numbers, reals, order):
 
 @compiled
 def fill(small, numbers, reals, keys, ids, marks, steps):
-    """Write rows: (n,) int64, (n, k) int32, (n, k) uint8, and (n,) int32 when each was written first."""
+    """Write rows: (n,) int64, (n, k) int32, (n, k) uint8, and (n,) int32 when each was written
+    first.
+    """
     mine = parts(small, numbers, reals).rows
     for n in range(len(keys)):
         rows.write(mine, keys[n], ids[n], marks[n], steps[n])

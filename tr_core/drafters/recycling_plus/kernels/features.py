@@ -1,8 +1,10 @@
-"""The marks of a candidate that recycling_plus knows, numbered through, and what each is worth at first.
+"""The marks of a candidate that recycling_plus knows, numbered through, and what each is worth at
+first.
 
-The priors were fitted over runs of the bundled model and of two made of it by noise on the weights, on one half of the
-prompts of ``benchmarks/ablation.py``, and rounded. ``benchmarks/fit_marks.py`` fits them so; its numbers are near these
-and not the same, as it came after. They are a start: what is accepted moves them (``known.py``).
+The priors were fitted over runs of the bundled model and of two made of it by noise on the weights,
+on one half of the prompts of ``benchmarks/ablation.py``, and rounded. ``benchmarks/fit_marks.py``
+fits them so; its numbers are near these and not the same, as it came after. They are a start: what
+is accepted moves them (``known.py``).
 """
 
 from __future__ import annotations
@@ -11,11 +13,15 @@ import numpy as np
 
 from tr_core.drafters.recycling_plus.kernels.numba_cache import inner
 
-# Which row: that of the longest key that is known, of one, two or three tokens; of a shorter key behind it; or none.
+# Which row: that of the longest key that is known, of one, two or three tokens; of a shorter key
+# behind it; or none.
 ROW = -1  # plus the tokens of the key
-FALLBACK = np.array([[0, 0, 0, 0], [0, 0, 0, 0], [0, 5, 0, 0], [0, 4, 3, 0]])  # by the tokens of both keys
+FALLBACK = np.array(
+    [[0, 0, 0, 0], [0, 0, 0, 0], [0, 5, 0, 0], [0, 4, 3, 0]]
+)  # by the tokens of both keys
 COPIED = 6
-# Nothing is known there: a token that is usual in the text. Its rank and chance are those among the usual ones.
+# Nothing is known there: a token that is usual in the text. Its rank and chance are those among the
+# usual ones.
 USUAL = 7
 _KINDS = (-2.7, -2.25, -2.2, -3.2, -4.3, -3.4, -3.1, -2.85)
 
@@ -27,14 +33,18 @@ NO_RANK = RANK + RANKS
 
 # How probable the model found it when the row was written: below each of these, and above the last.
 CHANCE = NO_RANK + 1
-CHANCES = np.array([0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 0.95, 0.99], dtype=np.float32)
+CHANCES = np.array(
+    [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 0.95, 0.99], dtype=np.float32
+)
 _CHANCES = (-1.95, -1.95, -1.8, -1.4, -0.75, -0.5, 0.1, 0.45, 0.8, 1.15, 1.4, 1.55, 1.75, 1.7)
 NO_CHANCE = CHANCE + len(_CHANCES)
 
-# What look-ups say. Another token than this, by the length of the longest match; 0 if nothing in the text matches.
+# What look-ups say. Another token than this, by the length of the longest match; 0 if nothing in
+# the text matches.
 OTHER = NO_CHANCE + 1
 _OTHER = (0.0, -0.2, -0.8, -0.7, -1.05, -1.6, -2.2, -3.3)
-# This token, by the length of the longest match; or this token, but by a shorter match than another.
+# This token, by the length of the longest match; or this token, but by a shorter match than
+# another.
 THIS = OTHER + len(_OTHER)
 _THIS = (0.25, 1.05, 1.1, 1.4, 2.15, 3.05, 3.85)
 SHORTER = THIS + len(_THIS)
@@ -46,8 +56,8 @@ AGES = np.array([1, 2, 7, 22, 64])
 _AGES = (0.45, 0.3, 0.25, 0.1, -0.25, -0.2)
 NO_AGE = AGED + len(_AGES)
 
-# What the row of a shorter key says that another pass wrote: nothing, as there is none; this token first, second or
-# third, further behind, or not at all.
+# What the row of a shorter key says that another pass wrote: nothing, as there is none; this token
+# first, second or third, further behind, or not at all.
 AGREE = NO_AGE + 1
 AGREE_ABSENT = AGREE + 4
 _AGREE = (0.0, 1.55, -0.1, -0.2, -0.55)
@@ -67,7 +77,9 @@ def _up_to(edges, number):
 
 @inner
 def other(length):
-    """The mark of a token that look-ups do not give, where the longest match has this length, 0 for none."""
+    """The mark of a token that look-ups do not give, where the longest match has this length, 0 for
+    none.
+    """
     return OTHER + _up_to(_LENGTHS, length)
 
 

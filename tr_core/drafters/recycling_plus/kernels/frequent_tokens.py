@@ -1,4 +1,6 @@
-"""The tokens that a model holds likely all over a text: what is guessed after a token of which nothing is known."""
+"""The tokens that a model holds likely all over a text: what is guessed after a token of which
+nothing is known.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,14 @@ from tr_core.drafters.recycling_plus.kernels.numba_cache import inner
 # Tokens that are guessed at most, and places of the text between two looks at who they are.
 MOST = 16
 _EVERY = 8
-# What a place counts, against the one behind it; and tokens that are kept when there are more than twice as many.
+# What a place counts, against the one behind it; and tokens that are kept when there are more than
+# twice as many.
 _KEEP = 0.99
 _KEPT = 128
 _LARGE = 1e6
-# Of ``sums``: all probability so far, what a place counts now (instead of letting all others shrink, new ones grow),
-# and how many places there were. Of ``counts``: tokens that are kept, and that are guessed.
+# Of ``sums``: all probability so far, what a place counts now (instead of letting all others
+# shrink, new ones grow), and how many places there were. Of ``counts``: tokens that are kept, and
+# that are guessed.
 _TOTAL, _UNIT, _SEEN = range(3)
 _TOKENS, GUESSED = range(2)
 
@@ -28,7 +32,8 @@ class Usual(NamedTuple):
     Attributes:
         line: (V,) int32 line + 1 of each token that is kept, 0 of all others.
         tokens: (R,) int64 those kept. mass: (R,) float64 their probabilities.
-        best: (MOST, 2) int64 tokens to guess, the most usual first, and the mark of the share of each.
+        best: (MOST, 2) int64 tokens to guess, the most usual first, and the mark of the share of
+            each.
         sums: (3,) float64.
         counts: (2,) int64.
         desk: (MOST,) int64 to work on.
@@ -62,7 +67,9 @@ def clear(usual):
 @inner
 def add(usual, ids, probabilities):
     """What the model held likely at a place of the text, (k,) each."""
-    if usual.counts[_TOKENS] + len(ids) > len(usual.tokens):  # never by itself, but a checkpoint may say so
+    if usual.counts[_TOKENS] + len(ids) > len(
+        usual.tokens
+    ):  # never by itself, but a checkpoint may say so
         _settle(usual)
     unit = usual.sums[_UNIT]
     for n in range(len(ids)):
@@ -135,8 +142,10 @@ def arrays(usual: Usual) -> dict[str, np.ndarray]:
     """All of it.
 
     Returns:
-        usual: (n,) int64 tokens. mass: (n,) float64 theirs. sums: (3,) float64 total, unit and places.
-        guessed: (2 b,) int64 each token of ``best``, which may be older than the rest, and the mark of its share.
+        usual: (n,) int64 tokens. mass: (n,) float64 theirs. sums: (3,) float64 total, unit and
+            places.
+        guessed: (2 b,) int64 each token of ``best``, which may be older than the rest, and the mark
+            of its share.
     """
     kept, guessed = usual.counts.tolist()
     return {

@@ -1,7 +1,8 @@
-"""A draft of recycling_plus: which nodes, in the order in which they are taken in, and then breadth-first.
+"""A draft of recycling_plus: which nodes, in the order in which they are taken in, and then
+breadth-first.
 
-As in ``drafters/growing.py``, the node taken in next is always the one with the greatest chance of being on the path,
-and a node is asked for its children only when these may come in.
+As in ``drafters/growing.py``, the node taken in next is always the one with the greatest chance of
+being on the path, and a node is asked for its children only when these may come in.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from tr_core.drafters.recycling_plus.kernels import lookup as t
 from tr_core.drafters.recycling_plus.kernels.numba_cache import inner
 from tr_core.trees.tree import MAX_K
 
-# Below nodes less likely than these only three places of a row are looked at, or one: the others would hardly be taken
-# in, by a large tree either.
+# Below nodes less likely than these only three places of a row are looked at, or one: the others
+# would hardly be taken in, by a large tree either.
 _LIKELY, _UNLIKELY, _FEW = 0.15, 0.01, 3
-# Columns of ``nodes``: token, parent, levels below the root; the candidates of a node, from … to, from −1 if it was not
-# asked for them; its matches, from … to; and as which of its parent's candidates it came.
+# Columns of ``nodes``: token, parent, levels below the root; the candidates of a node, from … to,
+# from −1 if it was not asked for them; its matches, from … to; and as which of its parent's
+# candidates it came.
 TOKEN, PARENT, DEPTH, START, END, _MATCHES, _MATCHED, CAME = range(8)
-# Of ``heap``: when it was put in, the parent, and which of its children; −1 if it is yet to be asked for them.
+# Of ``heap``: when it was put in, the parent, and which of its children; −1 if it is yet to be
+# asked for them.
 _PUT, _ABOVE, _WHICH = range(3)
 _NONE, _TO_ASK = np.int64(0), np.int64(-1)
 # Of ``out``: the columns told of a node.
@@ -36,10 +39,12 @@ class Tree(NamedTuple):
     Attributes:
         nodes: (N + 1, 8) int64 in the order in which they were taken in.
         expected: (N + 1,) float64 chance of each to be on the path; 1 for the root.
-        listed: (M,) int64 candidates of each node, the likeliest first. shares: (M,) float64 their chances, which are
-            those of ``Found``, or less where these come to more than 1: only one child is the model's choice.
+        listed: (M,) int64 candidates of each node, the likeliest first. shares: (M,) float64 their
+            chances, which are those of ``Found``, or less where these come to more than 1: only one
+            child is the model's choice.
         matches: (X, 2) int64 matches of the text's end and of the nodes that were asked.
-        keys: (2 N + 2,) float64, a heap of what may come in next. heap: (2 N + 2, 3) int64 about the same.
+        keys: (2 N + 2,) float64, a heap of what may come in next. heap: (2 N + 2, 3) int64 about
+            the same.
         branch: (N + 1,) int64 tokens from below the root down to the node at hand.
         out: (N + 1, 8) int64 of the nodes breadth-first. chances: (N + 1,) float64 the same's.
     """
@@ -106,7 +111,10 @@ def look_up(tree, text, node):
     behind = nodes[node, _MATCHES]
     for n in range(nodes[parent, _MATCHES], nodes[parent, _MATCHED]):
         if t.next_token(text, tree.matches[n, 0], tree.branch, depth - 1) == nodes[node, TOKEN]:
-            tree.matches[behind, 0], tree.matches[behind, 1] = tree.matches[n, 0] + 1, tree.matches[n, 1] + 1
+            tree.matches[behind, 0], tree.matches[behind, 1] = (
+                tree.matches[n, 0] + 1,
+                tree.matches[n, 1] + 1,
+            )
             behind += 1
     nodes[node, _MATCHED] = behind
 
@@ -163,7 +171,12 @@ def _take_in(tree, node, token, parent, expected, came):
 
 @inner
 def _plant(tree, text, root):
-    tree.nodes[0, TOKEN], tree.nodes[0, PARENT], tree.nodes[0, DEPTH], tree.nodes[0, START] = root, -1, 0, -1
+    tree.nodes[0, TOKEN], tree.nodes[0, PARENT], tree.nodes[0, DEPTH], tree.nodes[0, START] = (
+        root,
+        -1,
+        0,
+        -1,
+    )
     tree.nodes[0, _MATCHES], tree.nodes[0, _MATCHED] = 0, text.sizes[1]
     for n in range(text.sizes[1]):
         tree.matches[n, 0], tree.matches[n, 1] = text.matches[n, 0], text.matches[n, 1]
@@ -221,13 +234,20 @@ def grow(parts, last, longest, step, nodes, terms):
 
 @inner
 def number(found, tree, mask):
-    """Tell the root and the first nodes breadth-first, as many as ``mask`` has room for; ranks are places of siblings.
+    """Tell the root and the first nodes breadth-first, as many as ``mask`` has room for; ranks are
+    places of siblings.
 
     Args:
-        mask: (n + 1, n + 1) bool, all false; true then where the column's node is the row's or stands above it.
+        mask: (n + 1, n + 1) bool, all false; true then where the column's node is the row's or
+            stands above it.
     """
     out, nodes = tree.out, tree.nodes
-    out[0, OUT_TOKEN], out[0, OUT_PARENT], out[0, OUT_RANK], out[0, OUT_NODE] = nodes[0, TOKEN], -1, -1, 0
+    out[0, OUT_TOKEN], out[0, OUT_PARENT], out[0, OUT_RANK], out[0, OUT_NODE] = (
+        nodes[0, TOKEN],
+        -1,
+        -1,
+        0,
+    )
     out[0, OUT_DEPTH] = 0
     tree.chances[0], mask[0, 0] = 1.0, True
     behind = 1
@@ -242,7 +262,10 @@ def number(found, tree, mask):
                 for above in range(place + 1):
                     mask[behind, above] = mask[place, above]
                 mask[behind, behind] = True
-                out[behind, OUT_KIND], out[behind, OUT_KEY] = found.told[came, k.KIND], found.told[came, k.KEY]
+                out[behind, OUT_KIND], out[behind, OUT_KEY] = (
+                    found.told[came, k.KIND],
+                    found.told[came, k.KEY],
+                )
                 out[behind, OUT_WHERE] = found.told[came, k.WHERE]
                 tree.chances[behind] = tree.expected[node]
                 behind += 1

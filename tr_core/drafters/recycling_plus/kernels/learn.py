@@ -1,4 +1,6 @@
-"""What a scored draft of recycling_plus teaches: marks, what is usual, and the rows of all its nodes."""
+"""What a scored draft of recycling_plus teaches: marks, what is usual, and the rows of all its
+nodes.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,15 @@ from tr_core.drafters.recycling_plus.kernels import candidates as k
 from tr_core.drafters.recycling_plus.kernels import features as m
 from tr_core.drafters.recycling_plus.kernels import frequent_tokens as u
 from tr_core.drafters.recycling_plus.kernels import rows as r
-from tr_core.drafters.recycling_plus.kernels.grow import END, OUT_NODE, OUT_PARENT, OUT_TOKEN, START, ask, look_up
+from tr_core.drafters.recycling_plus.kernels.grow import (
+    END,
+    OUT_NODE,
+    OUT_PARENT,
+    OUT_TOKEN,
+    START,
+    ask,
+    look_up,
+)
 from tr_core.drafters.recycling_plus.kernels.numba_cache import inner
 
 
@@ -79,7 +89,9 @@ def write_draft(parts, last, candidates, probabilities, longest, step):
 
 @inner
 def write_text(rows, tokens, candidates, probabilities, longest, base, step):
-    """Overwrite the rows of places of a text; ``tokens`` (n + 2,) has the two before the first too, −1 for none."""
+    """Overwrite the rows of places of a text; ``tokens`` (n + 2,) has the two before the first too,
+    −1 for none.
+    """
     for place in range(len(candidates)):
         second, first, token = tokens[place], tokens[place + 1], tokens[place + 2]
         _write(

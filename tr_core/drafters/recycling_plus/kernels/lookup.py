@@ -1,7 +1,8 @@
 """Where the end of a text stood before in the same text, and how much of it: look-ups for drafts.
 
-The place of a match is that of the token that would be copied, and its length is how many tokens before it equal the
-end of the text. Both are carried from token to token (a match goes on if its token came), so a step costs what it adds.
+The place of a match is that of the token that would be copied, and its length is how many tokens
+before it equal the end of the text. Both are carried from token to token (a match goes on if its
+token came), so a step costs what it adds.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import numpy as np
 
 from tr_core.drafters.recycling_plus.kernels.numba_cache import inner
 
-# Latest places of a token that are followed, and the length beyond which matches are not told apart.
+# Latest places of a token that are followed, and the length beyond which matches are not told
+# apart.
 PLACES = 64
 # Columns of ``tokens``, of ``matches``, and of ``copies``.
 TOKEN, _BEFORE = range(2)
@@ -24,8 +26,10 @@ class Text(NamedTuple):
     """The text so far, T tokens of V.
 
     Attributes:
-        tokens: (room, 2) int64 each token, and how far the text went when it came last before; 0 if it had not come.
-        last: (V,) int32 how far the text went when each token came last, itself included; 0 if it has not come.
+        tokens: (room, 2) int64 each token, and how far the text went when it came last before; 0 if
+            it had not come.
+        last: (V,) int32 how far the text went when each token came last, itself included; 0 if it
+            has not come.
         matches: (PLACES, 2) int64 all matches of the text's end, by rising place.
         sizes: (2,) int64 T, and how many matches there are.
         desk: (2, PLACES) int64 to work on.
@@ -65,7 +69,10 @@ def extend(text, more):
             goes_on = before < text.sizes[1] and text.matches[before, PLACE] == places[n] - 1
             lengths[n] = text.matches[before, LENGTH] + 1 if goes_on else 1
         for n in range(count):
-            text.matches[n, PLACE], text.matches[n, LENGTH] = places[count - 1 - n], lengths[count - 1 - n]
+            text.matches[n, PLACE], text.matches[n, LENGTH] = (
+                places[count - 1 - n],
+                lengths[count - 1 - n],
+            )
         text.tokens[end, TOKEN], text.tokens[end, _BEFORE] = token, text.last[token]
         text.last[token] = end + 1
         text.sizes[0], text.sizes[1] = end + 1, count
@@ -75,13 +82,14 @@ def extend(text, more):
 def copies(text, matches, branch, depth, found):
     """What matches would copy, behind the text and a branch.
 
-    A match that has reached the end of the text goes on in the branch: a short loop is copied on and on.
+    A match that has reached the end of the text goes on in the branch: a short loop is copied on
+    and on.
 
     Args:
         matches: (n, 2), their length counted behind the branch.
         branch: (depth or more,) tokens behind the text.
-        found: (PLACES, 3) int64: takes each token, with the length and the place of its longest match, the latest where
-            two are as long; in the order of their first places.
+        found: (PLACES, 3) int64: takes each token, with the length and the place of its longest
+            match, the latest where two are as long; in the order of their first places.
 
     Returns:
         How many tokens.

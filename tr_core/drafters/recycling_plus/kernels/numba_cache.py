@@ -1,7 +1,8 @@
-"""Compiling of loops over small numbers, by numba; what was compiled stays on disk for the next start.
+"""Compiling of loops over small numbers, by numba; what was compiled stays on disk for the next
+start.
 
-numba notices a change of a function's own file, not of the files of the functions that it calls. So all of this package
-has one folder, named by the contents of all files and the version of numba.
+numba notices a change of a function's own file, not of the files of the functions that it calls. So
+all of this package has one folder, named by the contents of all files and the version of numba.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from numba.extending import register_jitable
 
 _HERE = Path(__file__).resolve().parent
 # Files that compiled code takes constants from.
-_CONSTANTS = (_HERE.parents[2] / "budget" / "grown_tree_budget.py", _HERE.parents[2] / "trees" / "tree.py")
+_CONSTANTS = (
+    _HERE.parents[2] / "budget" / "grown_tree_budget.py",
+    _HERE.parents[2] / "trees" / "tree.py",
+)
 
 
 def _folder() -> Path | None:
@@ -57,8 +61,8 @@ def keep() -> None:
         (_FOLDER / "whole").touch()
 
 
-# Arrays belong to the caller as long as a loop runs, so nobody counts references to them: counting took four fifths of
-# the time. Divisors are never 0.
+# Arrays belong to the caller as long as a loop runs, so nobody counts references to them: counting
+# took four fifths of the time. Divisors are never 0.
 _OPTIONS = {"_nrt": False, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 
@@ -68,7 +72,9 @@ def inner(function: Callable) -> Callable:
 
 
 def compiled(function: Callable) -> Callable:
-    """``function``, compiled when it is first called with arguments of some types. It must not make arrays."""
+    """``function``, compiled when it is first called with arguments of some types. It must not make
+    arrays.
+    """
     if _FOLDER is None:
         return numba.njit(**_OPTIONS)(function)
     before = numba.config.CACHE_DIR

@@ -1,6 +1,8 @@
-"""Candidate rows keyed by the last one, two or three tokens, in bounded memory: the least recently written goes first.
+"""Candidate rows keyed by the last one, two or three tokens, in bounded memory: the least recently
+written goes first.
 
-A row that a draft was made from belongs to a node, and every node is scored, so what is used is written too.
+A row that a draft was made from belongs to a node, and every node is scored, so what is used is
+written too.
 """
 
 from __future__ import annotations
@@ -13,14 +15,15 @@ from tr_core.drafters.recycling_plus.kernels.numba_cache import inner
 
 # Bytes of everything.
 MEMORY = 16_000_000
-# Columns of ``table``: the key in two halves, the rows written before and after this one, the step that wrote it, the k
-# candidates, and the marks of their probabilities, four to a number. With k = 8 that is a line of a processor's cache.
+# Columns of ``table``: the key in two halves, the rows written before and after this one, the step
+# that wrote it, the k candidates, and the marks of their probabilities, four to a number. With k =
+# 8 that is a line of a processor's cache.
 _LOW, _HIGH, _EARLIER, _LATER, _BORN, _IDS = range(6)
 _HALF = 31
 # Of ``ends``: rows in use, and those written longest ago and last; −1 if there is none.
 COUNT, _OLDEST, _NEWEST = range(3)
-# A key's first place in the index: the middle of its halves times a prime each, the first near 2³² ÷ the golden ratio
-# (Knuth, TAOCP 3, 6.4). No product is above 2⁶³.
+# A key's first place in the index: the middle of its halves times a prime each, the first near 2³²
+# ÷ the golden ratio (Knuth, TAOCP 3, 6.4). No product is above 2⁶³.
 _SPREAD, _SPREAD_HIGH, _MIDDLE = 2654435761, 2246822519, 24
 
 
@@ -28,7 +31,8 @@ class Rows(NamedTuple):
     """Rows of k candidates, C of them at most, found by open addressing.
 
     Attributes:
-        index: (S,) int32 row + 1 by a place that follows from its key; 0 where none is. S is a power of two, over C.
+        index: (S,) int32 row + 1 by a place that follows from its key; 0 where none is. S is a
+            power of two, over C.
         table: (C, columns) int32.
         ends: (3,) int64.
         desk: (k,) int64 to work on.
@@ -196,11 +200,15 @@ def clear(rows: Rows) -> None:
 
 
 def arrays(rows: Rows, order: np.ndarray) -> dict[str, np.ndarray]:
-    """Rows (n,) in some order: their keys (n,) int64, ids (n, k) int32, marks (n, k) uint8, and born (n,) int32."""
+    """Rows (n,) in some order: their keys (n,) int64, ids (n, k) int32, marks (n, k) uint8, and
+    born (n,) int32.
+    """
     lines, places = rows.table[order], np.arange(rows.k)
     return {
         "keys": lines[:, _HIGH].astype(np.int64) << _HALF | lines[:, _LOW],
         "ids": lines[:, _IDS : _IDS + rows.k].copy(),
-        "marks": (lines[:, _IDS + rows.k + places // 4] >> (8 * (places % 4)) & 255).astype(np.uint8),
+        "marks": (lines[:, _IDS + rows.k + places // 4] >> (8 * (places % 4)) & 255).astype(
+            np.uint8
+        ),
         "born": lines[:, _BORN].copy(),
     }

@@ -1,6 +1,7 @@
 """The first use of the compiled loops in a process, and on a machine.
 
-Run ``python -m tr_core.drafters.recycling_plus.kernels.warm_up`` to pay for it before anybody waits.
+Run ``python -m tr_core.drafters.recycling_plus.kernels.warm_up`` to pay for it before anybody
+waits.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ def prepare() -> None:
     A text of four tokens goes through all of them, as a drafter would send it.
     """
     if not compiled.kept():
-        logging.getLogger(__name__).warning("recycling_plus is compiled first: a quarter of a minute, once here.")
+        logging.getLogger(__name__).warning(
+            "recycling_plus is compiled first: a quarter of a minute, once here."
+        )
     k, nodes = 2, 4
     mine = memory.empty(memory.sizes_of(8, k, 1000), np.array(marks.PRIORS))
     last, some = np.array([-1, 0, 1]), np.array([0, 1, 0, 1])
@@ -34,7 +37,19 @@ def prepare() -> None:
     loops.number(*mine, np.zeros((taken + 1, taken + 1), dtype=np.bool_))
     before = np.empty((taken + 1, k), dtype=np.int32)
     scored = ids[:1].repeat(taken + 1, 0), chances[:1].repeat(taken + 1, 0)
-    loops.learn(*mine, last, np.array([0]), np.zeros(taken + 1, dtype=np.int64), *scored, before, free, 3, 0, 0.1, True)
+    loops.learn(
+        *mine,
+        last,
+        np.array([0]),
+        np.zeros(taken + 1, dtype=np.int64),
+        *scored,
+        before,
+        free,
+        3,
+        0,
+        0.1,
+        True,
+    )
     order = np.empty(2, dtype=np.int64)
     loops.written(*mine, order)
     loops.fill(*mine, order, ids[:2], np.zeros((2, k), dtype=np.uint8), np.zeros(2, dtype=np.int32))
