@@ -14,7 +14,7 @@ lint: $(VENV)/dev
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 
 bench: $(VENV)/compiled  ## a table of speeds on this machine; the last line is JSON
-	$(VENV)/bin/python benchmarks/all.py
+	$(VENV)/bin/python -m benchmarks.all
 
 model: $(VENV)/run  ## train the bundled model again; DATA is the folder of its texts
 	$(VENV)/bin/python scripts/train_bundled_model.py --data $(DATA)

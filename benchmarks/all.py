@@ -1,25 +1,19 @@
 """All that can be measured on this machine, in one process: ``make bench``.
 
-    python benchmarks/all.py                                     # the bundled model, float32 and bfloat16
-    python benchmarks/all.py --prompts prompts.jsonl             # Spec-Bench's files are read as they are
-    python benchmarks/all.py --quick                             # seconds: tries the scripts, tells nothing
+    python -m benchmarks.all                                     # the bundled model, float32 and bfloat16
+    python -m benchmarks.all --prompts prompts.jsonl             # Spec-Bench's files are read as they are
+    python -m benchmarks.all --quick                             # seconds: tries the scripts, tells nothing
 
 Prints a markdown table for each part, with the machine, the versions and the commit above them, and
 everything as one JSON object on the last line. The parts are scripts of their own; GPU shapes are
-``gpu_checks.py``.
+``benchmarks.gpu.checks``.
 """
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import drafters
-import report
-import steps
-import trace_tax
+from benchmarks.drafting import drafters
+from benchmarks.shared import report
+from benchmarks.steps import steps, trace_tax
 
 PARTS = {"speed": drafters.tables, "steps": steps.tables, "trace": trace_tax.tables}
 

@@ -17,9 +17,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from app_page import tabs  # noqa: F401 - the fixture
-from browser import browser  # noqa: F401 - the fixture, one Chromium for all tests
-from explorer_tab import address, open_page, page  # noqa: F401 - the fixtures
+
+from tests.support.app_page import tabs  # noqa: F401 - the fixture
+from tests.support.browser import browser  # noqa: F401 - the fixture, one Chromium for all tests
+from tests.support.explorer_tab import address, open_page, page  # noqa: F401 - the fixtures
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_S = 120  # generous: a busy machine imports torch slowly

@@ -29,7 +29,8 @@ def test_the_quick_form_has_every_part_and_ends_with_one_json_object(tmp_path):
     done = subprocess.run(
         [
             sys.executable,
-            "benchmarks/all.py",
+            "-m",
+            "benchmarks.all",
             "--quick",
             "--threads",
             "1",

@@ -9,7 +9,8 @@ import re
 from pathlib import Path
 
 import pytest
-from app_page import SOON_MS
+
+from tests.support.app_page import SOON_MS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 TEXT = (DOCS / "newcomer.md").read_text(encoding="utf-8")

@@ -12,11 +12,12 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-import tiny_models as tiny
 import torch
 from packaging.requirements import Requirement
 from setuptools.compat.py310 import tomllib
 from transformers import dynamic_module_utils
+
+from tests.support import tiny_models as tiny
 
 ROOT = Path(__file__).resolve().parent.parent
 HUB = ROOT / "hub" / "token-recycling"

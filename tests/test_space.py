@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-import tiny_models
 import torch
 
+from tests.support import tiny_models
 from tr_core import Session, Settings
 from tr_core.attention.families import FAMILIES
 from tr_core.models import catalog

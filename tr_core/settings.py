@@ -34,7 +34,7 @@ class Settings:
         trace: record trees, candidates and rows; without it only ids leave the device.
         capture: static steps, recorded as one graph where the device can: ``off``, ``auto`` (on an
             accelerator), ``on``, or ``compile``, through torch.compile first, which takes minutes
-            for a large model. Off by default until benchmarks/gpu_checks.py has run on a GPU.
+            for a large model. Off by default until benchmarks/gpu/checks.py has run on a GPU.
 
     Raises:
         SettingsError: a value is out of range, or two cannot go together.

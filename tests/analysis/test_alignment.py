@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-import viz_runs
-from hand_runs import A, B, C, D, E, F, run, step
 
+from tests.support import viz_runs
+from tests.support.hand_runs import A, B, C, D, E, F, run, step
 from tr_core.analysis.alignment import Chosen, Jump, LaneStep, Lead, align
 from tr_core.analysis.run_names import facts, names
 from tr_core.errors import CompareError

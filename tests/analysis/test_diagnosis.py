@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-import viz_runs
-from hand_runs import LETTERS, A, B, C, D, E, F, run, step
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy import ToyTarget
 
+from tests.support import viz_runs
+from tests.support.hand_runs import LETTERS, A, B, C, D, E, F, run, step
+from tests.support.toy import ToyTarget
 from tr_core import Session, Settings, TreeTemplate
 from tr_core.analysis import diagnosis_report as report
 from tr_core.analysis.csv_tables import nodes_csv, steps_csv

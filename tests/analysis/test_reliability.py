@@ -3,10 +3,10 @@ held tells.
 """
 
 import pytest
-from hand_runs import A, B, C, D, E, F, run, step
 from msgspec.structs import replace
 
 import viz
+from tests.support.hand_runs import A, B, C, D, E, F, run, step
 from tr_core.analysis import reliability
 from tr_core.analysis.diagnosis import diagnose
 from tr_core.analysis.diagnosis_report import as_json, as_text

@@ -5,12 +5,12 @@ exported page.
 from __future__ import annotations
 
 import pytest
-import viz_runs
 from axe_playwright_python.sync_playwright import Axe
-from explorer_tab import feed, press
-from hand_runs import telling_run
 
 import viz
+from tests.support import viz_runs
+from tests.support.explorer_tab import feed, press
+from tests.support.hand_runs import telling_run
 from tr_core.trees.templates import chain
 
 pytestmark = pytest.mark.browser

@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from app_page import SOON_MS, at, at_least, click
 
+from tests.support.app_page import SOON_MS, at, at_least, click
 from tr_core import RunTrace
 
 pytestmark = pytest.mark.browser

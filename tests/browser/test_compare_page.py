@@ -8,9 +8,9 @@ import csv
 import json
 
 import pytest
-import viz_runs
-from app_page import SOON_MS, at, click
 
+from tests.support import viz_runs
+from tests.support.app_page import SOON_MS, at, click
 from tr_core.trees.templates import chain
 
 pytestmark = pytest.mark.browser

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-import viz_runs
-from explorer_tab import button, feed, settle, where
 from test_alignment import OTHER, X, Y, Z, told
 
 import viz
+from tests.support import viz_runs
+from tests.support.explorer_tab import button, feed, settle, where
 from tr_core.analysis.alignment import align
 from tr_core.trees.templates import chain, grown
 

@@ -7,14 +7,13 @@ from __future__ import annotations
 import json
 import re
 
-import hand_runs
 import msgspec
 import pytest
-import viz_runs
-from explorer_tab import button, feed, press, settle, where
-from hand_runs import A, B, C, D
 
 import viz
+from tests.support import hand_runs, viz_runs
+from tests.support.explorer_tab import button, feed, press, settle, where
+from tests.support.hand_runs import A, B, C, D
 from tr_core.trees.templates import chain, grown
 
 pytestmark = pytest.mark.browser

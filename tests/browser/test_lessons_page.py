@@ -8,11 +8,11 @@ import json
 
 import msgspec
 import pytest
-import viz_runs
-from app_page import SOON_MS, at, click
-from explorer_tab import feed, press, settle
 
 import viz
+from tests.support import viz_runs
+from tests.support.app_page import SOON_MS, at, click
+from tests.support.explorer_tab import feed, press, settle
 
 pytestmark = pytest.mark.browser
 

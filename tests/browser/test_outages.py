@@ -14,10 +14,10 @@ import time
 
 import httpx
 import pytest
-from app_page import SOON_MS, at_least, click
 from conftest import ROOT, _wait
 from gradio_client import Client
 
+from tests.support.app_page import SOON_MS, at_least, click
 from tr_core import Settings, load_target
 from tr_core.models import plain_generate as reference
 from tr_core.models.catalog import source

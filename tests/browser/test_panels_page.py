@@ -6,11 +6,11 @@ import json
 
 import msgspec
 import pytest
-import viz_runs
-from explorer_tab import button, feed, press, settle, where
-from hand_runs import A, B, run, step, telling_run
 
 import viz
+from tests.support import viz_runs
+from tests.support.explorer_tab import button, feed, press, settle, where
+from tests.support.hand_runs import A, B, run, step, telling_run
 from tr_core.trace import BudgetChoice, Source
 from tr_core.trees.templates import chain, grown
 from viz.records.analysis_record import FIGURES

@@ -11,9 +11,9 @@ from xml.etree import ElementTree
 
 import msgspec
 import pytest
-import viz_runs
-from app_page import SOON_MS, at, click
 
+from tests.support import viz_runs
+from tests.support.app_page import SOON_MS, at, click
 from tr_core.errors import SettingsError
 from ui.page.build import PRESETS
 from ui.server.limits import Limits

@@ -3,8 +3,8 @@
 import dataclasses
 
 import pytest
-from toy import FLAT, ToyTarget
 
+from tests.support.toy import FLAT, ToyTarget
 from tr_core import Session, Settings, TreeTemplate
 from tr_core.budget.template_budget import (
     EVERY,

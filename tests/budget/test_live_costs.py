@@ -5,8 +5,8 @@ import random
 import pytest
 import torch
 from test_budget import CIRCLE, A, B, C
-from toy import ToyTarget
 
+from tests.support.toy import ToyTarget
 from tr_core import Session, Settings
 from tr_core.budget.cost_curve import KNOTS, CostCurve, LiveCurve
 from tr_core.decoding.recording import record

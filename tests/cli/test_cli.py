@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import tiny_models
 
+from tests.support import tiny_models
 from tr_core import RunTrace
 from tr_core.__main__ import load_html
 from tr_core.cli import main as cli

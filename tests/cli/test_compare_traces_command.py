@@ -13,11 +13,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import viz_runs
-from hand_runs import LETTERS, A, B, C, D, E, run, step
 from test_alignment import OTHER, X, Y, Z, of_two, told
 
 import viz
+from tests.support import viz_runs
+from tests.support.hand_runs import LETTERS, A, B, C, D, E, run, step
 from tr_core.__main__ import load_html
 from tr_core.analysis.alignment import align
 from tr_core.analysis.comparison_report import COLUMNS, as_text, positions_csv, texts_sentence

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import viz_runs
-from hand_runs import A, B, C, D, E, run, step
 
+from tests.support import viz_runs
+from tests.support.hand_runs import A, B, C, D, E, run, step
 from tr_core.analysis import acceptance
 from tr_core.analysis import bytes_read as traffic
 from tr_core.analysis import diagnosis_report as report
@@ -276,8 +276,7 @@ def test_bytes_read_by_a_step():
 
 
 def test_a_model_tells_its_bytes():
-    import tiny_models
-
+    from tests.support import tiny_models
     from tr_core import Session, Settings
     from tr_core.decoding.recording import describe
     from tr_core.models import footprint

@@ -10,11 +10,11 @@ import json
 
 import msgspec
 import pytest
-import tiny_models
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy import ToyTarget
 
+from tests.support import tiny_models
+from tests.support.toy import ToyTarget
 from tr_core import Session, Settings
 from tr_core.budget.cost_curve import CostCurve
 from tr_core.decoding.checkpoint import Checkpoint

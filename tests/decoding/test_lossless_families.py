@@ -17,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-import tiny_models as tiny
 import torch
 
+from tests.support import tiny_models as tiny
 from tr_core import Session, Settings, TreeTemplate
 from tr_core.attention.families import FAMILIES
 from tr_core.drafters.registry import DRAFTERS

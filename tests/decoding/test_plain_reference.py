@@ -10,9 +10,9 @@ tokens.
 from __future__ import annotations
 
 import pytest
-import tiny_models
 import torch
 
+from tests.support import tiny_models
 from tr_core import Session, Settings
 from tr_core.decoding.recording import record
 from tr_core.trees import templates

@@ -5,10 +5,10 @@ when strict.
 import json
 
 import pytest
-import tiny_models
 import torch
-from toy import ToyTarget
 
+from tests.support import tiny_models
+from tests.support.toy import ToyTarget
 from tr_core import RunTrace, Session, Settings, load_target
 from tr_core.analysis import metrics
 from tr_core.cli.commands import divergences

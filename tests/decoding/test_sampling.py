@@ -3,8 +3,8 @@ have drawn.
 """
 
 import torch
-from toy import ToyTarget
 
+from tests.support.toy import ToyTarget
 from tr_core import Session, Settings
 from tr_core.decoding.recording import record
 from tr_core.decoding.sampling import Greedy, Sampled

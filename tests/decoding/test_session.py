@@ -6,8 +6,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy import ToyTarget
 
+from tests.support.toy import ToyTarget
 from tr_core import Session, Settings, TreeTemplate
 from tr_core.budget.template_budget import CostCurve
 from tr_core.decoding.recording import record

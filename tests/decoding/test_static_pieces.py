@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 
 import pytest
-import tiny_models as tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support import tiny_models as tiny
 from tr_core.attention.families import FAMILIES, FULL, SLIDING
 from tr_core.attention.grouped_attention import attend, group_size, merge, with_sums
 from tr_core.attention.kv_cache import GrowingCache

@@ -2,7 +2,7 @@
 
 On a CPU nothing is captured, but it is the same function, which must be one graph of fixed shapes
 with no copy to the host in it: that is checked here too. Whether a GPU captures it is for
-benchmarks/gpu_checks.py.
+benchmarks/gpu/checks.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import dataclasses
 import functools
 
 import pytest
-import tiny_models as tiny
 import torch
 from test_lossless_families import (
     KINDS,
@@ -26,8 +25,9 @@ from test_lossless_families import (
 )
 from torch._dynamo.utils import counters
 from torch.utils._python_dispatch import TorchDispatchMode
-from toy import ToyTarget
 
+from tests.support import tiny_models as tiny
+from tests.support.toy import ToyTarget
 from tr_core import Session, Settings, TreeTemplate
 from tr_core.attention.families import FAMILIES
 from tr_core.attention.static_cache import StaticCache

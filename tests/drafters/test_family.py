@@ -11,8 +11,8 @@ import random
 import numpy as np
 import pytest
 import torch
-from toy import ToyTarget
 
+from tests.support.toy import ToyTarget
 from tr_core import Session, Settings
 from tr_core.decoding.recording import record
 from tr_core.drafters import lookahead_trie, ngram_matrix, registry

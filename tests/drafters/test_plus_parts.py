@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy import ToyTarget
 
+from tests.support.toy import ToyTarget
 from tr_core import Session, Settings
 from tr_core.drafters.recycling_plus.kernels import arrays as memory
 from tr_core.drafters.recycling_plus.kernels import candidates as known

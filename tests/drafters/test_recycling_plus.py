@@ -9,8 +9,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy import FLAT, ToyTarget
 
+from tests.support.toy import FLAT, ToyTarget
 from tr_core import Session, Settings
 from tr_core.budget.cost_curve import CostCurve
 from tr_core.budget.grown_tree_budget import Growth

@@ -10,7 +10,6 @@ import time
 import weakref
 
 import pytest
-import tiny_models as tiny
 import torch
 from transformers import (
     DynamicCache,
@@ -23,6 +22,7 @@ from transformers import (
     WatermarkingConfig,
 )
 
+from tests.support import tiny_models as tiny
 from tr_core import CandidateMatrix, TokenRecyclingError, token_recycling
 from tr_core.drafters.registry import DRAFTERS
 from tr_core.drafters.token_recycling_dynamic import TokenRecyclingDynamic

@@ -8,9 +8,9 @@ import dataclasses
 from collections.abc import Sequence
 
 import pytest
-import tiny_models as tiny
 import torch
 
+from tests.support import tiny_models as tiny
 from tr_core.attention.families import FAMILIES, Family, family_of, max_length_of
 from tr_core.attention.kv_cache import FIRST_CAPACITY, GrowingCache
 from tr_core.attention.masks import MaskMaker

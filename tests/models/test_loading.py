@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import tiny_models as tiny
 import torch
 
+from tests.support import tiny_models as tiny
 from tr_core.errors import ModelError, SettingsError, TokenRecyclingError, UnsupportedModelError
 from tr_core.models.loading import load_target
 from tr_core.models.quiet import quiet

@@ -11,10 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import huggingface_hub
 import pytest
-import tiny_models
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from tests.support import tiny_models
 from tr_core.errors import LoadStoppedError, ModelError
 from tr_core.models import model_files
 from tr_core.models.load_progress import DOWNLOADING, READING, Progress, line_on, tensor_sizes

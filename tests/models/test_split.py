@@ -12,12 +12,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import tiny_models as tiny
 import torch
 from accelerate.hooks import attach_align_device_hook_on_blocks
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import AutoModelForCausalLM
 
+from tests.support import tiny_models as tiny
 from tr_core import Session, Settings, load_target, token_recycling
 from tr_core.cli.main import main
 from tr_core.decoding.recording import record
@@ -26,7 +26,7 @@ from tr_core.errors import TokenRecyclingError
 from tr_core.models.loading import behind, examine, wrap
 from tr_core.trees import templates
 
-HERE = Path(__file__).resolve().parents[1] / "support"
+ROOT = Path(__file__).resolve().parents[2]
 PROMPT = [5, 9, 33, 41, 5, 9, 33, 41, 17, 5, 9]
 # A tiny Llama of three layers, its second half elsewhere.
 FIRST, SECOND = (
@@ -156,18 +156,15 @@ def two(folder, tmp_path_factory):
         "MASTER_PORT": str(port),
         "OMP_NUM_THREADS": "1",
     }
-    common |= {
-        "PYTHONPATH": os.pathsep.join(
-            (str(HERE), str(HERE.parent / "models"), str(HERE.parents[1]))
-        ),
-        "HF_HUB_OFFLINE": "1",
-    }
-    command = [sys.executable, str(HERE / "peer_worker.py"), str(folder), str(out)]
+    common |= {"PYTHONPATH": str(ROOT / "tests" / "models"), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-m", "tests.support.peer_worker", str(folder), str(out)]
     processes = []
     for rank in ("0", "1"):
         environment = os.environ | common | {"RANK": rank, "LOCAL_RANK": rank}
         with (out / f"log{rank}").open("w") as log:
-            processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+            processes.append(
+                subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+            )
     try:
         done = [process.wait(timeout=240) for process in processes]
     finally:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-import tiny_models as tiny
 
+from tests.support import tiny_models as tiny
 from tr_core.errors import PromptError
 from tr_core.models.vocabulary import TokenizerVocabulary
 

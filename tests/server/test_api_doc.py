@@ -10,11 +10,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-import tiny_models
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from test_serving import request
 
+from tests.support import tiny_models
 from ui.page import health
 from ui.page.build import _endpoint
 from ui.runs.loaded_models import Shelf

@@ -7,11 +7,11 @@ from __future__ import annotations
 import csv
 
 import pytest
-import viz_runs
 from test_alignment import X, Y, Z
 from test_workspace import request, shelf, told, types
 
 import viz
+from tests.support import viz_runs
 from tr_core.errors import CompareError, SettingsError
 from ui.server.limits import Limits
 from ui.tab.compare import KEPT, choices, variation

@@ -5,9 +5,9 @@ import threading
 import weakref
 
 import pytest
-import tiny_models
 
 import app
+from tests.support import tiny_models
 from tr_core import Session, Settings
 from tr_core.decoding.recording import Recording
 from tr_core.models.hf_target import HFTarget

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))
+from benchmarks.page.load import Visitors
 
-from load import Visitors  # noqa: E402 - lies beside the benchmarks
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_few_visitors_for_a_few_seconds_find_nothing_wrong():
     command = [
         sys.executable,
-        "benchmarks/load.py",
+        "-m",
+        "benchmarks.page.load",
         "--visitors",
         "4",
         "--seconds",

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-import tiny_models
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
@@ -20,6 +19,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from tests.support import tiny_models
 from tr_core import RunTrace
 from tr_core.cli.main import main as command_line
 from tr_core.drafters.candidate_matrix import CandidateMatrix
@@ -267,12 +267,10 @@ def test_the_real_page_gives_no_file_of_the_server_away(app_url):
 
 def test_any_event_gets_one_sentence_and_none_can_name_a_file_of_the_server():
     environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(
-            (str(ROOT), str(ROOT / "tests" / "support"), str(ROOT / "tests" / "server"))
-        ),
+        "PYTHONPATH": str(ROOT / "tests" / "server"),
         "GRADIO_ANALYTICS_ENABLED": "False",
     }
-    command = [sys.executable, str(ROOT / "tests" / "support" / "private_doors.py")]
+    command = [sys.executable, "-m", "tests.support.private_doors"]
     done = subprocess.run(
         command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=200
     )

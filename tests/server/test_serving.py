@@ -8,11 +8,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import tiny_models
 import torch
 from safetensors.numpy import load_file
 
 import viz
+from tests.support import tiny_models
 from tr_core import Settings
 from tr_core.errors import MemoryShortError, ModelError, TraceError
 from tr_core.models.hf_target import HFTarget

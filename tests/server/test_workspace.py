@@ -6,8 +6,8 @@ import threading
 from pathlib import Path
 
 import pytest
-import tiny_models
 
+from tests.support import tiny_models
 from tr_core import Settings
 from tr_core.drafters import registry
 from tr_core.errors import MatrixError, TraceError

@@ -12,15 +12,15 @@ from tr_core import Settings
 from tr_core.decoding.checkpoint import SCHEMA, Checkpoint
 from ui.runs import zerogpu as zero
 
-TESTS = Path(__file__).resolve().parents[1] / "support"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_calls_that_share_nothing_make_one_run():
     """Greedy, with a budget, and sampled; see zero_gpu_run.CASES."""
-    environment = os.environ | {"PYTHONPATH": f"{TESTS.parents[1]}:{TESTS}", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(TESTS / "zero_gpu_run.py")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.support.zero_gpu_run"]
     done = subprocess.run(
-        command, env=environment, cwd=TESTS.parents[1], capture_output=True, text=True, timeout=200
+        command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=200
     )
     assert done.returncode == 0, done.stderr[-2000:]
     for told in json.loads(done.stdout.splitlines()[-1]):

@@ -5,9 +5,9 @@ does with it.
 from __future__ import annotations
 
 import pytest
-from browser import served
 
 import viz
+from tests.support.browser import served
 
 HARNESS = """<!doctype html><html lang="en" style="color-scheme: light dark">
 <meta charset="utf-8"><meta name="viewport" content="width=device-width">

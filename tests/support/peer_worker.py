@@ -1,5 +1,5 @@
-"""What each of two processes does in test_split.py: the same, told to a file. ``python
-peer_worker.py MODEL OUT``.
+"""What each of two processes does in test_split.py: the same, told to a file. ``python -m
+tests.support.peer_worker MODEL OUT``.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import sys
 import time
 from pathlib import Path
 
-import tiny_models as tiny
 import torch
 import torch.distributed as dist
 from test_split import PROMPT, decoded, without_clock
 
+from tests.support import tiny_models as tiny
 from tr_core import load_target, token_recycling
 from tr_core.cli.main import main
 from tr_core.models.hf_target import HFTarget

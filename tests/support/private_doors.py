@@ -8,7 +8,6 @@ import asyncio
 import json
 
 import gradio as gr
-import tiny_models
 from fastapi import FastAPI
 from gradio.state_holder import SessionState
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +16,7 @@ from starlette.requests import Request
 from starlette.testclient import TestClient
 from test_security import GOOD, anything, one_sentence
 
+from tests.support import tiny_models
 from ui.page import build as page
 from ui.runs.loaded_models import Shelf
 from ui.server.limits import Limits

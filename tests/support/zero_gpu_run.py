@@ -6,9 +6,8 @@ fork.
 
 import json
 
-import tiny_models
-from forked import forked
-
+from tests.support import tiny_models
+from tests.support.forked import forked
 from tr_core import Session, Settings
 from tr_core.budget.cost_curve import CostCurve
 from tr_core.decoding import resume as continuation

@@ -4,8 +4,8 @@ import json
 
 import msgspec
 import pytest
-from toy import ToyTarget, ToyVocabulary
 
+from tests.support.toy import ToyTarget, ToyVocabulary
 from tr_core import RunTrace, Session, Settings
 from tr_core.analysis import acceptance, metrics
 from tr_core.decoding.recording import record

@@ -6,10 +6,10 @@ import json
 
 import msgspec
 import pytest
-import viz_runs
-from hand_runs import A, B, C, run, step, telling_run
 
 import viz
+from tests.support import viz_runs
+from tests.support.hand_runs import A, B, C, run, step, telling_run
 from tr_core.analysis.diagnosis import diagnose
 from tr_core.errors import TraceError
 from tr_core.trace import RunTrace, Source

@@ -11,10 +11,10 @@ from html.parser import HTMLParser
 
 import msgspec
 import pytest
-import viz_runs
-from hand_runs import telling_run
 
 import viz
+from tests.support import viz_runs
+from tests.support.hand_runs import telling_run
 from tr_core.trees.templates import chain
 from viz.export import STATIC, bundle, to_html
 

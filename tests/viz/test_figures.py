@@ -9,10 +9,10 @@ import msgspec
 import plotly.graph_objects as go
 import plotly.io as pio
 import pytest
-import viz_runs
-from hand_runs import A, B, C, D, E, run, step
 
 import viz
+from tests.support import viz_runs
+from tests.support.hand_runs import A, B, C, D, E, run, step
 from tr_core.trace import RunTrace
 from viz.figures import charts
 from viz.figures import plotly_figures as figures

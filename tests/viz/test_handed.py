@@ -6,12 +6,11 @@ import json
 
 import msgspec
 import pytest
-import tiny_models
-import viz_runs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import viz
+from tests.support import tiny_models, viz_runs
 from tr_core import Session, Settings
 from tr_core.decoding.recording import record
 from tr_core.drafters.registry import DRAFTERS

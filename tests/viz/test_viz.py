@@ -12,9 +12,9 @@ from typing import get_args
 
 import msgspec
 import pytest
-import viz_runs
 
 import viz
+from tests.support import viz_runs
 from tr_core.trace import BudgetReason, RunTrace
 from tr_core.trees.templates import chain, grown, paper
 from viz import labels

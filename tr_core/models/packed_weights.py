@@ -4,7 +4,7 @@ is a cheap pass.
 torch hands each float32 product to MKL, which lays the weights out anew at every call of more than
 a few tokens, and each bfloat16 product to oneDNN, which does so too. With weights laid out
 beforehand, as torch.compile's freezing does on a CPU, a pass over 17 tokens takes a quarter to a
-half less time (benchmarks/packing.py): by MKL itself in float32 on Intel's processors, for which it
+half less time (benchmarks/steps/packing.py): by MKL itself in float32 on Intel's processors, for which it
 is made, and by oneDNN elsewhere and in bfloat16.
 
 A call costs some time before it computes anything, with oneDNN 20 µs, more than a small layer's

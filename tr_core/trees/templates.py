@@ -27,7 +27,7 @@ _PAPER = (
 
 # Share of drafted nodes accepted at each rank, given that their parent was: what `grown` believes,
 # and a budget at first. Chosen, not measured: between the widths of the published tree and what
-# benchmarks/rank_acceptance.py finds on the bundled model (0.70, 0.07, 0.03, 0.01 …), which repeats
+# benchmarks/drafting/rank_acceptance.py finds on the bundled model (0.70, 0.07, 0.03, 0.01 …), which repeats
 # itself more than larger ones. The last repeats.
 _RANK_ACCEPTANCE = (0.42, 0.14, 0.075, 0.05, 0.035, 0.027, 0.022, 0.018)
 

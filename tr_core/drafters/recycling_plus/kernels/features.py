@@ -2,7 +2,7 @@
 first.
 
 The priors were fitted over runs of the bundled model and of two made of it by noise on the weights,
-on one half of the prompts of ``benchmarks/ablation.py``, and rounded. ``benchmarks/fit_marks.py``
+on one half of the prompts of ``benchmarks/drafting/ablation.py``, and rounded. ``benchmarks/drafting/fit_features.py``
 fits them so; its numbers are near these and not the same, as it came after. They are a start: what
 is accepted moves them (``known.py``).
 """

@@ -1,7 +1,7 @@
 """How well drafts are sized where costs are certain: ``--tree auto`` against fixed numbers of
 nodes, without a clock.
 
-    python benchmarks/sizing.py --data FOLDER [--half tune] [--hot] [--costs
+    python -m benchmarks.drafting.sizing --data FOLDER [--half tune] [--hot] [--costs
     cpu|xeon|steep|flat|large] [--drafter NAME]
 
 Real runs with the bundled model, but each step is booked at the milliseconds of a given curve, and
@@ -12,14 +12,10 @@ comparison takes a minute.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import ablation
-import report
-
+from benchmarks.drafting import ablation
+from benchmarks.shared import report
 from tr_core import Session, Settings, load_target
 from tr_core.budget.cost_curve import KNOTS, CostCurve
 from tr_core.drafters.registry import DRAFTERS

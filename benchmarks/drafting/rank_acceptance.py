@@ -1,7 +1,7 @@
 """How often each place in a row is accepted, given that its parent was: what ``templates.grown``
 believes.
 
-    python benchmarks/rank_acceptance.py --model pocket --prompts prompts.jsonl
+    python -m benchmarks.drafting.rank_acceptance --model pocket --prompts prompts.jsonl
 
 Runs the published tree cold on every prompt and counts, over all steps.
 """
@@ -9,14 +9,10 @@ Runs the published tree cold on every prompt and counts, over all steps.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import report
-from prompt_sets import read as read_prompts
-
+from benchmarks.shared import report
+from benchmarks.shared.prompt_sets import read as read_prompts
 from tr_core import Session, Settings, load_target
 from tr_core.analysis import acceptance
 from tr_core.decoding.recording import record

@@ -1,6 +1,6 @@
 """Everything about static steps that only a GPU can tell, in one run of under nine minutes.
 
-    python benchmarks/gpu_checks.py [--budget 500] [--parts bandwidth,lossless,…] [--results FOLDER]
+    python -m benchmarks.gpu.checks [--budget 500] [--parts bandwidth,lossless,…] [--results FOLDER]
 
 No network and no files but this repository's. Models of real shapes have **random weights**: times
 are those of the real ones, texts are not. Each part has its own share of the time, and one that
@@ -24,15 +24,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
-
-import attention_variants as variants
-import gpu_lossless
-import gpu_models
-import report
 import torch
 
+from benchmarks.gpu import attention_variants as variants
+from benchmarks.gpu import lossless as gpu_lossless
+from benchmarks.gpu import models as gpu_models
+from benchmarks.shared import report
 from tr_core.attention.static_cache import bucket_for
 from tr_core.decoding.static.run import StaticRun
 from tr_core.trees import templates

@@ -1,4 +1,4 @@
-"""Models of real shapes with random weights, and the steps of one that ``gpu_checks.py`` times."""
+"""Models of real shapes with random weights, and the steps of one that ``checks.py`` times."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import tiny_models
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
+from tests.support import tiny_models
 from tr_core import Session, Settings
 from tr_core.attention.families import family_of, max_length_of, window_of
 from tr_core.attention.grouped_attention import attention_of

@@ -1,7 +1,7 @@
 """What packed weights save on a CPU: passes over some tokens with the weights as they are stored,
 and packed.
 
-    python benchmarks/packing.py [--dtypes float32,bfloat16]
+    python -m benchmarks.steps.packing [--dtypes float32,bfloat16]
 
 The bundled model, and the shape of SmolLM2-135M with random weights, whose passes cost what the
 real ones do. The two ways take turns, and the least time of each counts: what else the machine does
@@ -11,16 +11,12 @@ only ever adds.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import report
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
+from benchmarks.shared import report
 from tr_core.models import catalog
 from tr_core.models.hf_target import HFTarget
 from tr_core.models.loading import behind, examine

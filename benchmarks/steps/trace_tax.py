@@ -1,7 +1,7 @@
 """What recording costs: the time of steps with the trace on, over the same steps with it off.
 
-    python benchmarks/trace_tax.py                # the bundled model and a 15 M Llama with random weights
-    python benchmarks/trace_tax.py --cpu-time --threads 1    # on a busy machine
+    python -m benchmarks.steps.trace_tax                # the bundled model and a 15 M Llama with random weights
+    python -m benchmarks.steps.trace_tax --cpu-time --threads 1    # on a busy machine
 
 Both runs make the same steps, so each step is timed many times, a step with a trace beside the same
 step without one, and its least time counts: what else the machine does only ever adds. ``tax`` is
@@ -11,17 +11,14 @@ the share that recording adds.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import report
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, PreTrainedTokenizerBase
 
+from benchmarks.shared import report
 from tr_core import Session, Settings, load_target
 from tr_core.models import catalog
 from tr_core.models.hf_target import HFTarget

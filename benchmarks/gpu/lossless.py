@@ -8,9 +8,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import tiny_models
 import torch
 
+from tests.support import tiny_models
 from tr_core import Session, Settings
 from tr_core.attention.families import FAMILIES
 from tr_core.decoding import rounding as numerics

@@ -1,7 +1,7 @@
 """Fit what each mark of a candidate of recycling_plus is worth at first: the priors of
 ``drafters/plus/marks.py``.
 
-    python benchmarks/fit_marks.py --data FOLDER
+    python -m benchmarks.drafting.fit_features --data FOLDER
 
 Runs on the tuning half of the prompts of ``ablation.py``, cold and hot, at 16 nodes, with the
 bundled model and with others made of it by noise on the weights. Every candidate that was known at
@@ -13,14 +13,11 @@ made by these priors, so a second run begins where the first ended and moves the
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import ablation
 import torch
 
+from benchmarks.drafting import ablation
 from tr_core import load_target
 from tr_core.drafters.base import Learned, Lesson
 from tr_core.drafters.recycling_plus import RecyclingPlus

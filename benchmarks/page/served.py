@@ -13,7 +13,8 @@ from typing import Any
 
 import httpx
 import psutil
-import report
+
+from benchmarks.shared import report
 
 
 class Served:

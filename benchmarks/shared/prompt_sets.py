@@ -1,6 +1,6 @@
 """Prompts that benchmarks share, and ways to continue one: ours and transformers' own.
 
-    python benchmarks/prompt_sets.py prompts.jsonl --data FOLDER
+    python -m benchmarks.shared.prompt_sets prompts.jsonl --data FOLDER
 
 writes the prompts that the project's figures are told of: the presets, 10 MBPP questions and 10
 GSM8K questions from the end of the training file.
@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 import torch
 from transformers import CompileConfig
 
+from benchmarks.shared import report
 from tr_core import Session, Settings
 from tr_core.cli import prompts
 from tr_core.decoding.static.graphs import can_capture
@@ -27,7 +25,7 @@ from tr_core.drafters.base import Drafter
 from tr_core.drafters.registry import DRAFTERS
 from tr_core.models.hf_target import HFTarget
 
-PRESETS = Path(__file__).resolve().parent.parent / "assets" / "presets.json"
+PRESETS = report.ROOT / "assets" / "presets.json"
 # As transformers' documentation and Saxena's own figures have it.
 LOOKUP_TOKENS = 10
 # Fixed trees of token recycling, to hold auto against.

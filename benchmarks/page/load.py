@@ -1,7 +1,7 @@
 """Many visitors at once: each runs, steps, stops and reloads, and checks that the ids are its own
 prompt's.
 
-    python benchmarks/load.py --visitors 50 --seconds 180
+    python -m benchmarks.page.load --visitors 50 --seconds 180
 
 Starts ``app.py`` on a free port of this machine and speaks to it alone. Reported: clicks by kind,
 refusals with their sentences, runs that were mixed up (there must be none), what a step takes under
@@ -18,15 +18,11 @@ import sys
 import threading
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import report
-from served import Served
-from tab import Refused, Tab, in_threads
-
+from benchmarks.page.served import Served
+from benchmarks.page.tab import Refused, Tab, in_threads
+from benchmarks.shared import report
 from tr_core import Settings, load_target
 from tr_core.models import plain_generate as reference
 from tr_core.models.catalog import source

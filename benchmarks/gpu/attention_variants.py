@@ -1,5 +1,5 @@
 """Ways to attend with a tree over a static cache, alone, at the size of one layer: what
-``gpu_checks.py`` compares.
+``checks.py`` compares.
 
 All compute the same: n nodes, each seeing a prefix of ``length`` rows and its ancestors, H query
 heads on h heads of keys and values. Those of the engine are in

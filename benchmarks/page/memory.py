@@ -1,6 +1,6 @@
 """The server's memory against clicks: visitors come, click a few times and go, round after round.
 
-    python benchmarks/memory.py --visitors 12 --rounds 8 --clicks 6
+    python -m benchmarks.page.memory --visitors 12 --rounds 8 --clicks 6
 
 Counts clicks and not seconds, so that a busy machine tells the same. What grows with every round is
 a leak; what stops growing was a cache or the allocator. The last line is JSON.
@@ -11,14 +11,11 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import report
-from load import Visitors, expected_ids
-from served import Served
-from tab import in_threads
+from benchmarks.page.load import Visitors, expected_ids
+from benchmarks.page.served import Served
+from benchmarks.page.tab import in_threads
+from benchmarks.shared import report
 
 
 def main() -> int:

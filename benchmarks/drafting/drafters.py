@@ -1,8 +1,8 @@
 """Tokens per second and per pass: our drafters and plain decoding against transformers' own ways,
 on the same prompts.
 
-    python benchmarks/drafters.py --dtypes float32,bfloat16 --prompts prompts.jsonl
-    python benchmarks/drafters.py --way "recycling_plus, auto" --rounds 9     # beside plain decoding and generate
+    python -m benchmarks.drafting.drafters --dtypes float32,bfloat16 --prompts prompts.jsonl
+    python -m benchmarks.drafting.drafters --way "recycling_plus, auto" --rounds 9   # beside plain decoding
 
 All in one process, greedy, times of the whole call, prefill included; cold, but for ways that are
 called hot, which take one drafter through all prompts of a round. All ways take turns on each
@@ -17,18 +17,13 @@ outputs, so all ratios are of time per token. ``same`` counts prompts on which t
 from __future__ import annotations
 
 import argparse
-import sys
 import time
-from pathlib import Path
 from statistics import fmean, median
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import prompt_sets
-import report
 import torch
-from prompt_sets import read as read_prompts
 
+from benchmarks.shared import prompt_sets, report
+from benchmarks.shared.prompt_sets import read as read_prompts
 from tr_core import Settings, load_target
 from tr_core.decoding.static.graphs import can_capture
 from tr_core.models import catalog

@@ -1,11 +1,11 @@
 """What each part of recycling_plus gives: tokens per pass of drafters without one part or another,
 at equal budgets.
 
-    python benchmarks/ablation.py --data FOLDER --write docs      # all of docs/ablation.md, in half an hour on one core
-    python benchmarks/ablation.py --quick                         # a glance, without any data
+    python -m benchmarks.drafting.ablation --data FOLDER --write docs   # all of docs/ablation.md
+    python -m benchmarks.drafting.ablation --quick   # a glance, without any data
 
 Prompts are of seven domains (see ``prompt_sets``). Every second one of a domain is for **tuning**:
-the priors of ``drafters/plus/marks.py`` were fitted on these. All figures are of the others;
+the priors of ``recycling_plus/kernels/features.py`` were fitted on these. All figures are of the others;
 ``--half tune`` shows the former.
 
 Greedy, float32. **Cold**: a new drafter for each prompt. **Hot**: one drafter for all prompts of a
@@ -30,13 +30,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import ablation_text
 import numpy as np
-import report
 import torch
 
+from benchmarks.drafting import ablation_page as ablation_text
+from benchmarks.shared import report
 from tr_core import Session, Settings, load_target
 from tr_core.drafters import registry
 from tr_core.drafters.base import Lesson

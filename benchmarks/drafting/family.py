@@ -1,7 +1,7 @@
 """All drafters at equal budgets: tokens per pass, how honest their expectations are, what they cost
 on the host.
 
-    python benchmarks/family.py --prompts prompts.jsonl --trees 16,80
+    python -m benchmarks.drafting.family --prompts prompts.jsonl --trees 16,80
 
 Greedy; ``cold`` starts each prompt with a drafter that knows nothing, ``hot`` takes one through all
 prompts in their order. ``expected`` is the sum of the chances told before the passes ÷ the nodes
@@ -13,16 +13,12 @@ counts need no quiet machine, this gains from one. Prompt files as for ``drafter
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import report
-from drafters import read_prompts
-
+from benchmarks.drafting.drafters import read_prompts
+from benchmarks.shared import report
 from tr_core import Session, Settings, load_target
 from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter

@@ -1,7 +1,7 @@
 """The page in a real browser: seconds until it is ready, click to picture, repaint of a step
 change, memory.
 
-    python benchmarks/page.py --model pocket
+    python -m benchmarks.page.page --model pocket
 
 Starts ``app.py`` as a process of its own on a free port of this machine, and a headless Chromium.
 """
@@ -15,14 +15,12 @@ import subprocess
 import sys
 import time
 import urllib.request
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 
 import psutil
-import report
-from browser import FLAGS, chromium
 from playwright.sync_api import sync_playwright
+
+from benchmarks.shared import report
+from tests.support.browser import FLAGS, chromium
 
 # In the browser: milliseconds from the key to the second frame after it, by when the first has been
 # painted.

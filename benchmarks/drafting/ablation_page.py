@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import report
+from benchmarks.shared import report
 
 Row = dict[str, Any]
 INK = {
@@ -18,8 +18,10 @@ WIDTH, HEIGHT, LEFT, TOP = 640, 330, 46, 18
 
 HEAD = """# What each part of recycling_plus gives
 
-Written by `python benchmarks/ablation.py --data FOLDER --write docs`, which takes half an hour on a quiet core; do not
-edit. The command's own words say what cold, hot, MAT and ± mean, how prompts are parted, and how passes are counted.
+Written by `python -m benchmarks.drafting.ablation --data FOLDER --write docs`; do not edit.
+It takes half an hour on an idle core.
+The command's own words say what cold, hot, MAT and ± mean, how prompts are split, and how passes
+are counted.
 """
 
 

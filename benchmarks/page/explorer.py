@@ -1,7 +1,7 @@
 """The explorer by itself in a real browser: opening a long run, changing steps with each panel
 open, memory of the tab.
 
-    python benchmarks/explorer.py [--steps 300] [--prompt 4000]
+    python -m benchmarks.page.explorer [--steps 300] [--prompt 4000]
 
 Needs no model and no server: the run is generated (81 nodes a step), served from a folder, and also
 written as a web page and opened from ``file://``. The medians count, on a quiet machine; on a busy
@@ -13,24 +13,20 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
-
 import psutil
-import report
-import viz_runs
-from browser import FLAGS, chromium, served
-from explorer_tab import HARNESS
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import viz
+from benchmarks.shared import report
+from tests.support import viz_runs
+from tests.support.browser import FLAGS, chromium, served
+from tests.support.explorer_tab import HARNESS
 
 PANELS = (None, "diagnosis", "metrics", "compare", "attention", "matrix-map", "cost", "budget")
 

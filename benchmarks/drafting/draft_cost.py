@@ -1,7 +1,7 @@
 """What drafters that think on the host cost beside the model's pass: CPU milliseconds a step, one
 thread.
 
-    python benchmarks/draft_cost.py --model pocket
+    python -m benchmarks.drafting.draft_cost --model pocket
 
 Real sessions on the presets, cold, without a trace. Every call of ``propose``, ``learn`` and
 ``score`` is timed by the process's own CPU time, so that other programs on the machine disturb
@@ -11,18 +11,15 @@ little; ``share`` is (propose + learn) ÷ score.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import report
 import torch
-from drafters import read_prompts
 
+from benchmarks.drafting.drafters import read_prompts
+from benchmarks.shared import report
 from tr_core import Session, Settings, load_target
 from tr_core.drafters.registry import DRAFTERS
 from tr_core.models import catalog

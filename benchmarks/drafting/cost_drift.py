@@ -1,7 +1,7 @@
 """How well a live cost curve knows a restless machine, made up: what 8 nodes cost beside a plain
 step.
 
-    python benchmarks/cost_drift.py [--seeds 12] [--doubt 0.12]
+    python -m benchmarks.drafting.cost_drift [--seeds 12] [--doubt 0.12]
 
 Steps take what ``COSTS["xeon"]`` of ``sizing.py`` tells, times the machine's pace, times noise;
 some are hit by something else and take up to three times as long. The first curve is wrong by 15 %
@@ -17,17 +17,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 import numpy as np
-import report
-from sizing import COSTS
 
+from benchmarks.drafting.sizing import COSTS
+from benchmarks.shared import report
 from tr_core.budget.cost_curve import KNOTS, CostCurve, LiveCurve
 
 STEPS, SETTLED, ASKED, APART = 2400, 300, 12, 32

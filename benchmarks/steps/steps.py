@@ -1,7 +1,7 @@
 """What a step costs and where its time goes: t(N), its parts, memory, growth with the prompt and
 the vocabulary.
 
-    python benchmarks/steps.py
+    python -m benchmarks.steps.steps
 
 Medians over rounds in which the sizes take turns. A tiny model of random weights stands in where
 the model's own positions are too few, and the note beside the figures says so.
@@ -18,12 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import report
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
+from benchmarks.shared import report
 from tr_core import Session, Settings, load_target
 from tr_core.decoding.top_k import top
 from tr_core.drafters.candidate_matrix import CandidateMatrix
