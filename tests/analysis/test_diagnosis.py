@@ -52,13 +52,13 @@ def test_row_never_seen():
     assert (d.accepted, d.drafted, d.lost, d.add, d.evicted) == (0, 0, 1, None, None)
     assert (
         what
-        == "Nothing could be drafted, since the row of A had never been written; the model went on"
+        == "Nothing could be drafted, because the row of A had never been written. The model went on"
         " with B."
     )
     assert (
         remedy
-        == "This pass has written the row; a matrix that already knew it could have given 1 token"
-        " more in this step."
+        == "This pass wrote the row; a matrix that already held it could have given 1 more token in"
+        " this step."
     )
 
 
@@ -87,7 +87,7 @@ def test_token_never_stored():
         == "0 of 2 drafted tokens accepted: after A the model chose B (probability 0.75), which is"
         " not among the 3 candidates of its row (C, D, E)."
     )
-    assert remedy.startswith("The row is from before step 1")
+    assert remedy.startswith("The row dates from before step 1")
 
 
 # step 1:  a ── b          the model goes on with c; the root writes a's row anew: b, c → c, d
@@ -109,8 +109,7 @@ def test_token_evicted_when_and_by_what():
     assert d.evicted == Write(step=2, node=2, position=4, context=(A, C, E, A), status="rejected")
     assert d.written == d.evicted
     assert (
-        remedy
-        == "It had been there until step 2, when a rejected node that read A C E A evicted it."
+        remedy == "The row held it until step 2, when a rejected node that read A C E A evicted it."
     )
     assert diagnose(trace).evicted == 1
     # b was evicted in step 1, by the root.
@@ -135,12 +134,11 @@ def test_in_the_row_but_no_child_at_that_rank():
     d, (what, remedy) = only(run([A], RANK_CUT, rest, stop_after(B, A)))
     assert (d.reason, d.end, d.rank, d.below, d.add, d.lost) == ("rank_cut", 1, 2, (D,), (0, 2), 1)
     assert (
-        what
-        == "1 of 3 drafted tokens accepted: the model chose E, which stood at rank 2 of the row"
+        what == "1 of 3 drafted tokens accepted: the model chose E, which was at rank 2 in the row"
         " of B, "
         "but the tree drafted only D there."
     )
-    assert remedy == "One more node, at the ranks [0, 2] from the root, would have caught it."
+    assert remedy == "One more node at ranks [0, 2] from the root would have caught it."
 
 
 def test_what_a_rank_cut_cost_is_counted_down_to_the_last_level():
@@ -155,8 +153,8 @@ def test_what_a_rank_cut_cost_is_counted_down_to_the_last_level():
     d, (_, remedy) = only(run([A], deeper, rest, stop_after(B, A)))
     assert (d.add, d.lost, d.open) == ((0, 2), 3, False)
     assert (
-        remedy == "One more node, at the ranks [0, 2] from the root, would have caught it, "
-        "and the rows held 2 tokens more of the text behind it."
+        remedy == "One more node at ranks [0, 2] from the root would have caught it, "
+        "and the rows held the next 2 tokens too."
     )
     # The same, but the text ends with f: there is one token less to gain; e's follower comes as the
     # bonus.
@@ -175,7 +173,7 @@ def test_what_a_rank_cut_cost_is_counted_down_to_the_last_level():
             1,
             (0, 1),
             1,
-            "stood at rank 1 of the row below; one more node, at the ranks [0, 1] from the root,",
+            "was at rank 1 in the row of B; one more node at ranks [0, 1] from the root",
         ),
         ((D, E), None, None, 0, "A deeper tree would not have helped: the row does not hold C."),
         (
@@ -208,7 +206,7 @@ def test_stopped_by_an_end_token():
         what == "2 of 3 drafted tokens accepted: the run ended at C, because the model chose an end"
         " token."
     )
-    assert remedy == "1 drafted token more that the model agreed with stood behind the stop."
+    assert remedy == "1 more drafted token after the stop agreed with the model."
 
 
 @pytest.mark.parametrize(
@@ -224,7 +222,7 @@ def test_stopped_by_a_limit(stop, words):
     d, (what, remedy) = only(run([A], first))
     assert (d.reason, d.end, d.accepted, d.unused, d.lost, d.stop) == ("stopped", 1, 1, 1, 0, stop)
     assert what == f"1 of 2 drafted tokens accepted: the run ended at B, {words}."
-    assert remedy == "1 drafted token more that the model agreed with stood behind the stop."
+    assert remedy == "1 more drafted token after the stop agreed with the model."
 
 
 def test_a_stop_at_the_bonus_leaves_the_reason_of_the_path():
@@ -238,7 +236,7 @@ def test_plain_decoding_drafts_nothing():
     trace = run([A], step([], [B], root=A), step([], [C], root=B, stop="eos"), drafter="none")
     d, (what, _) = only(trace)
     assert (d.reason, d.row, d.lost) == ("no_draft", None, 1)
-    assert what == "Nothing was drafted after A, so the pass gave the model's own token alone, B."
+    assert what == "Nothing was drafted after A, so the pass gave only the model's own token, B."
     assert diagnose(trace).what_ifs == diagnose(trace).additions == ()
     assert diagnose(trace).steps_that_ended("no_draft") == (1, 2)
 
@@ -256,7 +254,7 @@ def test_a_draft_without_rows_went_elsewhere():
     assert (d.reason, d.lost) == ("depth_limit", 0)
     assert (
         remedy
-        == "The model went on with E; whether a longer draft would have had it is not recorded."
+        == "The model went on with E. The record does not say whether a longer draft would have had it."
     )
 
 

@@ -95,13 +95,13 @@ def test_what_the_drafter_knew_gives_the_reason():
     assert explain(second, letters.get) == (
         (
             "0 of 3 drafted tokens accepted: after d the model chose e (probability 0.75), which"
-            " the drafter knew there in place 3, but the draft held only b, d there."
+            " the drafter ranked number 3 there, but the draft held only b, d there."
         ),
-        "The nodes went where the drafter expected more: a larger tree could have held it.",
+        "The drafter spent its nodes where it expected more: a larger tree could have held it.",
     )
     assert (
         explain(found.steps[3], letters.get)[0]
-        == "0 of 1 drafted token accepted: the drafter knew nothing that could follow f; the model"
+        == "0 of 1 drafted token accepted: the drafter knew nothing that could follow f. The model"
         " went on with c (probability 0.75)."
     )
     assert (

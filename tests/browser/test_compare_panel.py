@@ -94,10 +94,10 @@ def test_runs_are_added_by_hand_and_taken_away(page):
     page.get_by_role("tab", name="Compare").click()
     settle(page)
     panel = page.locator("[data-panel=compare]")
-    assert "Two to four runs of one prompt" in panel.inner_text()
+    assert "Compare two to four runs of one prompt" in panel.inner_text()
     button(page, "Add this run").click()
     settle(page)
-    assert button(page, "This run is among them").is_disabled()
+    assert button(page, "This run is in the comparison").is_disabled()
     assert panel.locator("tbody tr").count() == 1
     assert panel.locator(".tr-compare-picture").is_hidden()
     feed(page, viz.run_record(SMALL, "two"))
@@ -106,7 +106,7 @@ def test_runs_are_added_by_hand_and_taken_away(page):
     # What tells the two apart names them; the longer text goes on where the shorter ended.
     names = panel.locator("tbody tr th button").all_inner_texts()
     assert len(set(names)) == 2
-    assert "The texts are equal as far as the shortest goes" in panel.inner_text()
+    assert "The texts are equal up to the end of the shortest" in panel.inner_text()
     button(page, f"Remove {names[0]}").click()
     settle(page)
     assert panel.locator("tbody tr").count() == 1
@@ -179,10 +179,10 @@ def test_the_first_difference_is_told_with_margins(page):
     verdict = page.locator(".tr-compare-verdict")
     assert (
         verdict.inner_text()
-        == "The texts are equal for 2 tokens, then they part: A (greedy) wrote “d” (probability"
-        " 0.750, 0.625 between the two best); B (temperature 0.5, seed 0) wrote “e” (probability"
-        " 0.750, 0.625 between the two best). That is no fault: other sampling may write another"
-        " text."
+        == "The texts are equal for 2 tokens, then they differ: A (greedy) wrote “d” (probability"
+        " 0.750, the two best 0.625 apart); B (temperature 0.5, seed 0) wrote “e” (probability"
+        " 0.750, the two best 0.625 apart). This is not an error: with different sampling the text"
+        " may differ."
     )
     assert page.locator(".tr-lanes .tr-lane-difference").count() == 1
     button(page, "first difference: token 3").click()
@@ -197,9 +197,12 @@ def test_the_first_difference_is_told_with_margins(page):
     [
         (
             viz_runs.toy_run(5, prompt_length=21),
-            "has another prompt than those that lie side by side",
+            "This run's prompt differs from that of the compared runs",
         ),
-        (told(PAPER, tokenizer="f" * 16, model="m2"), "m2 has another tokenizer than toy-bigram"),
+        (
+            told(PAPER, tokenizer="f" * 16, model="m2"),
+            "m2 and toy-bigram have different tokenizers",
+        ),
     ],
 )
 def test_runs_that_do_not_belong_together_are_refused(page, other, words):

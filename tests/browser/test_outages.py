@@ -195,7 +195,7 @@ def test_a_connection_that_breaks_in_the_middle_leaves_the_record_and_the_run_go
         steps = int(page.locator("#tr-explorer").get_attribute("data-steps"))
         assert steps >= 10
         wire.mend()
-        page.get_by_text("is there again").wait_for(timeout=LONG_MS)
+        page.get_by_text("The server is back").wait_for(timeout=LONG_MS)
         assert page.locator("#tr-explorer").get_attribute("data-steps") == str(steps)
         click(page, "Step")
         page.wait_for_selector(f"#tr-explorer[data-steps='{steps + 1}']", timeout=LONG_MS)
@@ -252,7 +252,7 @@ def test_a_killed_server_takes_nothing_from_the_screen_and_another_one_goes_on(
         before = prompt.input_value()
         prompt.fill(later := "typed while nobody answers 🙂\n" * 400)
         wire.mend(httpx.URL(app_url).port)
-        page.get_by_text("is there again").wait_for(timeout=LONG_MS)
+        page.get_by_text("The server is back").wait_for(timeout=LONG_MS)
         assert page.locator("#tr-explorer").get_attribute("data-steps") == str(steps)
         assert page.get_by_label("New tokens", exact=True).input_value() == "150"
         assert prompt.input_value() == later

@@ -152,7 +152,7 @@ def test_each_step_is_explained_in_two_sentences(page):
             "0 of 3 drafted tokens accepted: after “a” the model chose “c” (probability 0.75),"
             " which is not among the 2 candidates of its row (“b”, “d”)."
         ),
-        "It had been there until step 1, when the root that read “b” “a” evicted it.",
+        "The row held it until step 1, when the root that read “b” “a” evicted it.",
     ]
     press(page, "ArrowRight")
     assert "Why step 4 ended: depth limit" in page.locator(".tr-why-step").inner_text()
@@ -167,14 +167,14 @@ def test_counts_costs_and_what_ifs(page):
         ["depth limit", "1", "1"],
         ["stopped", "1", "0"],
     ]
-    assert lines(page, "Tokens after which most was lost") == [
+    assert lines(page, "Tokens after which the run lost most") == [
         ["“c”", "2", "2"],
         ["“a”", "1", "2"],
         ["“b”", "1", "1"],
     ]
     what_ifs = lines(page, "What would have helped")
     assert what_ifs[1] == [
-        "a wider tree: every rank at every node, as deep as now", "4", "2.00", "1", "at most, with these rows",
+        "a wider tree: every rank at every node, same depth", "4", "2.00", "1", "at most, with these rows",
     ]  # fmt: skip
     assert what_ifs[-1] == ["a larger k: 4", "–", "–", "–", "not in the record"]
     assert lines(page, "One more node") == [["[0, 1]", "1", "1"], ["[0, 0, 0]", "1", "1"]]
@@ -230,7 +230,7 @@ def test_a_live_run_is_diagnosed_after_each_step(page):
             viz.step_record("live", one, {}, running=False),
             viz.view_record(number, panel="diagnosis"),
         )
-        assert "being worked out" in page.locator(".tr-why-step").inner_text()
+        assert "Working this out" in page.locator(".tr-why-step").inner_text()
         feed(page, viz.analysis_record(so_far(number), "live"))
         assert f"Why step {number} ended" in page.locator(".tr-why-step").inner_text()
         assert sum(int(line[1]) for line in lines(page, "Why paths ended")) == number
@@ -304,9 +304,9 @@ def test_rows_of_the_mask_by_keyboard_and_in_words(page):
     press(page, "ArrowUp", "ArrowDown", "ArrowUp")
     said = page.locator(".tr-mask-said")
     assert said.locator("p").all_inner_texts() == [
-        "Node 2, “b”, stands at position 6.",
+        "Node 2, “b”, is at position 6.",
         "It sees 5 tokens of the prefix, “c”, and itself.",
-        "1 other node stands at position 6 too, 1 of them its sibling: they do not see each other.",
+        "1 other node is at position 6 too, including 1 sibling: they do not see each other.",
     ]
     press(page, "ArrowDown")
     assert "It sees 5 tokens of the prefix, “c” → “a”, and itself." in said.inner_text()
@@ -342,7 +342,7 @@ def test_the_map_tells_rows_as_they_were_after_the_step(page):
 def test_who_lost_a_token_is_found_in_three_actions(page):
     feed(page, viz.run_record(TELLING))
     tab(page, "matrix-map").click()
-    page.get_by_label("Find a row, or who lost a token").fill("c")
+    page.get_by_label("Find a row, or rows that lost a token").fill("c")
     settle(page)
     # c itself is written in steps 2 and 4; the rows of a and b lost … only that of a lost c.
     assert lines(page, "Rows of the tokens found") == [["“c”", "2", "1", "1 step"]]
@@ -351,7 +351,7 @@ def test_who_lost_a_token_is_found_in_three_actions(page):
     settle(page)
     assert where(page) == (1, 5, "recycle")
     assert page.locator("[data-row].tr-chosen").get_attribute("data-row") == str(A)
-    page.get_by_label("Find a row, or who lost a token").fill("zzz")
+    page.get_by_label("Find a row, or rows that lost a token").fill("zzz")
     settle(page)
     assert page.get_by_text("No row of this run has such a token").is_visible()
 
@@ -400,11 +400,8 @@ def test_bytes_and_milliseconds_of_a_step_and_the_run(page):
 
 def test_what_the_record_does_not_hold_is_said(page):
     show(page, TELLING, "cost", 1)
-    assert "does not tell how many bytes its model reads" in page.locator(".tr-cost").inner_text()
-    assert (
-        "What a plain step takes on this machine was not measured"
-        in page.locator(".tr-cost").inner_text()
-    )
+    assert "does not say how many bytes its model reads" in page.locator(".tr-cost").inner_text()
+    assert "This run did not measure a plain step" in page.locator(".tr-cost").inner_text()
 
 
 # — why so many nodes —
@@ -431,10 +428,10 @@ def test_a_budget_is_told_in_a_sentence_a_plot_and_a_table(page):
     answer = page.locator(".tr-budget-answer")
     assert (
         answer.inner_text()
-        == "4 nodes in step 1, because that size promised most: 800 tokens per second, plain"
-        " decoding 500."
+        == "4 nodes in step 1: that size promised most, 800 tokens per second against 500 for plain"
+        " decoding."
     )
-    assert lines(page, "What was weighed") == [
+    assert lines(page, "Sizes compared") == [
         ["0", "2.00", "1.00", "500.0", ""],
         ["2", "2.50", "1.50", "600.0", ""],
         ["4", "2.50", "2.00", "800.0", "◆ chosen · best"],
@@ -456,16 +453,16 @@ def test_a_budget_is_told_in_a_sentence_a_plot_and_a_table(page):
         said.append(answer.inner_text())
     assert said == [
         (
-            "2 nodes in step 2: the shape in use was kept, since the best size, 4, promised hardly"
-            " more (800 tokens per second)."
+            "2 nodes in step 2, as before: the best size, 4, promised hardly more (800 tokens per"
+            " second)."
         ),
         (
             "No draft in step 3: the best size, 4 nodes, promised 800 tokens per second, too little"
             " above the 500 of plain decoding."
         ),
         (
-            "No draft in step 4: the row of the root was never written, so there was nothing to"
-            " draft from."
+            "No draft in step 4: the root's row was never written, so there was nothing to draft"
+            " from."
         ),
     ]
 
@@ -478,10 +475,10 @@ def test_a_draft_that_was_grown_was_weighed_by_what_its_time_is_worth(page):
     answer = page.locator(".tr-budget-answer")
     assert (
         answer.inner_text()
-        == "2 nodes in step 1: of all sizes, this one leaves most tokens when its time is paid at"
-        " the run's own speed, 150 tokens per second."
+        == "2 nodes in step 1: this size leaves the most tokens after paying for its time at the"
+        " run's own speed, 150 tokens per second."
     )
-    assert lines(page, "What was weighed") == [
+    assert lines(page, "Sizes compared") == [
         ["0", "10.00", "1.00", "0.00", "-0.50", ""],
         ["2", "11.00", "1.60", "0.20", "0.15", "◆ chosen"],
         ["4", "13.00", "1.70", "0.30", "0.05", ""],
@@ -498,10 +495,8 @@ def test_a_draft_that_was_grown_was_weighed_by_what_its_time_is_worth(page):
 def test_a_fixed_tree_was_not_weighed_and_the_panel_says_what_auto_would(page):
     show(page, TELLING, "budget", 1)
     text = page.locator("[data-panel=budget]").inner_text()
-    assert (
-        "The tree of this run is fixed: hand, 3 nodes in this step, so nothing was weighed." in text
-    )
-    assert "With the tree auto, the milliseconds of a step are measured" in text
+    assert "This run's tree is fixed: hand, 3 nodes in this step. No sizes were compared." in text
+    assert "With the tree auto, the step time is measured" in text
     assert lines(page, "cut short") == [
         ["0", "not measured", "0.80", "", ""],
         ["2", "not measured", "1.40", "", ""],
@@ -545,7 +540,7 @@ def test_each_node_tells_where_it_came_from_and_what_was_expected(page):
     button(page, "“a”").click()
     settle(page)
     inspector = page.get_by_role("region", name="Inspector")
-    assert "From the row of “a” “c”. Expected to be accepted with 0.75." in inspector.inner_text()
+    assert "From the row of “a” “c”. Expected chance of acceptance: 0.75." in inspector.inner_text()
     page.locator("[data-node='3']").hover()
     settle(page)
     assert page.locator(".tr-text .tr-copied").all_inner_texts() == ["b"], (
@@ -554,7 +549,7 @@ def test_each_node_tells_where_it_came_from_and_what_was_expected(page):
     page.locator("[data-node='3']").click()
     settle(page)
     assert (
-        "Copied from position 2 of the text. Expected to be accepted with 0.50."
+        "Copied from position 2 of the text. Expected chance of acceptance: 0.50."
         in inspector.inner_text()
     )
 

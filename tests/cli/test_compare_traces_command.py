@@ -44,31 +44,31 @@ def test_a_shorter_text_is_told():
     short = of_two(X.steps[0])
     assert (
         sentence(X, short, Y)
-        == "The texts are equal as far as the shortest goes, 3 tokens; there ended: token_recycling"
+        == "The texts are equal up to the end of the shortest, 3 tokens. Ended there: token_recycling"
         " (2)."
     )
 
 
 def test_the_first_difference_is_told_with_its_margins_and_whose_fault_it_is():
     parted = (
-        "The texts are equal for 2 tokens, then they part: {} wrote D (probability 0.750, 0.625"
-        " between the two best); {} wrote E (probability 0.750, 0.625 between the two best). "
+        "The texts are equal for 2 tokens, then they differ: {} wrote D (probability 0.750, the two"
+        " best 0.625 apart); {} wrote E (probability 0.750, the two best 0.625 apart). "
     )
     assert (
         sentence(X, OTHER)
         == parted.format("token_recycling", "token_recycling (2)")
-        + "With these settings they should be equal: this is a bug."
+        + "With these settings the texts should be equal: this is a bug."
     )
     assert sentence(told(X), told(OTHER, settings={"temperature": 0.5})) == (
         parted.format("greedy", "temperature 0.5, seed 0")
-        + "That is no fault: other sampling may write another text."
+        + "This is not an error: with different sampling the text may differ."
     )
     half = [told(t, dtype="bfloat16", tree=tree) for t, tree in ((X, "t 1"), (OTHER, "t 2"))]
     assert (
-        "In bfloat16 rounding can turn a choice where the two best are this near, or it is a bug."
-        in sentence(*half)
+        "In bfloat16, rounding can flip a near-tie between the two best tokens. If this was no"
+        " near-tie, it is a bug." in sentence(*half)
     )
-    assert "another model and another dtype may write" in sentence(
+    assert "with another model and another dtype the text may differ" in sentence(
         told(X), told(OTHER, model="m", dtype="float16")
     )
 
@@ -104,7 +104,9 @@ def test_the_table_can_be_read(saved, capsys):
     assert y.split()[:4] == ["none", "6", "6", "1.00"]
     assert z.split()[:2] == ["token_recycling", "(2)"]
     assert "All 3 texts are equal: 6 tokens." in rest
-    assert "token_recycling was ahead of all others most after 2 tokens: by 1 pass." in rest
+    assert (
+        "token_recycling had its largest lead after 2 tokens: 1 pass ahead of all others." in rest
+    )
     assert rest[-2:] == [
         (
             "token_recycling, step 1: tokens 1 – 3 (“b” “c” “d”) in 1 pass; none 3, token_recycling"
@@ -143,9 +145,8 @@ def test_json_tells_the_same(saved, capsys):
 def test_those_that_agree_are_told_where_not_all_do():
     traces = [X, OTHER, Y, Z]
     names = [lane.name for lane in align(traces).lanes]
-    assert (
-        f"{names[0]}, {names[2]} and {names[3]} wrote the same from beginning to end."
-        in as_text(traces, align(traces))
+    assert f"{names[0]}, {names[2]} and {names[3]} wrote the same text throughout." in as_text(
+        traces, align(traces)
     )
 
 

@@ -245,7 +245,7 @@ def test_without_a_network_every_panel_works(saved):
     use("Attention mask", ".tr-mask", 4)
     assert "It sees 5 tokens of the prefix" in page.locator(".tr-mask-said").inner_text()
     page.get_by_role("tab", name="Matrix map", exact=True).click()
-    page.get_by_label("Find a row, or who lost a token").fill("c")
+    page.get_by_label("Find a row, or rows that lost a token").fill("c")
     page.get_by_text("Rows that lost the tokens found").wait_for()
     page.get_by_role("button", name="“a”").click()
     at(page, 1, "recycle")

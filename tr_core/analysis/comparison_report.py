@@ -22,7 +22,7 @@ _FACT_WORDS = {
     "model": "another model",
     "dtype": "another dtype",
     "device": "another device",
-    "sampling": "other sampling",
+    "sampling": "different sampling",
 }
 _LOSSLESS = {True: "yes", False: "no", None: "not checked"}
 
@@ -68,13 +68,14 @@ def as_text(traces: Sequence[RunTrace], found: Alignment) -> str:
     parts = [table, [texts_sentence(traces, found, name), *alike_sentences(found)]]
     for lead in found.leads:
         parts[1].append(
-            f"{found.lanes[lead.run].name} was ahead of all others most after"
-            f" {_count(lead.position, 'token')}: by {_count(lead.passes, 'pass', 'passes')}."
+            f"{found.lanes[lead.run].name} had its largest lead after"
+            f" {_count(lead.position, 'token')}: {_count(lead.passes, 'pass', 'passes')} ahead of"
+            " all others."
         )
     if found.jumps:
         parts.append(
             [
-                "where one jumped ahead",
+                "where a run jumped ahead",
                 *(jump_sentence(found, j, traces, name) for j in found.jumps),
             ]
         )
@@ -82,9 +83,7 @@ def as_text(traces: Sequence[RunTrace], found: Alignment) -> str:
 
 
 def positions_csv(traces: Sequence[RunTrace], found: Alignment) -> str:
-    """One line a position and run; ``same`` tells whether all runs have written the same up to
-    there.
-    """
+    """One line a position and run; ``same``: whether all runs wrote the same text up to there."""
     out = io.StringIO(newline="")
     writer = csv.writer(out)
     writer.writerow(COLUMNS)
@@ -111,7 +110,7 @@ def positions_csv(traces: Sequence[RunTrace], found: Alignment) -> str:
 
 
 def texts_sentence(traces: Sequence[RunTrace], found: Alignment, name: Name) -> str:
-    """Whether the texts are equal; if not, where they part first, and how sure the model was there."""
+    """Whether the texts are equal; if not, where they first differ and how sure the model was."""
     count = _count(found.shared, "token")
     if found.verdict == "equal":
         return (
@@ -121,16 +120,16 @@ def texts_sentence(traces: Sequence[RunTrace], found: Alignment, name: Name) -> 
     listed = zip(found.lanes, found.difference.runs, strict=True)
     if found.verdict == "beginning":
         ended = ", ".join(lane.name for lane, chosen in listed if chosen.token is None)
-        return f"The texts are equal as far as the shortest goes, {count}; there ended: {ended}."
-    told = "; ".join(f"{lane.name} {_chosen(chosen, name)}" for lane, chosen in listed)
-    return f"The texts are equal for {count}, then they part: {told}. {_why(traces, found)}"
+        return f"The texts are equal up to the end of the shortest, {count}. Ended there: {ended}."
+    choices = "; ".join(f"{lane.name} {_chosen(chosen, name)}" for lane, chosen in listed)
+    return f"The texts are equal for {count}, then they differ: {choices}. {_why(traces, found)}"
 
 
 def alike_sentences(found: Alignment) -> list[str]:
     """Which runs wrote the same text, where not all did."""
     names = [[found.lanes[run].name for run in group] for group in found.alike]
     return [
-        f"{', '.join(group[:-1])} and {group[-1]} wrote the same from beginning to end."
+        f"{', '.join(group[:-1])} and {group[-1]} wrote the same text throughout."
         for group in names
     ]
 
@@ -139,9 +138,10 @@ def jump_sentence(found: Alignment, jump: Jump, traces: Sequence[RunTrace], name
     """One jump: which run, which step, over which tokens, and what the others took."""
     tokens = traces[jump.run].output_ids[jump.first - 1 : jump.last]
     others = ", ".join(
-        f"{lane.name} {spent}" for place, (lane, spent) in enumerate(zip(found.lanes, jump.spent, strict=True))
-        if place != jump.run
-    )  # fmt: skip
+        f"{lane.name} {spent}"
+        for run, (lane, spent) in enumerate(zip(found.lanes, jump.spent, strict=True))
+        if run != jump.run
+    )
     where = (
         f"tokens {jump.first} – {jump.last}" if jump.last > jump.first else f"token {jump.first}"
     )
@@ -153,7 +153,7 @@ def jump_sentence(found: Alignment, jump: Jump, traces: Sequence[RunTrace], name
 
 
 def _namer(traces: Sequence[RunTrace]) -> Name:
-    """Names of the tokens of all runs: where texts part, each knows only its own."""
+    """Names of the tokens of all runs: where texts differ, each run knows only its own tokens."""
     pieces = {t: piece for trace in traces for t, piece in trace.pieces.items()}
     partial_bytes = {t: b for trace in traces for t, b in trace.partial_bytes.items()}
     return namer(msgspec.structs.replace(traces[0], pieces=pieces, partial_bytes=partial_bytes))
@@ -161,22 +161,20 @@ def _namer(traces: Sequence[RunTrace]) -> Name:
 
 def _why(traces: Sequence[RunTrace], found: Alignment) -> str:
     if found.may_differ:
-        return (
-            f"That is no fault: {' and '.join(_FACT_WORDS[key] for key in found.may_differ)} may"
-            " write another text."
-        )
+        differing = " and ".join(_FACT_WORDS[key] for key in found.may_differ)
+        return f"This is not an error: with {differing} the text may differ."
     if traces[0].info.dtype in HALF:
         return (
-            f"In {traces[0].info.dtype} rounding can turn a choice where the two best are this"
-            " near, or it is a bug."
+            f"In {traces[0].info.dtype}, rounding can flip a near-tie between the two best tokens."
+            " If this was no near-tie, it is a bug."
         )
-    return "With these settings they should be equal: this is a bug."
+    return "With these settings the texts should be equal: this is a bug."
 
 
 def _chosen(chosen: Chosen, name: Name) -> str:
     if chosen.token is None:
         return "had ended"
-    margin = "" if chosen.margin is None else f", {chosen.margin:.3f} between the two best"
+    margin = "" if chosen.margin is None else f", the two best {chosen.margin:.3f} apart"
     chance = (
         "" if chosen.probability is None else f" (probability {chosen.probability:.3f}{margin})"
     )

@@ -89,8 +89,9 @@ def as_text(trace: RunTrace, d: Diagnosis, *, each_step: bool = False) -> str:
         [
             f"{info.model}, {info.drafter}, tree {info.tree}, k = {info.k}",
             (
-                f"{len(trace.output_ids)} tokens in {count} passes: {d.mean_accepted_tokens:.2f} a"
-                f" pass (MAT), draft acceptance rate {metrics.acceptance_rate(trace.steps):.1%}"
+                f"{len(trace.output_ids)} tokens in {count} passes: {d.mean_accepted_tokens:.2f}"
+                " tokens per pass (MAT), draft acceptance rate"
+                f" {metrics.acceptance_rate(trace.steps):.1%}"
             ),
         ]
     )
@@ -107,9 +108,7 @@ def as_text(trace: RunTrace, d: Diagnosis, *, each_step: bool = False) -> str:
     parts.append(reasons)
     if d.costly:
         width = max(len(name(c.token)) for c in d.costly) + 2
-        costly = [
-            f"tokens that cost most, as the last of a path\n{'':<{width}}{'lost':>6}{'steps':>7}"
-        ]
+        costly = [f"tokens after which most was lost\n{'':<{width}}{'lost':>6}{'steps':>7}"]
         for c in d.costly:
             words = ", ".join(f"{REASON_WORDS[r]} ({n})" for r, n in c.reasons.items())
             costly.append(f"{name(c.token):<{width}}{c.lost:>6}{c.steps:>7}  {words}")
@@ -126,13 +125,11 @@ def as_text(trace: RunTrace, d: Diagnosis, *, each_step: bool = False) -> str:
                 f"{explain_addition(a):<58}{'':>14}{a.saved:>7}  {CERTAINTY_WORDS['estimate']}"
             )
         if d.never_accepted is not None:
-            lines.append(
-                f"nodes of the tree that no step accepted: {d.never_accepted} of {info.nodes}"
-            )
+            lines.append(f"tree nodes that no step accepted: {d.never_accepted} of {info.nodes}")
         parts.append(lines)
     classes = acceptance.by_class(trace)
     parts.append(
-        [f"{'kind of token':<20}{'emitted':>8}{'of them drafted':>17}"]
+        [f"{'token class':<20}{'emitted':>8}{'from drafts':>17}"]
         + [f"{c:<20}{s.total:>8}{s.rate:>17.0%}" for c, s in classes.items() if s.total]
     )
     pieces = (_places(trace), _along_the_text(trace), _along_the_steps(trace), _sources(trace))
@@ -154,7 +151,7 @@ def _places(trace: RunTrace) -> list[str]:
     ranks = dict(list(acceptance.by_rank(trace.steps).items())[:RANKS])
     if ranks:
         lines += [
-            "share of the drafts below an accepted node that were accepted too",
+            "share of drafts accepted, among those whose parent was accepted",
             f"{'rank':<8}" + "".join(f"{rank:>6}" for rank in ranks),
             f"{'':<8}" + "".join(f"{share.rate:>6.0%}" for share in ranks.values()),
         ]
@@ -163,7 +160,7 @@ def _places(trace: RunTrace) -> list[str]:
 
 def _along_the_text(trace: RunTrace) -> list[str]:
     """MAT by position in the output, in up to ten lines."""
-    lines = [f"{'tokens of the output':<22}{'MAT':>6}{'drafted':>9}"]
+    lines = [f"{'output tokens':<22}{'MAT':>6}{'drafted':>9}"]
     for span in acceptance.by_position(trace):
         drafted = span.accepted / (span.last - span.first + 1)
         lines.append(
@@ -189,7 +186,7 @@ def _along_the_steps(trace: RunTrace) -> list[str]:
             age = "–" if states[step].age is None else f"{states[step].age:.1f} steps"
             line += f"{states[step].rows_seen:>13,}{age:>18}"
         lines.append(line)
-    lines.append(f"MAT here: of the {acceptance.WINDOW} steps that end with that one.")
+    lines.append(f"MAT here: over the last {acceptance.WINDOW} steps up to that one.")
     return lines
 
 
@@ -200,7 +197,7 @@ def _sources(trace: RunTrace) -> list[str]:
         for name, r in reliability.by_source(trace.steps).items()
     ]
     return (
-        [f"{'where nodes came from':<24}{'drafted':>8}{'expected':>10}{'accepted':>10}", *lines]
+        [f"{'source of nodes':<24}{'drafted':>8}{'expected':>10}{'accepted':>10}", *lines]
         if lines
         else []
     )

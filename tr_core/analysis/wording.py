@@ -1,7 +1,7 @@
-"""A diagnosis in English: all words of it are here, so that a translation is one file. No torch.
+"""A diagnosis in English; a translation replaces this one file. No torch.
 
-``explain`` gives two sentences a step: what happened, and what would have helped. Tokens are named
-by a function of their id, so that the page and the command line can name them each in its own way.
+``explain`` gives two sentences a step: what happened, and what would have helped. A function of the
+id names the tokens, so that the page and the command line can each name them in its own way.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REASON_WORDS: Mapping[Reason, str] = {
     "stopped": "stopped",
     "no_draft": "nothing drafted",
     "other_token": "the draft went elsewhere",
-    "budget_spent": "known, but the budget went elsewhere",
+    "budget_spent": "known, but budget spent elsewhere",
     "not_known": "token not among the candidates",
     "nothing_known": "nothing known there",
 }
@@ -45,7 +45,7 @@ def namer(trace: RunTrace) -> Name:
 
     def name(token: int) -> str:
         piece = trace.pieces.get(token)
-        # A trace made by hand may leave texts out.
+        # A hand-written trace may omit texts.
         return (
             f"token {token}"
             if piece is None
@@ -61,16 +61,16 @@ def explain(d: StepDiagnosis, name: Name) -> tuple[str, str]:
 
 
 def explain_what_if(line: WhatIf) -> str:
-    """One way to draft otherwise, in a few words."""
+    """One what-if, in a few words."""
     return {
         "recorded": "this run",
-        "wider": "a wider tree: every rank at every node, as deep as now",
-        "deeper": "a deeper tree: the same again below its last level",
-        "any_tree": "any tree: every rank, any depth; what the rows hold",
+        "wider": "a wider tree: every rank at every node, same depth",
+        "deeper": "a deeper tree: repeated below its last level",
+        "any_tree": "any tree: every rank, any depth; all that the rows hold",
         "smaller_k": f"a smaller k: {line.k}",
         "larger_k": f"a larger k: {line.k}",
-        "path_only": "rows written by accepted nodes only",
-        "hot": "a hot matrix: unseen rows as another place wrote them",
+        "path_only": "only rows written by accepted nodes",
+        "hot": "a hot matrix: unseen rows as later steps wrote them",
         "hot_at_best": "a hot matrix at best: all unseen rows right",
     }[line.kind]
 
@@ -83,19 +83,19 @@ def explain_addition(line: Addition) -> str:
 def caveats(trace: RunTrace, what_ifs: bool) -> tuple[str, ...]:
     """What a reader of the numbers must know."""
     listed = [
-        "Tokens lost are counted for each step alone: what one step gains, the next can no longer"
-        " gain, so a run could not save their sum."
+        "Lost tokens are counted step by step. What one step gains, the next can no longer gain,"
+        " so no run could save their sum."
     ]
     if what_ifs:
         listed += [
             (
                 "What-ifs replay the recorded rows along the recorded text. Another tree would also"
-                " have written other rows, a larger one more of them: so it gains rather more than"
-                " shown, and a smaller one rather less."
+                " write other rows, a larger tree more of them. So a larger tree tends to gain more"
+                " than shown, and a smaller one less."
             ),
             (
-                f"The record holds k = {trace.info.k} candidates a node and not what stood behind"
-                " them, so a larger k cannot be replayed."
+                f"The record holds the best k = {trace.info.k} candidates of each node and none"
+                " below them, so a larger k cannot be replayed."
             ),
         ]
     elif trace.steps:
@@ -105,7 +105,7 @@ def caveats(trace: RunTrace, what_ifs: bool) -> tuple[str, ...]:
         listed.append(f"The drafter {trace.info.drafter} {records}, so nothing can be replayed.")
     if trace.stop_reason is None and trace.steps:
         listed.append(
-            "The run was interrupted: what its last steps lost is cut where the record ends."
+            "The run was interrupted: the losses of its last steps count only to the record's end."
         )
     return tuple(listed)
 
@@ -113,15 +113,15 @@ def caveats(trace: RunTrace, what_ifs: bool) -> tuple[str, ...]:
 def _never_seen(d: StepDiagnosis, name: Name) -> tuple[str, str]:
     if d.drafted:
         first = (
-            f"{_accepted(d)}: nothing could be drafted after {name(d.after)}, since its row had"
-            f" never been written; the model went on with {name(d.token)}."
+            f"{_accepted(d)}: nothing could be drafted after {name(d.after)}, because its row had"
+            f" never been written. The model went on with {name(d.token)}."
         )
     else:
         first = (
-            f"Nothing could be drafted, since the row of {name(d.after)} had never been written; "
-            f"the model went on with {name(d.token)}."
+            f"Nothing could be drafted, because the row of {name(d.after)} had never been written."
+            f" The model went on with {name(d.token)}."
         )
-    return first, f"This pass has written the row; {_hot(d)}."
+    return first, f"This pass wrote the row; {_hot(d)}."
 
 
 def _not_in_row(d: StepDiagnosis, name: Name) -> tuple[str, str]:
@@ -134,7 +134,7 @@ def _not_in_row(d: StepDiagnosis, name: Name) -> tuple[str, str]:
         return (
             first,
             (
-                f"It had been there until step {d.evicted.step}, when {_place(d.evicted, name)}"
+                f"The row held it until step {d.evicted.step}, when {_writer(d.evicted, name)}"
                 " evicted it."
             ),
         )
@@ -142,15 +142,15 @@ def _not_in_row(d: StepDiagnosis, name: Name) -> tuple[str, str]:
         return (
             first,
             (
-                "The row is from before step 1, from the prompt or an earlier run, and never held"
-                " it in this run."
+                "The row dates from before step 1 (the prompt or an earlier run) and never held it"
+                " in this run."
             ),
         )
     return (
         first,
         (
-            f"It never was there in this run; the row was last written in step {d.written.step}, "
-            f"by {_place(d.written, name)}."
+            f"The row never held it in this run; it was last written in step {d.written.step}, by"
+            f" {_writer(d.written, name)}."
         ),
     )
 
@@ -162,10 +162,10 @@ def _rank_cut(d: StepDiagnosis, name: Name) -> tuple[str, str]:
         drafted = "the tree drafted nothing below that node"
     return (
         (
-            f"{_accepted(d)}: the model chose {name(d.token)}, which stood at rank {d.rank} of the"
+            f"{_accepted(d)}: the model chose {name(d.token)}, which was at rank {d.rank} in the"
             f" row of {name(d.after)}, but {drafted}."
         ),
-        f"One more node{_at(d)}, would have caught it{_more(d)}.",
+        f"One more node{_at(d)} would have caught it{_more(d)}.",
     )
 
 
@@ -176,16 +176,16 @@ def _depth_limit(d: StepDiagnosis, name: Name) -> tuple[str, str]:
         return (
             first,
             (
-                f"The next token, {name(d.token)}, stood at rank {d.rank} of the row below; one"
-                f" more node{_at(d)}, would have caught it{_more(d)}."
+                f"The next token, {name(d.token)}, was at rank {d.rank} in the row of"
+                f" {name(d.after)}; one more node{_at(d)} would have caught it{_more(d)}."
             ),
         )
     if d.row is None:
         return (
             first,
             (
-                f"The model went on with {name(d.token)}; whether a longer draft would have had it"
-                " is not recorded."
+                f"The model went on with {name(d.token)}. The record does not say whether a longer"
+                " draft would have had it."
             ),
         )
     why = (
@@ -198,20 +198,17 @@ def _depth_limit(d: StepDiagnosis, name: Name) -> tuple[str, str]:
 
 def _stopped(d: StepDiagnosis, name: Name) -> tuple[str, str]:
     words = STOP_REASONS.get(d.stop or "", "the run was stopped")
-    unused = "No agreed token was left over."
+    unused = "No further drafted token agreed with the model."
     if d.unused:
-        unused = (
-            f"{_count(d.unused, 'drafted token')} more that the model agreed with stood behind the"
-            " stop."
-        )
+        unused = f"{_count(d.unused, 'more drafted token')} after the stop agreed with the model."
     return f"{_accepted(d)}: the run ended at {name(d.after)}, because {words}.", unused
 
 
 def _no_draft(d: StepDiagnosis, name: Name) -> tuple[str, str]:
     return (
         (
-            f"Nothing was drafted after {name(d.after)}, so the pass gave the model's own token"
-            f" alone, {name(d.token)}."
+            f"Nothing was drafted after {name(d.after)}, so the pass gave only the model's own"
+            f" token, {name(d.token)}."
         ),
         "Only a drafter that proposes something here could have saved a pass.",
     )
@@ -223,7 +220,7 @@ def _other_token(d: StepDiagnosis, name: Name) -> tuple[str, str]:
             f"{_accepted(d)}: after {name(d.after)} the draft went on with"
             f" {_listed(d.below, name)}, but the model chose {name(d.token)}{_chance(d)}."
         ),
-        "The record holds no row that tells whether another draft would have had it.",
+        "The record holds no row that shows whether another draft would have had it.",
     )
 
 
@@ -235,9 +232,9 @@ def _budget_spent(d: StepDiagnosis, name: Name) -> tuple[str, str]:
     return (
         (
             f"{_accepted(d)}: after {name(d.after)} the model chose {name(d.token)}{_chance(d)},"
-            f" which the drafter knew there in place {(d.rank or 0) + 1}, but {drafted}."
+            f" which the drafter ranked number {(d.rank or 0) + 1} there, but {drafted}."
         ),
-        "The nodes went where the drafter expected more: a larger tree could have held it.",
+        "The drafter spent its nodes where it expected more: a larger tree could have held it.",
     )
 
 
@@ -255,10 +252,10 @@ def _not_known(d: StepDiagnosis, name: Name) -> tuple[str, str]:
 def _nothing_known(d: StepDiagnosis, name: Name) -> tuple[str, str]:
     return (
         (
-            f"{_accepted(d)}: the drafter knew nothing that could follow {name(d.after)}; the model"
+            f"{_accepted(d)}: the drafter knew nothing that could follow {name(d.after)}. The model"
             f" went on with {name(d.token)}{_chance(d)}."
         ),
-        "A larger tree would not have helped; a drafter that had met these tokens before might.",
+        "A larger tree would not have helped; a drafter that had seen these tokens before might.",
     )
 
 
@@ -297,28 +294,22 @@ def _more(d: StepDiagnosis) -> str:
     if not d.lost:
         return ", but the text ended with it"
     further = d.lost - 1
-    return (
-        f", and the rows held {_count(further, 'token')} more of the text behind it"
-        if further
-        else ""
-    )
+    return f", and the rows held the next {_count(further, 'token')} too" if further else ""
 
 
 def _at(d: StepDiagnosis) -> str:
-    return f", at the ranks {list(d.add or ())} from the root"
+    return f" at ranks {list(d.add or ())} from the root"
 
 
 def _hot(d: StepDiagnosis) -> str:
     if not d.lost:
-        return "nothing was lost, for the text ended there"
-    return (
-        f"a matrix that already knew it could have given {_count(d.lost, 'token')} more in this"
-        " step"
-    )
+        return "nothing was lost, because the text ended there"
+    more = f"{d.lost} more token{'' if d.lost == 1 else 's'}"
+    return f"a matrix that already held it could have given {more} in this step"
 
 
-def _place(write: Write, name: Name) -> str:
-    """Which node wrote a row, told by what the model read there."""
+def _writer(write: Write, name: Name) -> str:
+    """Which node wrote a row, and the text that the model had read up to there."""
     text = " ".join(name(t) for t in write.context)
     node = {"root": "the root", "accepted": "an accepted node", "rejected": "a rejected node"}.get(
         write.status, "a node"

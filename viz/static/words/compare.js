@@ -1,22 +1,25 @@
 // @ts-check
-/** English of the compare panel. */
+/** The English words of the compare panel; see words.js. */
 
 import { plural, quoted } from "./plural.js";
 
 export const COMPARE_WORDS = {
   compareTitle: "Compare",
   compareAdd: "Add this run",
-  compareLies: "This run is among them",
+  compareLies: "This run is in the comparison",
   compareNone:
-    "Two to four runs of one prompt can lie side by side here. Add this run; then run the same prompt with another drafter, tree, k, temperature or start, and add that one too.",
-  compareOne: "One run lies here. Run the same prompt with another setting and add that run too.",
-  compareLeft: " Or choose settings under Compare on the left: they are run one after another.",
+    "Compare two to four runs of one prompt here. Add this run; then run the same prompt with " +
+    "another drafter, tree, k, temperature or start, and add that run too.",
+  compareOne: "One run added. Run the same prompt with another setting and add that run too.",
+  compareLeft: " Or choose settings under Compare on the left: they run one after another.",
   compareFull: (/** @type {number} */ most) =>
-    `${most} runs lie side by side already: remove one first.`,
+    `The comparison holds at most ${most} runs: remove one first.`,
   compareOtherPrompt:
-    "This run has another prompt than those that lie side by side: remove them first, or choose a run of the same prompt.",
+    "This run's prompt differs from that of the compared runs: " +
+    "remove them first, or choose a run of the same prompt.",
   compareOtherTokenizer: (/** @type {string} */ model, /** @type {string} */ first) =>
-    `${model} has another tokenizer than ${first}, so their positions cannot be aligned: compare models that share one.`,
+    `${model} and ${first} have different tokenizers, so their positions cannot be aligned: ` +
+    "compare models that share one.",
   compareRemove: (/** @type {string} */ name) => `Remove ${name}`,
   compareShow: (/** @type {string} */ name) => `Show ${name} above, at the same position`,
   compareColumns: [
@@ -35,43 +38,48 @@ export const COMPARE_WORDS = {
   compareEqual: (/** @type {number} */ runs, /** @type {number} */ tokens) =>
     `${runs === 2 ? "Both" : `All ${runs}`} texts are equal: ${plural(tokens, "token", "tokens")}.`,
   compareBeginning: (/** @type {number} */ tokens, /** @type {string[]} */ ended) =>
-    `The texts are equal as far as the shortest goes, ${plural(tokens, "token", "tokens")}; there ended: ${ended.join(", ")}.`,
+    `The texts are equal up to the end of the shortest, ${plural(tokens, "token", "tokens")}. ` +
+    `Ended there: ${ended.join(", ")}.`,
   compareDifferent: (
     /** @type {number} */ tokens,
-    /** @type {string[]} */ told,
+    /** @type {string[]} */ chosen,
     /** @type {string} */ why,
   ) =>
-    `The texts are equal for ${plural(tokens, "token", "tokens")}, then they part: ${told.join("; ")}. ${why}`,
+    `The texts are equal for ${plural(tokens, "token", "tokens")}, then they differ: ` +
+    `${chosen.join("; ")}. ${why}`,
   compareWrote: (
     /** @type {string} */ name,
     /** @type {string} */ label,
     /** @type {number | null} */ chance,
     /** @type {number | null} */ margin,
   ) => {
-    const far = margin === null ? "" : `, ${margin.toFixed(3)} between the two best`;
-    return `${name} wrote “${label}”${chance === null ? "" : ` (probability ${chance.toFixed(3)}${far})`}`;
+    const gap = margin === null ? "" : `, the two best ${margin.toFixed(3)} apart`;
+    const odds = chance === null ? "" : ` (probability ${chance.toFixed(3)}${gap})`;
+    return `${name} wrote “${label}”${odds}`;
   },
   compareEnded: (/** @type {string} */ name) => `${name} had ended`,
   compareNoFault: (/** @type {string[]} */ words) =>
-    `That is no fault: ${words.join(" and ")} may write another text.`,
+    `This is not an error: with ${words.join(" and ")} the text may differ.`,
   compareFacts: {
     model: "another model",
     dtype: "another dtype",
     device: "another device",
-    sampling: "other sampling",
+    sampling: "different sampling",
   },
   compareHalf: (/** @type {string} */ dtype) =>
-    `In ${dtype} rounding can turn a choice where the two best are this near, or it is a bug.`,
-  compareBug: "With these settings they should be equal: this is a bug.",
+    `In ${dtype}, rounding can flip a near-tie between the two best tokens. ` +
+    "If this was no near-tie, it is a bug.",
+  compareBug: "With these settings the texts should be equal: this is a bug.",
   compareAlike: (/** @type {string[]} */ letters) =>
-    `${letters.slice(0, -1).join(", ")} and ${letters.at(-1)} wrote the same from beginning to end.`,
+    `${letters.slice(0, -1).join(", ")} and ${letters.at(-1)} wrote the same text throughout.`,
   compareLead: (
     /** @type {string} */ name,
     /** @type {number} */ passes,
     /** @type {number} */ position,
   ) =>
-    `${name} was ahead of all others most after ${plural(position, "token", "tokens")}: by ${plural(passes, "pass", "passes")}.`,
-  compareJumps: "Where one jumped ahead",
+    `${name} had its largest lead after ${plural(position, "token", "tokens")}: ` +
+    `${plural(passes, "pass", "passes")} ahead of all others.`,
+  compareJumps: "Where a run jumped ahead",
   compareJump: (
     /** @type {string} */ letter,
     /** @type {number} */ first,
@@ -79,7 +87,8 @@ export const COMPARE_WORDS = {
     /** @type {number} */ own,
     /** @type {string[]} */ others,
   ) =>
-    `▲ ${letter} ${first === last ? first : `${first} – ${last}`}: ${plural(own, "pass", "passes")}, ${others.join(", ")}`,
+    `▲ ${letter} ${first === last ? first : `${first} – ${last}`}: ` +
+    `${plural(own, "pass", "passes")}, ${others.join(", ")}`,
   compareJumpOther: (/** @type {string} */ letter, /** @type {number} */ spent) =>
     `${letter} ${spent}`,
   compareGain: (/** @type {number} */ gain) => `▲ ${gain}`,
@@ -87,19 +96,19 @@ export const COMPARE_WORDS = {
   comparePasses: "forward passes",
   compareTokens: "tokens written",
   comparePlain: "plain decoding",
-  compareLanes: "Steps by output position: the bracket of a step stands over the tokens it wrote",
+  compareLanes: "Steps by output position: each bracket spans the tokens that its step wrote",
   compareBracket: (
     /** @type {string} */ name,
     /** @type {number} */ step,
     /** @type {string[]} */ labels,
     /** @type {number} */ accepted,
-  ) => `${name}, step ${step}: ${quoted(labels)}${accepted ? `, ${accepted} of them drafted` : ""}`,
+  ) => `${name}, step ${step}: ${quoted(labels)}${accepted ? `, ${accepted} from the draft` : ""}`,
   compareGoDifference: (/** @type {number} */ position) => `first difference: token ${position}`,
   compareFirstDifference: "first difference",
   compareLegend: {
     accepted: "drafted and accepted",
     bonus: "bonus",
-    jump: "passes ahead of all others there",
+    jump: "passes gained on all others",
   },
   compareTreesAt: (/** @type {number} */ position, /** @type {string | null} */ label) =>
     `The trees that wrote token ${position}${label === null ? "" : `, “${label}”`}`,
@@ -108,7 +117,7 @@ export const COMPARE_WORDS = {
     /** @type {number} */ accepted,
     /** @type {number} */ drafted,
   ) => `step ${step}: ${drafted ? `${accepted} of ${drafted} accepted` : "nothing drafted"}`,
-  compareTreeNone: "had ended before",
+  compareTreeNone: "had already ended",
   compareSavePage: "Save as a web page",
   compareSaveCsv: "Save as CSV",
   compareProgress: (

@@ -1,14 +1,18 @@
 // @ts-check
-/** The English words of the tour and of projector mode; see strings.js. What its chapters say is in assets/lessons. */
+/**
+ * The English words of the tour and of projector mode; see words.js. The text of its chapters is
+ * in assets/lessons.
+ */
 
 export const LESSON_WORDS = {
   learn: "Learn",
   learnHint: "A tour in twelve short chapters, twenty minutes (L)",
   takeTour: "New here? Take the tour, 20 minutes",
   emptyTour:
-    "A tour of Token Recycling in twelve short chapters: first on a toy that fits on a sheet of paper, then on recorded runs of a real model.",
+    "A tour of Token Recycling in twelve short chapters: " +
+    "first a toy that fits on a sheet of paper, then recorded runs of a real model.",
   tour: "Tour",
-  tourProgress: "how far the tour has come",
+  tourProgress: "progress of the tour",
   chapters: "All chapters",
   chapterOf: (/** @type {number} */ chapter, /** @type {number} */ all) =>
     `Chapter ${chapter} of ${all}`,
@@ -37,5 +41,5 @@ export const LESSON_WORDS = {
   notQuite: "Not quite.",
   answerIs: (/** @type {string} */ label) => `The answer: ${label}.`,
   projector: "Projector mode",
-  projectorHint: "Large type and strong contrast, for a class room (P)",
+  projectorHint: "Large type and high contrast, for a classroom (P)",
 };

@@ -1,5 +1,5 @@
 // @ts-check
-/** The English words of the panels; see strings.js. */
+/** The English words of the panels; see words.js. */
 
 import { plural } from "./plural.js";
 
@@ -10,57 +10,56 @@ export const PANEL_WORDS = {
     /** @type {string} */ name,
     /** @type {number} */ steps,
     /** @type {number} */ at,
-  ) =>
-    `${name}: ${at ? `${at} of ${plural(steps, "step", "steps")}` : plural(steps, "step", "steps")}`,
+  ) => `${name}: ${at ? `${at} of ` : ""}${plural(steps, "step", "steps")}`,
   previousMark: "Previous marked step",
   nextMark: "Next marked step",
   clearMarks: "Remove the marks",
 
   diagnosisTitle: "Diagnosis",
-  diagnosisWaits: "This is being worked out …",
+  diagnosisWaits: "Working this out …",
   whyStep: (/** @type {number} */ step, /** @type {string} */ reason) =>
     `Why step ${step} ended: ${reason}`,
   whyEnded: "Why paths ended",
   reason: "reason",
   stepsColumn: "steps",
   lostColumn: "tokens lost",
-  costly: "Tokens after which most was lost",
+  costly: "Tokens after which the run lost most",
   afterColumn: "path ended after",
-  whatIfs: "What would have helped, on this run",
-  whatIfColumn: "if it had had",
+  whatIfs: "What would have helped this run",
+  whatIfColumn: "with",
   passesColumn: "passes",
   matColumn: "tokens per pass",
   savedColumn: "passes saved",
-  sureColumn: "how sure",
+  sureColumn: "certainty",
   additions: "One more node in every tree",
-  nodeColumn: "at these ranks from the root",
+  nodeColumn: "ranks from the root",
   caughtColumn: "steps it helps",
-  markReason: (/** @type {string} */ words) => `Mark the steps that ended so: ${words}`,
+  markReason: (/** @type {string} */ words) =>
+    `Mark the steps that ended for this reason: ${words}`,
   markAfter: (/** @type {string} */ name) => `Mark the steps that lost tokens after ${name}`,
   endedAfter: (/** @type {string} */ name) => `ended after ${name}`,
 
   metricsTitle: "Metrics",
   metricsLead: (/** @type {number} */ steps) =>
-    `Of the run's ${plural(steps, "step", "steps")} so far. Click a bar to go to its step.`,
-  plotlyFailed: "The library that draws the charts could not be loaded: open the page again.",
+    `Over the run's ${plural(steps, "step", "steps")} so far. Click a bar to go to its step.`,
+  plotlyFailed: "The chart library could not be loaded: reload the page.",
   figures: {
     accepted_per_step: "Tokens each pass emitted",
-    accepted_histogram: "Accepted tokens, how often",
+    accepted_histogram: "Accepted tokens per step",
     acceptance_by_depth_and_rank: "Acceptance by depth and rank",
     tokens_against_passes: "Tokens against forward passes",
     time_per_phase: "Time of each phase",
-    sliding_mat: "Tokens per pass, sliding",
-    emitted_by_class: "By class of token",
+    sliding_mat: "Tokens per pass, moving average",
+    emitted_by_class: "By token class",
     mat_by_position: "By position in the output",
-    reliability: "Expected against observed acceptance",
+    reliability: "Expected and observed acceptance",
   },
   figureNotes: {
-    acceptance_by_depth_and_rank: "Of drafted nodes whose parent was accepted.",
-    sliding_mat: "Of the last 10 steps.",
-    reliability: "On the dotted line drafts were as good as expected; below it, worse.",
+    acceptance_by_depth_and_rank: "Of the drafted nodes whose parent was accepted.",
+    sliding_mat: "Over the last 10 steps.",
+    reliability: "On the dotted line, drafts were as good as expected; below it, worse.",
   },
-  figureWords: (/** @type {string} */ title) =>
-    `Chart: ${title}. Its numbers are in the table below it.`,
+  figureWords: (/** @type {string} */ title) => `Chart: ${title}. The table below has its numbers.`,
   asTable: "as a table",
   acceptedExactly: (/** @type {number} */ n) => `${n} accepted`,
 
@@ -74,54 +73,66 @@ export const PANEL_WORDS = {
     /** @type {number} */ prefix,
     /** @type {number} */ open,
   ) =>
-    `Each row is a token of this pass, each column one that it may look at. All ${rows} see the prefix of ${plural(prefix, "token", "tokens")}, here one block; among themselves ${open} of ${rows * rows} pairs are open: itself and its ancestors.`,
+    "Each row is a token of this pass, each column a token it may attend to. " +
+    `All ${rows} see the prefix of ${plural(prefix, "token", "tokens")}, drawn as one block. ` +
+    "Within the tree, a token sees its ancestors and itself: " +
+    `${open} of ${rows * rows} pairs are open.`,
   maskSubject: (
     /** @type {number} */ node,
     /** @type {string} */ name,
     /** @type {number} */ position,
-  ) => `${node ? `Node ${node}` : "The root"}, ${name}, stands at position ${position}.`,
+  ) => `${node ? `Node ${node}` : "The root"}, ${name}, is at position ${position}.`,
   maskSees: (/** @type {number} */ prefix, /** @type {string[]} */ above) =>
-    `It sees ${plural(prefix, "token", "tokens")} of the prefix, ${above.length ? `${above.join(" → ")}, ` : ""}and itself.`,
+    `It sees ${plural(prefix, "token", "tokens")} of the prefix, ` +
+    `${above.length ? `${above.join(" → ")}, ` : ""}and itself.`,
   maskShares: (
     /** @type {number} */ position,
     /** @type {number} */ level,
     /** @type {number} */ siblings,
   ) =>
-    `${plural(level, "other node stands", "other nodes stand")} at position ${position} too${siblings ? `, ${siblings} of them its ${siblings === 1 ? "sibling" : "siblings"}` : ""}: they do not see each other.`,
-  maskAlone: (/** @type {number} */ position) => `No other node stands at position ${position}.`,
+    `${plural(level, "other node is", "other nodes are")} at position ${position} too` +
+    `${siblings ? `, including ${plural(siblings, "sibling", "siblings")}` : ""}: ` +
+    "they do not see each other.",
+  maskAlone: (/** @type {number} */ position) => `No other node is at position ${position}.`,
   maskLegend: {
     prefix: "prefix, seen by all",
     seen: "ancestor, seen",
     self: "itself",
     unseen: "row never seen: a filler",
-    bracket: "one position; inner: siblings",
+    bracket: "same position; inner: siblings",
     kept: "root and accepted nodes",
-    band: "row pointed at or chosen",
+    band: "hovered or selected row",
   },
 
   mapTitle: "Matrix map",
   mapMode: "Shade by",
   mapModes: { age: "age", writes: "times written", lost: "candidates lost" },
   mapLegend: {
-    age: "Each dot is a row, in order of token ids: the stronger, the later written; faint: 20 steps ago or more, or before this run.",
-    writes: "Each dot is a row, in order of token ids: the stronger, the more often written.",
-    lost: "Each dot is a row, in order of token ids: the stronger, the more candidates it lost.",
+    age:
+      "Each dot is a row, in token-id order. The stronger, the more recently written; " +
+      "faint dots were written 20 or more steps ago, or before this run.",
+    writes: "Each dot is a row, in token-id order. The stronger, the more often written.",
+    lost: "Each dot is a row, in token-id order. The stronger, the more candidates lost.",
   },
-  mapSearch: "Find a row, or who lost a token",
+  mapSearch: "Find a row, or rows that lost a token",
   mapLead: (/** @type {number} */ seen, /** @type {number} */ all, /** @type {number} */ step) =>
-    `After step ${step}, ${seen.toLocaleString("en")} of ${all.toLocaleString("en")} rows hold candidates. Rows that this run never wrote are not shown.`,
+    `After step ${step}, ${seen.toLocaleString("en")} of ${all.toLocaleString("en")} rows ` +
+    "hold candidates. Rows that this run never wrote are not shown.",
   mapWords: (/** @type {number} */ filled, /** @type {number} */ all) =>
-    `Map of ${all.toLocaleString("en")} rows, ${filled.toLocaleString("en")} of them shown as filled. The lists beside it tell them by name.`,
+    `Map of ${all.toLocaleString("en")} rows, ${filled.toLocaleString("en")} of them shown ` +
+    "as filled. The lists beside it name them.",
   mapHint:
-    "Point at a dot to see whose row it is; click it, or a row of the list, to mark the steps that wrote it.",
-  mapNothing: "No row of this run has such a token, and none lost one.",
+    "Point at a dot to see its row. " +
+    "Click it, or a row of the list, to mark the steps that wrote the row.",
+  mapNothing: "No row of this run has such a token or lost one.",
   mapUnknown: (/** @type {number} */ token) => `Row of token ${token}: not written by this run.`,
   mapLater: (
     /** @type {string} */ name,
     /** @type {number} */ token,
     /** @type {boolean} */ before,
   ) =>
-    `Row of ${name} (id ${token}): ${before ? "filled before this run's first step" : "empty"}, not yet written by it.`,
+    `Row of ${name} (id ${token}): ` +
+    `${before ? "filled before this run's first step" : "empty"}, not yet written by this run.`,
   mapRow: (
     /** @type {string} */ name,
     /** @type {number} */ token,
@@ -129,7 +140,8 @@ export const PANEL_WORDS = {
     /** @type {number} */ lost,
     /** @type {number} */ last,
   ) =>
-    `Row of ${name} (id ${token}): written ${plural(writes, "time", "times")}, last in step ${last}; it lost ${plural(lost, "candidate", "candidates")}.`,
+    `Row of ${name} (id ${token}): written ${plural(writes, "time", "times")}, ` +
+    `last in step ${last}; it lost ${plural(lost, "candidate", "candidates")}.`,
   rowsRewritten: "Rows that lost most",
   rowsFound: "Rows of the tokens found",
   losers: "Rows that lost the tokens found",
@@ -148,8 +160,10 @@ export const PANEL_WORDS = {
 
   costTitle: "ms and bytes",
   costLead:
-    "A pass reads all weights once, however many tokens it checks, and the keys and values of every token it looks at. Where reading is what takes the time, a tree costs little more than one token.",
-  bytesUnknown: "The record of this run does not tell how many bytes its model reads.",
+    "A pass reads all weights once, however many tokens it checks, and the keys and values of " +
+    "every token it attends to. Where memory is the bottleneck, " +
+    "a tree costs little more than one token.",
+  bytesUnknown: "This run's record does not say how many bytes its model reads.",
   bytesSaid: (
     /** @type {string} */ tree,
     /** @type {number} */ nodes,
@@ -157,13 +171,16 @@ export const PANEL_WORDS = {
     /** @type {number} */ emitted,
     /** @type {number} */ times,
   ) =>
-    `This step read ${tree} for ${plural(nodes, "token", "tokens")}; a pass for its root alone would have read ${plain}. It emitted ${plural(emitted, "token", "tokens")}, for which plain decoding reads ${times.toFixed(2)} × as much.`,
-  bytesStep: (/** @type {number} */ step) => `Bytes read for what step ${step} emitted`,
+    `This step read ${tree} for ${plural(nodes, "token", "tokens")}; ` +
+    `a pass over its root alone would have read ${plain}. ` +
+    `It emitted ${plural(emitted, "token", "tokens")}: ` +
+    `plain decoding reads ${times.toFixed(2)} × as much for that.`,
+  bytesStep: (/** @type {number} */ step) => `Bytes read for the tokens of step ${step}`,
   bytesRun: (/** @type {number} */ steps, /** @type {number} */ tokens) =>
-    `Bytes read by all ${plural(steps, "step", "steps")}, for ${plural(tokens, "token", "tokens")}`,
+    `Bytes read in ${plural(steps, "step", "steps")}, for ${plural(tokens, "token", "tokens")}`,
   weightsColumn: "weights",
   cacheColumn: "keys and values",
-  allColumn: "together",
+  allColumn: "total",
   perTokenColumn: "per token emitted",
   treePasses: (/** @type {number} */ n) => plural(n, "pass over a tree", "passes over trees"),
   plainPasses: (/** @type {number} */ n) => plural(n, "plain pass", "plain passes"),
@@ -173,7 +190,7 @@ export const PANEL_WORDS = {
   wholeRun: (/** @type {number} */ steps) => `all ${plural(steps, "step", "steps")}`,
   plainStep: "a plain step, as measured",
   plainUnmeasured:
-    "What a plain step takes on this machine was not measured in this run: it is where the tree is auto.",
+    "This run did not measure a plain step on this machine; runs with the tree auto do.",
 
   sourcesTitle: "Sources",
   sources: {
@@ -181,13 +198,13 @@ export const PANEL_WORDS = {
     row2: "row of two tokens",
     row3: "row of three tokens",
     lookup: "copied from the text",
-    usual: "usual in this text",
+    usual: "frequent in this text",
     trie: "trie of the text",
     automaton: "suffix automaton",
     ngram: "n-gram statistics",
     fused: "more than one drafter",
   },
-  // One sign each, so that a source is told without its colour.
+  // One sign each, so that no reader depends on colour.
   sourceMarks: {
     row1: "¹",
     row2: "²",
@@ -205,12 +222,18 @@ export const PANEL_WORDS = {
     other: (/** @type {string} */ source) => `From: ${source}.`,
   },
   expectedOfNode: (/** @type {number} */ chance) =>
-    `Expected to be accepted with ${chance.toFixed(2)}.`,
+    `Expected chance of acceptance: ${chance.toFixed(2)}.`,
   sourcesLead: (/** @type {boolean} */ expects) =>
-    `The sign stands beside each node of the tree, and its outline tells copied tokens (square) from recycled ones (round).${expects ? " Expected: the sum of the chances that the drafter gave its nodes; the metrics compare them with what happened." : " This drafter gives its nodes no chances, so nothing was expected."}`,
+    "Each node of the tree carries its source's sign. " +
+    "Copied tokens have a square outline, recycled ones a round one. " +
+    (expects
+      ? "Expected is the sum of the chances that the drafter gave its nodes; " +
+        "Metrics compares them with what happened."
+      : "This drafter gives its nodes no chances, so nothing was expected."),
   sourcesMatrix:
-    "All that this drafter drafts comes from the rows of one matrix, each found by one token, and nothing was expected of it.",
-  sourcesNone: "This run drafted nothing whose source is told.",
+    "This drafter takes all its drafts from one matrix with a row per token. " +
+    "It gives its nodes no chances, so nothing was expected.",
+  sourcesNone: "This run drafted nothing with a recorded source.",
   sourcesOfStep: (/** @type {number} */ step) => `Step ${step}`,
   sourcesNoneInStep: (/** @type {number} */ step) => `Step ${step} drafted nothing`,
   sourcesOfRun: (/** @type {number} */ steps) => `All ${plural(steps, "step", "steps")}`,
@@ -224,7 +247,7 @@ export const PANEL_WORDS = {
   happenedColumn: "what happened",
 
   budgetTitle: "Why so many nodes?",
-  budgetTable: "What was weighed",
+  budgetTable: "Sizes compared",
   budgetTableFixed: "The tree of this run, cut short",
   nodesColumn: "nodes",
   msColumn: "ms",
@@ -237,44 +260,63 @@ export const PANEL_WORDS = {
   msLine: "t(N): milliseconds of a step",
   tokensLine: "E(N): tokens expected",
   rateLine: "E(N) / t(N): tokens per second",
-  leftLine: "What is left of them when the time is paid",
+  leftLine: "Tokens left after paying for the time",
   laterColumn: "saved later",
   leftColumn: "left",
-  reachLine: "Tokens a step of this run emits with the first N nodes of its tree",
+  reachLine: "Tokens per step with the first N nodes of this run's tree",
   chartWords: (/** @type {string} */ name, /** @type {string[]} */ values) =>
     `${name}, by number of nodes: ${values.join(", ")}.`,
   budgetReasons: {
     best: (/** @type {Record<string, number>} */ b) =>
-      `${plural(b.chosen, "node", "nodes")} in step ${b.step}, because that size promised most: ${b.rate.toFixed(0)} tokens per second, plain decoding ${b.plainRate.toFixed(0)}.`,
+      `${plural(b.chosen, "node", "nodes")} in step ${b.step}: that size promised most, ` +
+      `${b.rate.toFixed(0)} tokens per second against ${b.plainRate.toFixed(0)} ` +
+      "for plain decoding.",
     plain: (/** @type {Record<string, number>} */ b) =>
-      `No draft in step ${b.step}: the best size, ${plural(b.best, "node", "nodes")}, promised ${b.bestRate.toFixed(0)} tokens per second, too little above the ${b.plainRate.toFixed(0)} of plain decoding.`,
+      `No draft in step ${b.step}: the best size, ${plural(b.best, "node", "nodes")}, ` +
+      `promised ${b.bestRate.toFixed(0)} tokens per second, ` +
+      `too little above the ${b.plainRate.toFixed(0)} of plain decoding.`,
     kept: (/** @type {Record<string, number>} */ b) =>
-      `${plural(b.chosen, "node", "nodes")} in step ${b.step}: the shape in use was kept, since the best size, ${b.best}, promised hardly more (${b.bestRate.toFixed(0)} tokens per second).`,
+      `${plural(b.chosen, "node", "nodes")} in step ${b.step}, as before: ` +
+      `the best size, ${b.best}, promised hardly more ` +
+      `(${b.bestRate.toFixed(0)} tokens per second).`,
     unseen: (/** @type {Record<string, number>} */ b) =>
-      `No draft in step ${b.step}: the row of the root was never written, so there was nothing to draft from.`,
+      `No draft in step ${b.step}: the root's row was never written, ` +
+      "so there was nothing to draft from.",
     probe: (/** @type {Record<string, number>} */ b) =>
-      `${plural(b.chosen, "node", "nodes")} in step ${b.step}, to see what that takes: the best size was ${b.best}, but how the two compare in milliseconds was in doubt.`,
+      `${plural(b.chosen, "node", "nodes")} in step ${b.step}, to measure that size: ` +
+      `the best size was ${b.best}, but it was unclear how the two compare in milliseconds.`,
   },
   growthReasons: /** @type {Record<string, (b: Record<string, number>) => string>} */ ({
     best: (b) =>
-      `${plural(b.chosen, "node", "nodes")} in step ${b.step}: of all sizes, this one leaves most tokens when its time is paid at the run's own speed, ${b.rate.toFixed(0)} tokens per second.`,
+      `${plural(b.chosen, "node", "nodes")} in step ${b.step}: this size leaves the most tokens ` +
+      "after paying for its time at the run's own speed, " +
+      `${b.rate.toFixed(0)} tokens per second.`,
     plain: (b) =>
-      `No draft in step ${b.step}: no size was worth its time at the run's own speed, ${b.rate.toFixed(0)} tokens per second.`,
+      `No draft in step ${b.step}: no size was worth its time at the run's own speed, ` +
+      `${b.rate.toFixed(0)} tokens per second.`,
     probe: (b) =>
       b.chosen === 0
-        ? `Plain decoding in step ${b.step}, to see what that takes: all sizes are judged by it.`
-        : `${plural(b.chosen, "node", "nodes")} in step ${b.step}, to see what that takes: it would pay at the least that it may cost, and how much that is was in doubt.`,
-    unseen: (b) => `No draft in step ${b.step}: nothing is known of what follows here.`,
+        ? `Plain decoding in step ${b.step}, to measure it: it is the yardstick for all sizes.`
+        : `${plural(b.chosen, "node", "nodes")} in step ${b.step}, to measure that size: ` +
+          "its cost was uncertain, and at the lowest likely cost it would pay.",
+    unseen: (b) => `No draft in step ${b.step}: the drafter knew nothing that could follow here.`,
   }),
   growthHint:
-    "Expected tokens are corrected by what came of such promises in this run. A rejected node still writes a row, and rows save tokens later; the first nodes most, and the less the less drafting pays in this run.",
+    "Expected tokens are corrected by how earlier expectations turned out in this run. " +
+    "Rejected nodes also write rows, which save tokens later: the first nodes most, " +
+    "and all of them less where drafting pays less.",
   budgetSpine: (/** @type {number} */ spine) =>
     spine
-      ? `From the root down the first candidates, ${plural(spine, "row was", "rows were")} right when last asked; the longer this chain, the more deep nodes are worth.`
-      : "The root's row was wrong, or not asked, the last time; so deep nodes are worth little here.",
+      ? `Along the first candidates from the root, ${plural(spine, "row was", "rows were")} ` +
+        "right when last checked. The longer this chain, the more deep nodes are worth."
+      : "The root's row was wrong, or not checked, last time: " +
+        "deep nodes are worth little here.",
   budgetFixed: (/** @type {string} */ tree, /** @type {number} */ nodes) =>
-    `The tree of this run is fixed: ${tree}, ${plural(nodes, "node", "nodes")} in this step, so nothing was weighed.`,
-  budgetPlain: "This step drafted nothing, and nothing was weighed: it is plain decoding.",
+    `This run's tree is fixed: ${tree}, ${plural(nodes, "node", "nodes")} in this step. ` +
+    "No sizes were compared.",
+  budgetPlain: "This step drafted nothing and compared no sizes: it is plain decoding.",
   budgetOffer: (/** @type {boolean} */ known) =>
-    `With the tree auto, the milliseconds of a step are measured for several sizes on this machine, and each step gets the size with most expected tokens per second.${known ? " Of these, this record holds what its own tree would have emitted if it had been cut short:" : ""}`,
+    "With the tree auto, the step time is measured for several sizes on this machine, " +
+    "and each step uses the size with the most expected tokens per second." +
+    (known ? " This record shows what its own tree would have emitted if cut short:" : ""),
 };

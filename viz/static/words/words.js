@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Every English word of the explorer, those of larger parts in files of their own, strings-….js. Functions where a number
- * or a token goes into a sentence.
+ * Every English word of the explorer; larger parts have files of their own beside this one.
+ * Functions where a number or a token goes into a sentence.
  */
 
 import { plural, quoted } from "./plural.js";
@@ -12,23 +12,25 @@ import { PANEL_WORDS } from "./panels.js";
 export const WORDS = {
   title: "Token Recycling Explorer",
   empty:
-    "Type a prompt and press Step: you will see what the model drafts, what it keeps, and what it learns from the rest.",
+    "Type a prompt and press Step: you will see what is drafted, what the model accepts, " +
+    "and what is recycled from the rest.",
   lookAt: "Or look at a recorded run first:",
   recorded: "recording",
   recordedHere: "recording · Step for your own",
   recordedHint: (/** @type {string} */ name) =>
-    `${name ? `${name}. ` : ""}A run that was recorded earlier: nothing is computed here.`,
+    `${name ? `${name}. ` : ""}This run was recorded earlier: nothing is computed here.`,
   dropHere: "Drop a saved run here to open it",
   dropFew: (/** @type {number} */ most) =>
-    `Drop a run that was saved here as JSON, or up to ${most} of one prompt to compare them.`,
+    `Drop a run saved here as JSON, or up to ${most} runs of one prompt to compare.`,
   dropTooLarge: (
     /** @type {string} */ name,
     /** @type {number} */ size,
     /** @type {number} */ largest,
-  ) => `“${name}” has ${size} MB, over the ${largest} MB that can be opened: record a shorter run.`,
+  ) => `“${name}” has ${size} MB; the limit is ${largest} MB. Record a shorter run.`,
   emptyMore:
-    "Step decodes one pass and waits; Run goes on to the end. Every step stays here, so you can walk back at any time.",
-  reading: "The prompt is read. The first pass is on its way …",
+    "Step decodes one pass and waits; Run goes on to the end. " +
+    "Every step is kept, so you can go back at any time.",
+  reading: "The prompt is read. Waiting for the first pass …",
   tokensPerPass: "tokens per pass",
   tokensInPasses: (/** @type {number} */ tokens, /** @type {number} */ passes) =>
     `${plural(tokens, "token", "tokens")} in ${plural(passes, "pass", "passes")}`,
@@ -38,20 +40,21 @@ export const WORDS = {
     bfloat16: "bf16",
     float16: "fp16",
   }),
-  passesSavedHint:
-    "Plain decoding makes one forward pass for each token: so many fewer were made here.",
+  passesSavedHint: "Plain decoding makes one forward pass per token: this run made so many fewer.",
   perSecond: (/** @type {string} */ speed) => `${speed} tokens/s`,
   perSecondHint:
-    "Tokens emitted per second of drafting, forward pass, verifying and updating; the prompt's pass is not counted.",
+    "Tokens emitted per second of drafting, forward passes, verifying and updating. " +
+    "The prompt's pass does not count.",
   perPassHint:
-    "Mean accepted tokens: tokens emitted per forward pass after the prompt's, the bonus included. Plain decoding gives 1.",
+    "Mean accepted tokens: tokens emitted per forward pass, including the bonus. " +
+    "The prompt's pass does not count. Plain decoding gives 1.",
   tree: (/** @type {string} */ name, /** @type {number} */ nodes) =>
     /\d/.test(name) || !nodes ? name : `${name} ${nodes}`,
   lossless: "lossless ✓",
-  losslessHint: "Plain decoding, run beside it, gave the same tokens.",
+  losslessHint: "Plain decoding of the same prompt gave the same tokens.",
   differs: "differs from plain decoding",
   differsHint:
-    "Plain decoding, run beside it, gave other tokens. In half precision near-ties may flip.",
+    "Plain decoding of the same prompt gave other tokens. In half precision near-ties may flip.",
   unchecked: "not checked",
   uncheckedHint: "This run was not compared with plain decoding.",
   running: "running",
@@ -63,15 +66,16 @@ export const WORDS = {
   finished: "finished",
   ended: (/** @type {string} */ why) => `■ ${why}`,
   queue: (/** @type {number} */ ahead, /** @type {number} */ seconds) =>
-    `Waiting for the model: ${plural(ahead, "turn", "turns")} before yours${seconds >= 1 ? `, about ${Math.ceil(seconds)} s` : ""}.`,
+    `Waiting for the model: ${plural(ahead, "turn", "turns")} before yours` +
+    `${seconds >= 1 ? `, about ${Math.ceil(seconds)} s` : ""}.`,
   loading: (
     /** @type {string} */ model,
     /** @type {number} */ seconds,
     /** @type {string} */ doing,
-  ) => `Loading “${model}”: ${doing}, ${seconds} s so far. It is loaded once for all.`,
-  lost: "The connection to the server is lost. What you see stays; trying to reach it again …",
-  found: "The server was gone and is there again: press Step or Run to go on where you were.",
-  gone: "The server no longer knows this run: press Step or Run once more to begin it anew.",
+  ) => `Loading “${model}”: ${doing}, ${seconds} s so far. All visitors share it once loaded.`,
+  lost: "The connection to the server is lost. Your run stays here; reconnecting …",
+  found: "The server is back: press Step or Run to go on where you were.",
+  gone: "The server no longer has this run: press Step or Run again to restart it.",
   dismiss: "Dismiss",
   help: "Help",
   close: "Close",
@@ -81,7 +85,7 @@ export const WORDS = {
     `show ${plural(n, "earlier prompt token", "earlier prompt tokens")}`,
   promptUnfolded: "fold the prompt",
   emittedBy: (/** @type {number} */ step, /** @type {boolean} */ bonus) =>
-    bonus ? `step ${step}, the bonus` : `step ${step}, accepted`,
+    bonus ? `step ${step}, bonus` : `step ${step}, accepted`,
 
   treeTitle: "Draft tree",
   treeHead: (
@@ -90,14 +94,16 @@ export const WORDS = {
     /** @type {number} */ drafted,
     /** @type {boolean} */ bonus,
   ) =>
-    `step ${step}: ${drafted ? `${accepted} of ${drafted} accepted` : "nothing drafted"}${bonus ? ", + 1 bonus" : ""}`,
+    `step ${step}: ${drafted ? `${accepted} of ${drafted} accepted` : "nothing drafted"}` +
+    `${bonus ? ", + 1 bonus" : ""}`,
   treeHeads: {
     draft: (
       /** @type {number} */ step,
       /** @type {number} */ drafted,
       /** @type {number} */ nodes,
     ) =>
-      `step ${step}: ${drafted < nodes ? `${drafted} of ` : ""}${plural(nodes, "node", "nodes")} drafted`,
+      `step ${step}: ${drafted < nodes ? `${drafted} of ` : ""}` +
+      `${plural(nodes, "node", "nodes")} drafted`,
     verify: (/** @type {number} */ step, /** @type {number} */ nodes) =>
       `step ${step}: ${plural(nodes + 1, "token", "tokens")} checked in one pass`,
   },
@@ -110,17 +116,18 @@ export const WORDS = {
   zoomHint: "Drag to move, Ctrl + wheel to zoom",
   saveAs: (/** @type {string} */ format) => `Save ${format}`,
   saveHint: (/** @type {string} */ format) => `Save the tree as you see it, as ${format}`,
-  saveFailed: "This browser could not draw the picture: save it as SVG instead.",
+  saveFailed: "This browser could not draw the picture: save as SVG instead.",
   phaseGroup: "Phase of the step",
   phases: { draft: "draft", verify: "verify", accept: "accept", recycle: "recycle" },
   phaseHints: {
     draft:
-      "The tree grows level by level out of the matrix: a child is a candidate in its parent's row.",
+      "The matrix fills the tree level by level: a child is a candidate from its parent's row.",
     verify: "One forward pass gives the model's own choice after every node at once.",
     accept:
-      "From the root down, nodes that equal the choice are kept; the choice after the last one comes free: the bonus.",
+      "From the root down, nodes that equal the model's choice are kept. " +
+      "The choice after the last one is the bonus token.",
     recycle:
-      "The row of every checked token, rejected ones too, is overwritten by what this pass said.",
+      "This pass's best tokens overwrite the row of every checked token, rejected ones included.",
   },
   legend: {
     accepted: "accepted",
@@ -147,7 +154,7 @@ export const WORDS = {
   matrixHead: (/** @type {number} */ n) => `${plural(n, "row", "rows")} overwritten`,
   matrixHeadBefore: (/** @type {number} */ n) => `${plural(n, "row", "rows")} to be overwritten`,
   matrixNone: "This drafter keeps no matrix.",
-  matrixUntouched: "No row was touched by this step.",
+  matrixUntouched: "This step touched no row.",
   matrixNoMatch: "No row of this step has such a token.",
   search: "Find a token",
   lostHead: (/** @type {string} */ label, /** @type {number} */ times) =>
@@ -192,33 +199,37 @@ export const WORDS = {
     /** @type {number} */ position,
   ) => `id ${id} · bonus, depth ${depth} after “${parent}” · position ${position}`,
   verdict: {
-    r: () => "The last committed token. It is no draft: the tree hangs below it.",
+    r: () => "The last committed token: not a draft, but the root of the tree.",
     a: (/** @type {string} */ parent) =>
       `Accepted: it agrees with the model's choice after “${parent}”.`,
     o: (/** @type {string} */ parent, /** @type {string} */ choice) =>
       `Rejected: after “${parent}” the model chose “${choice}” instead.`,
     p: (/** @type {string} */ parent, /** @type {string} */ choice) =>
-      `Rejected: its parent was not accepted. (There the model would choose “${choice}”.)`,
+      `Rejected: its parent “${parent}” was not accepted. ` +
+      `(There the model would choose “${choice}”.)`,
     q: (/** @type {string} */ parent) =>
-      `A right guess in the wrong place: it agrees with the choice after “${parent}”, but that was not accepted.`,
+      `A right guess in the wrong place: it agrees with the choice after “${parent}”, ` +
+      `but “${parent}” was not accepted.`,
     u: () =>
-      "No draft: it stands below a row that was never written, so there was nothing to recycle. It cannot be accepted.",
+      "Not a draft: the row above was never written, so there was nothing to recycle. " +
+      "It cannot be accepted.",
     s: (/** @type {string} */ parent) =>
-      `It agrees with the choice after “${parent}”, but the run had stopped here.`,
-    d: () => "A sibling of lower rank has the same token and was taken.",
+      `It agrees with the choice after “${parent}”, but the run stopped before it.`,
+    d: () => "A sibling of lower rank has the same token and was accepted instead.",
   },
   proposed: (/** @type {string} */ parent, /** @type {number} */ rank) =>
-    `A candidate of rank ${rank} in the row of “${parent}”. The model has not been asked yet.`,
+    `The candidate of rank ${rank} in the row of “${parent}”. The model has not checked it yet.`,
   asked: (/** @type {string} */ label, /** @type {string} */ choice) =>
     `After “${label}” the model chooses “${choice}”.`,
   verdictBonus: (/** @type {string} */ parent) =>
-    `Not drafted: the model's own choice after “${parent}”, which the same pass computed anyway. Every pass gives at least this one.`,
-  next: (/** @type {string} */ label) => `What the model says after “${label}”`,
+    `Not drafted: the model's own choice after “${parent}”, which the same pass computed anyway. ` +
+    "Every pass gives at least this token.",
+  next: (/** @type {string} */ label) => `The model's best tokens after “${label}”`,
   rowNow: (/** @type {string} */ label) =>
     `Row of “${label}” before this pass, the source of its children`,
-  nextBonus: (/** @type {string} */ label) => `What the model said after “${label}”`,
+  nextBonus: (/** @type {string} */ label) => `The model's best tokens after “${label}”`,
   outside: (/** @type {string} */ choice, /** @type {number} */ k) =>
-    `It chose “${choice}”, which is not among the best ${k}.`,
+    `It chose “${choice}”, which is not among the top ${k}.`,
   choice: "choice",
   draftedAt: (/** @type {number} */ rank) => `drafted ${rank}`,
 
@@ -237,21 +248,22 @@ export const WORDS = {
   last: "Last",
   speed: "Speed",
 
-  helpTitle: "How to read and drive this page",
+  helpTitle: "How to read and use this page",
   helpKeys: [
     ["Space", "play or pause"],
-    ["← →", "one step back or on"],
-    ["↑ ↓", "one phase back or on"],
+    ["← →", "one step back or forward"],
+    ["↑ ↓", "one phase back or forward"],
     ["Home End", "first or last step"],
     ["J K", "next or previous node"],
-    ["N", "next step that a panel has marked; with Shift the one before"],
-    ["L", "the tour; there a presenter's clicker, or N, goes on, and A … I answer"],
-    ["P", "projector mode: large type, strong contrast"],
+    ["N", "next marked step; with Shift the previous one"],
+    ["L", "the tour; in it, a presenter's clicker or N goes on, and A … I answer"],
+    ["P", "projector mode: large type, high contrast"],
     ["?", "this help"],
-    ["Esc", "close, or let go of the selected node"],
+    ["Esc", "close, or deselect the node"],
   ],
   helpMore:
-    "Click a token of the text to go to the step that wrote it; click a node or a row to see why it was kept or not.",
+    "Click a token of the text to go to the step that wrote it. " +
+    "Click a node or a row to see why it was accepted or not.",
 
   summary: (
     /** @type {number} */ step,
@@ -268,7 +280,8 @@ export const WORDS = {
           ? `, then the model's own “${bonus}”`
           : `; the model's own “${bonus}”`;
     const end = stop ? ` The run ended: ${stop}.` : "";
-    return `Step ${step}: ${accepted.length} of ${plural(drafted, "drafted token", "drafted tokens")} accepted${kept}${own}.${end}`;
+    const drafts = plural(drafted, "drafted token", "drafted tokens");
+    return `Step ${step}: ${accepted.length} of ${drafts} accepted${kept}${own}.${end}`;
   },
 
   ...PANEL_WORDS,
