@@ -110,7 +110,7 @@ def test_what_the_drafter_knew_gives_the_reason():
         " drafter knew only other tokens there."
     )
     assert "records no rows" in caveats(trace, False)[1]
-    assert "where nodes came from" in as_text(trace, found)
+    assert "source of nodes" in as_text(trace, found)
     assert as_json(trace, found)["reliability"]["all"]["nodes"] == 7
 
 

@@ -247,7 +247,7 @@ def test_runs_without_a_token_are_no_fault():
     assert "Both texts are equal: 0 tokens." in as_text(traces, align(traces))
     assert positions_csv(traces, align(traces)).splitlines() == [",".join(COLUMNS)]
     one = [run([A]), run([A], step([], [B], root=A))]
-    assert "0 tokens; there ended: token_recycling." in as_text(one, align(one))
+    assert "0 tokens. Ended there: token_recycling." in as_text(one, align(one))
 
 
 def test_curves_and_lanes_as_figures():
