@@ -27,7 +27,7 @@ from ui.page import build as page
 from ui.page import health
 from ui.page.theme import theme
 from ui.runs import zerogpu as zero
-from ui.runs.loaded_models import Shelf
+from ui.runs.loaded_models import LoadedModels
 from ui.server import log
 from ui.server.limits import Limits
 from ui.server.security_headers import Guard
@@ -54,17 +54,17 @@ def main() -> int:
     if args.model:
         limits = dataclasses.replace(limits, model=args.model)
     log.start()
-    shelf = _shelf(limits)
-    built = page.build(shelf, limits).queue(default_concurrency_limit=None)
+    models = _models(limits)
+    built = page.build(models, limits).queue(default_concurrency_limit=None)
     try:
-        _launch(built, shelf, limits, args.host, args.port)
+        _launch(built, models, limits, args.host, args.port)
     except OSError as error:
         print(f"error: the page cannot be served on port {args.port}: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _launch(built: gr.Blocks, shelf: Shelf, limits: Limits, host: str, port: int) -> None:
+def _launch(built: gr.Blocks, models: LoadedModels, limits: Limits, host: str, port: int) -> None:
     largest = limits.max_upload_mb * 1_000_000
     framed_by = "https://huggingface.co https://*.hf.space" if "SPACE_ID" in os.environ else ""
     built.launch(
@@ -82,7 +82,7 @@ def _launch(built: gr.Blocks, shelf: Shelf, limits: Limits, host: str, port: int
                 Route("/tr/plotly.js", _plotly),
                 Route("/tr/connection.js", _connection),
                 Mount("/tr", StaticFiles(directory=viz.STATIC)),
-                *health.routes(shelf, limits.metrics),
+                *health.routes(models, limits.metrics),
             ],
             "middleware": [Middleware(Guard, framed_by=framed_by, largest=largest + 1_000_000)],
         },
@@ -93,18 +93,18 @@ def _launch(built: gr.Blocks, shelf: Shelf, limits: Limits, host: str, port: int
     )
 
 
-def _shelf(limits: Limits) -> Shelf:
+def _models(limits: Limits) -> LoadedModels:
     """Where models are. The first is loaded while the page opens; on ZeroGPU before, since workers
     are forks.
     """
     if zero.is_here():
-        shelf = Shelf(limits, load=zero.load)
-        _load_first(shelf, limits.model)
-        shelf.calls = zero.GpuCalls(shelf)
-        return shelf
-    shelf = Shelf(limits)
-    threading.Thread(target=_load_first, args=(shelf, limits.model), daemon=True).start()
-    return shelf
+        models = LoadedModels(limits, load=zero.load)
+        _load_first(models, limits.model)
+        models.calls = zero.GpuCalls(models)
+        return models
+    models = LoadedModels(limits)
+    threading.Thread(target=_load_first, args=(models, limits.model), daemon=True).start()
+    return models
 
 
 def _connection(_: Request) -> FileResponse:
@@ -123,10 +123,10 @@ def _plotly(_: Request) -> FileResponse:
     )
 
 
-def _load_first(shelf: Shelf, name: str) -> None:
+def _load_first(models: LoadedModels, name: str) -> None:
     """Load while the page opens. A model that fails is told when somebody asks for it."""
     try:
-        shelf.get(name)
+        models.get(name)
     except TokenRecyclingError as error:
         print(f"warning: {error}", file=sys.stderr)
     first_use.prepare()

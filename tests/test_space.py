@@ -10,7 +10,7 @@ from tests.support import tiny_models
 from tr_core import Session, Settings
 from tr_core.attention.families import FAMILIES
 from tr_core.models import catalog
-from ui.runs.loaded_models import Shelf
+from ui.runs.loaded_models import LoadedModels
 from ui.runs.zerogpu import GpuCalls
 from ui.server.limits import Limits
 
@@ -80,9 +80,9 @@ def test_a_model_is_moved_with_all_that_belongs_to_it():
 
 
 def test_on_zero_gpu_only_the_placed_model_is_offered():
-    shelf = Shelf(Limits(), load=lambda source, progress: tiny_models.target("llama"))
-    shelf.get("pocket")
-    shelf.calls = GpuCalls(shelf)
-    assert [entry.name for entry in shelf.offered()] == ["pocket"]
+    models = LoadedModels(Limits(), load=lambda source, progress: tiny_models.target("llama"))
+    models.get("pocket")
+    models.calls = GpuCalls(models)
+    assert [entry.name for entry in models.offered()] == ["pocket"]
     with pytest.raises(Exception, match="Only pocket can be run here"):
-        shelf.get("Qwen/Qwen2.5-0.5B-Instruct")
+        models.get("Qwen/Qwen2.5-0.5B-Instruct")

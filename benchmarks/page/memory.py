@@ -2,7 +2,7 @@
 
     python -m benchmarks.page.memory --visitors 12 --rounds 8 --clicks 6
 
-Counts clicks and not seconds, so that a busy machine tells the same. What grows with every round is
+Metrics clicks and not seconds, so that a busy machine tells the same. What grows with every round is
 a leak; what stops growing was a cache or the allocator. The last line is JSON.
 """
 
@@ -12,7 +12,7 @@ import argparse
 import random
 import sys
 
-from benchmarks.page.load import Visitors, expected_ids
+from benchmarks.page.load import Tabs, expected_ids
 from benchmarks.page.served import Served
 from benchmarks.page.tab import in_threads
 from benchmarks.shared import report
@@ -31,7 +31,7 @@ def main() -> int:
     args = parser.parse_args()
     expected = expected_ids(args.visitors, args.new_tokens)
     with Served() as page:
-        visitors = Visitors(page.url, page.config, expected, args.new_tokens)
+        visitors = Tabs(page.url, page.config, expected, args.new_tokens)
         rows = [{"round": 0, "clicks": 0, "MiB": page.memory}]
         for round in range(1, args.rounds + 1):
 

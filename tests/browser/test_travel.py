@@ -18,7 +18,7 @@ from tr_core.errors import SettingsError
 from ui.page.build import PRESETS
 from ui.server.limits import Limits
 from ui.tab import examples, links
-from ui.tab.browser_state import Save
+from ui.tab.browser_state import SaveRequest
 
 TITLES = [p["name"] for p in json.loads(PRESETS.read_text(encoding="utf-8"))]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -296,5 +296,9 @@ def test_a_saved_run_of_strange_names_makes_a_harmless_file(tmp_path):
     file.write_text(strange.to_json(), encoding="utf-8")
     workspace = Workspace(None, Limits())
     assert next(workspace.open(file)).startswith('{"type":"run"')
-    assert workspace.saving.save(Save("html"), tmp_path).endswith("run-b__c_-token_recycling.html")
-    assert workspace.saving.save(Save("json"), tmp_path).endswith("run-b__c_-token_recycling.json")
+    assert workspace.saving.save(SaveRequest("html"), tmp_path).endswith(
+        "run-b__c_-token_recycling.html"
+    )
+    assert workspace.saving.save(SaveRequest("json"), tmp_path).endswith(
+        "run-b__c_-token_recycling.json"
+    )

@@ -19,11 +19,11 @@ from tr_core.errors import MatrixError, TokenRecyclingError, TraceError
 from tr_core.files import CannotWriteError, write_text
 from tr_core.trace import read_trace
 from ui.page import api
-from ui.runs.loaded_models import Shelf
+from ui.runs.loaded_models import LoadedModels
 from ui.runs.run import Request
 from ui.server.limits import Limits
-from ui.tab.browser_state import Save
-from ui.tab.tabs import Visitors
+from ui.tab.browser_state import SaveRequest
+from ui.tab.tabs import Tabs
 from ui.tab.workspace import Workspace
 
 LIMITS = Limits()
@@ -114,12 +114,12 @@ def test_a_half_written_model_gets_one_sentence_at_every_door(whole_model, tmp_p
     change(folder)
     wanted = Request(str(folder), "the then", Settings(max_new_tokens=4))
 
-    shelf = Shelf(LIMITS)
+    models = LoadedModels(LIMITS)
     (record,) = (
-        r for r in map(json.loads, Workspace(shelf, LIMITS).step(wanted)) if r["type"] != "loading"
+        r for r in map(json.loads, Workspace(models, LIMITS).step(wanted)) if r["type"] != "loading"
     )
     with pytest.raises(TokenRecyclingError) as caught:
-        list(api.records(shelf, LIMITS, wanted))
+        list(api.records(models, LIMITS, wanted))
     status = cli.main(
         ["run", "--model", str(folder), "--prompt", "the then", "--max-new-tokens", "4"]
     )
@@ -131,10 +131,10 @@ def test_a_half_written_model_gets_one_sentence_at_every_door(whole_model, tmp_p
     assert sentence.endswith(".")
     assert str(caught.value) == sentence
     assert (status, told.out, told.err) == (2, "", f"error: {sentence}\n")
-    assert shelf.loaded == []
+    assert models.loaded == []
     # Once all of it is there, the same server loads it.
     shutil.copytree(whole_model, folder, dirs_exist_ok=True)
-    assert shelf.get(str(folder)).vocab_size == tiny_models.VOCAB
+    assert models.get(str(folder)).vocab_size == tiny_models.VOCAB
 
 
 @contextmanager
@@ -212,12 +212,12 @@ def test_a_matrix_that_does_not_fit_leaves_the_one_that_was_there(tmp_path):
 
 
 def saved(what):
-    return lambda workspace, folder: workspace.saving.save(Save(what), folder)
+    return lambda workspace, folder: workspace.saving.save(SaveRequest(what), folder)
 
 
 def test_the_page_tells_it_keeps_the_run_and_clears_what_was_begun():
-    visitors = Visitors(
-        Shelf(LIMITS, load=lambda source, progress: tiny_models.target("llama")), LIMITS
+    visitors = Tabs(
+        LoadedModels(LIMITS, load=lambda source, progress: tiny_models.target("llama")), LIMITS
     )
     try:
         list(visitors.workspace("tab").run(request()))

@@ -20,7 +20,7 @@ from tr_core.models import model_files
 from tr_core.models.load_progress import DOWNLOADING, READING, Progress, line_on, tensor_sizes
 from tr_core.models.loading import load_target
 from ui.page import health
-from ui.runs.loaded_models import Shelf
+from ui.runs.loaded_models import LoadedModels
 from ui.server.limits import Limits
 from ui.tab.workspace import Workspace
 
@@ -188,13 +188,13 @@ def loading(workspace):
 def test_the_page_tells_the_bytes_and_a_load_nobody_waits_for_ends(monkeypatch):
     monkeypatch.setattr("ui.tab.workspace.TELL_SECONDS", 0.01)
     slow = Slow()
-    shelf = Shelf(Limits(), load=slow)
-    first, second = Workspace(shelf, Limits()), Workspace(shelf, Limits())
+    models = LoadedModels(Limits(), load=slow)
+    first, second = Workspace(models, Limits()), Workspace(models, Limits())
     (one, words), (other, _) = loading(first), loading(second)
     assert words == "downloading, 1.0 of 2.0 MB"
-    ((name, coming),) = shelf.coming
+    ((name, coming),) = models.coming
     assert (name, coming.waiting, coming.progress.done) == ("tiny", 2, 10**6)
-    site = TestClient(Starlette(routes=health.routes(shelf, metrics=False)))
+    site = TestClient(Starlette(routes=health.routes(models, metrics=False)))
     (told,) = site.get("/healthz").json()["loading"]
     assert told | {"seconds": 0} == {
         "model": "tiny", "doing": "downloading", "done": 10**6, "whole": 2 * 10**6, "seconds": 0,
@@ -204,12 +204,12 @@ def test_the_page_tells_the_bytes_and_a_load_nobody_waits_for_ends(monkeypatch):
     assert (coming.waiting, coming.stopped) == (1, False)
     second.leave()
     other.close()
-    assert (coming.stopped, shelf.coming) == (True, [])
+    assert (coming.stopped, models.coming) == (True, [])
     slow.go.release()
     with pytest.raises(LoadStoppedError):
         coming.done.result(20)
     slow.go.release(2)
-    assert shelf.get("tiny").vocab_size == tiny_models.VOCAB
+    assert models.get("tiny").vocab_size == tiny_models.VOCAB
     assert slow.loads == 2
 
 

@@ -17,7 +17,7 @@ from test_serving import request
 from tests.support import tiny_models
 from ui.page import health
 from ui.page.build import _endpoint
-from ui.runs.loaded_models import Shelf
+from ui.runs.loaded_models import LoadedModels
 from ui.server.limits import Limits
 from ui.tab.workspace import Workspace
 
@@ -75,7 +75,7 @@ def test_the_example_with_curl_runs_as_printed(here):
 
 def test_each_argument_is_described_in_its_order_with_its_default():
     rows = re.findall(r"^\| (\d+) \| `(\w+)` \| (\S.*?) \|", API, re.MULTILINE)
-    arguments = signature(_endpoint(Shelf(Limits()), Limits())).parameters.values()
+    arguments = signature(_endpoint(LoadedModels(Limits()), Limits())).parameters.values()
     assert [name for _, name, _ in rows] == [argument.name for argument in arguments]
     assert [int(number) for number, _, _ in rows] == list(range(1, len(rows) + 1))
     written = {"": "empty", "False": "false", "True": "true", "0.0": "0", "1.0": "1"}
@@ -95,11 +95,11 @@ def test_health_is_told_at_once_and_metrics_only_when_switched_on(app_url):
 
 def test_what_is_counted_is_told_in_prometheus_format():
     limits = Limits(metrics=True)
-    shelf = Shelf(limits, load=lambda source, progress: tiny_models.target("llama"))
-    workspace = Workspace(shelf, limits)
+    models = LoadedModels(limits, load=lambda source, progress: tiny_models.target("llama"))
+    workspace = Workspace(models, limits)
     list(workspace.run(request()))
     list(workspace.step(request(prompt="")))
-    text = TestClient(Starlette(routes=health.routes(shelf, metrics=True))).get("/metrics").text
+    text = TestClient(Starlette(routes=health.routes(models, metrics=True))).get("/metrics").text
     told = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     steps = len(workspace.trace.steps)
     assert float(told["tr_steps_total"]) == steps

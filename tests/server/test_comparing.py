@@ -8,7 +8,7 @@ import csv
 
 import pytest
 from test_alignment import X, Y, Z
-from test_workspace import request, shelf, told, types
+from test_workspace import models, request, told, types
 
 import viz
 from tests.support import viz_runs
@@ -21,7 +21,7 @@ from ui.tab.workspace import Workspace
 @pytest.fixture
 def workspace():
     limits = Limits(max_new_tokens=50, max_prompt_chars=100)
-    return Workspace(shelf(limits), limits)
+    return Workspace(models(limits), limits)
 
 
 def test_a_run_and_its_variations_come_one_after_another(workspace):

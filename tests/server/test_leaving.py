@@ -11,10 +11,10 @@ from tests.support import tiny_models
 from tr_core import Session, Settings
 from tr_core.decoding.recording import Recording
 from tr_core.models.hf_target import HFTarget
-from ui.runs.loaded_models import Shelf
+from ui.runs.loaded_models import LoadedModels
 from ui.runs.run import LocalRun, Request
 from ui.server.limits import Limits
-from ui.tab.tabs import Visitors
+from ui.tab.tabs import Tabs
 from ui.tab.workspace import Workspace
 
 LIMITS = Limits(max_new_tokens=60, turn_steps=3)
@@ -32,13 +32,13 @@ def ours():
 
 
 @pytest.fixture
-def shelf():
-    return Shelf(LIMITS, load=lambda source, progress: tiny_models.target("llama"))
+def models():
+    return LoadedModels(LIMITS, load=lambda source, progress: tiny_models.target("llama"))
 
 
 @pytest.fixture
-def visitors(shelf):
-    made = Visitors(shelf, LIMITS)
+def visitors(models):
+    made = Tabs(models, LIMITS)
     yield made
     made.close()
 
@@ -67,7 +67,7 @@ def compare(tab):
     [run_to_the_end, go_in_the_middle, run_hot_after_another, compare],
     ids=lambda visit: visit.__name__,
 )
-def test_whoever_leaves_takes_everything_along(visitors, shelf, visit):
+def test_whoever_leaves_takes_everything_along(visitors, models, visit):
     before = ours()
     others = {id(found) for found in before}
     visit(visitors.workspace("tab"))
@@ -78,7 +78,7 @@ def test_whoever_leaves_takes_everything_along(visitors, shelf, visit):
     visitors.leave("tab")
     gc.collect()
     assert [kind for kind, found in own if found() is not None] == []
-    assert (len(shelf.awake), shelf.turn.runs, shelf.turn.waiting) == (0, 0, 0)
+    assert (len(models.awake), models.turns.runs, models.turns.waiting) == (0, 0, 0)
     del before  # held until here, so that no number of an object was given anew
 
 
@@ -100,11 +100,11 @@ def test_one_thread_computes_for_all(monkeypatch):
     MB.
     """
     monkeypatch.setattr(Watched, "threads", set())
-    shelf = Shelf(
+    models = LoadedModels(
         LIMITS, load=lambda source, progress: Watched(tiny_models.target("llama")._loaded)
     )
     visits = [
-        threading.Thread(target=run_to_the_end, args=(Workspace(shelf, LIMITS),)) for _ in range(4)
+        threading.Thread(target=run_to_the_end, args=(Workspace(models, LIMITS),)) for _ in range(4)
     ]
     for thread in visits:
         thread.start()
@@ -121,19 +121,19 @@ class Built:
         self.options = options
 
 
-def test_gradio_keeps_the_page_of_few_visitors(shelf):
+def test_gradio_keeps_the_page_of_few_visitors(models):
     """By default it keeps a copy of the page's description for each of the last 10,000 tabs, 0.15
     MB each.
     """
     built = Built()
-    app._launch(built, shelf, LIMITS, "127.0.0.1", 1)
+    app._launch(built, models, LIMITS, "127.0.0.1", 1)
     assert built.options["state_session_capacity"] == LIMITS.max_runs
 
 
 def test_what_was_freed_goes_back_to_the_system_now_and_then(monkeypatch):
     trims, now = [], [0.0]
     monkeypatch.setattr("tr_core.models.memory.trim", lambda: trims.append(now[0]))
-    visitors = Visitors(Shelf(LIMITS), LIMITS, clock=lambda: now[0])
+    visitors = Tabs(LoadedModels(LIMITS), LIMITS, clock=lambda: now[0])
     for second in (0.0, 4.0, 9.0, 12.0, 13.0, 30.0):
         now[0] = second
         visitors.leave("nobody")

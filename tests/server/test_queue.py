@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from ui.server.turns import BusyError, Place, Turns
+from ui.server.turns import BusyError, QueuePosition, Turns
 
 
 class Clock:
@@ -23,7 +23,7 @@ def test_turns_come_in_order_and_a_place_is_told():
     with turns.ticket() as first, turns.ticket() as second:
         assert turns.wait(first, 0) is None
         clock.now += 2
-        assert turns.wait(second, 0) == Place(
+        assert turns.wait(second, 0) == QueuePosition(
             ahead=1, seconds=0.0
         )  # nothing is known yet of how long turns take
         turns._leave(first)
@@ -40,8 +40,8 @@ def test_waiting_time_follows_the_turns_there_were():
         with turns:
             clock.now += seconds
     with turns, turns.ticket() as one, turns.ticket() as two:
-        assert turns.wait(one, 0) == Place(1, 2.0)
-        assert turns.wait(two, 0) == Place(2, 4.0)
+        assert turns.wait(one, 0) == QueuePosition(1, 2.0)
+        assert turns.wait(two, 0) == QueuePosition(2, 4.0)
 
 
 def test_a_long_run_and_a_short_one_alternate():
@@ -73,7 +73,7 @@ def test_one_who_does_not_listen_is_passed_over_and_keeps_the_place():
     turns = Turns()
     with turns.ticket() as slow, turns.ticket() as quick:
         assert turns.wait(quick, 0) is None  # the page of the first reads slowly, or is gone
-        assert turns.wait(slow, 0) == Place(1, 0.0)
+        assert turns.wait(slow, 0) == QueuePosition(1, 0.0)
 
 
 def test_an_abandoned_generator_leaves_the_queue():

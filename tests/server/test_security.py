@@ -28,17 +28,16 @@ from tr_core.errors import TokenRecyclingError
 from tr_core.trees import templates
 from ui.page import api
 from ui.page.form import request_of
-from ui.runs.loaded_models import Shelf
+from ui.runs.loaded_models import LoadedModels
 from ui.server import log
 from ui.server.limits import Limits
 from ui.server.security_headers import Guard
-from ui.tab import browser_state as claims
-from ui.tab import links
+from ui.tab import browser_state, links
 from ui.tab.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = Limits(max_new_tokens=6, max_prompt_chars=300, local_paths=False)
-SHELF = Shelf(LIMITS, load=lambda source, progress: tiny_models.target("llama"))
+MODELS = LoadedModels(LIMITS, load=lambda source, progress: tiny_models.target("llama"))
 FIELDS = (
     "prompt", "model", "drafter", "tree", "tree_file", "k", "max_new_tokens", "temperature", "top_p", "top_k", "seed",
     "stop_strings", "ignore_eos", "prompt_rows", "chat", "start", "matrix_file",
@@ -93,7 +92,7 @@ def test_the_page_takes_any_values_of_its_controls(values):
     except TokenRecyclingError as error:
         one_sentence(str(error))
         return
-    workspace = Workspace(SHELF, LIMITS)
+    workspace = Workspace(MODELS, LIMITS)
     sentences(workspace.step(request))
     workspace.leave()
 
@@ -105,7 +104,7 @@ def test_the_endpoint_takes_any_arguments(values, steps, checkpoint):
         request = request_of(**(GOOD | values | {"tree_file": None, "matrix_file": None}))
         told = [
             json.loads(record)["type"]
-            for record in api.records(SHELF, LIMITS, request, steps, checkpoint)
+            for record in api.records(MODELS, LIMITS, request, steps, checkpoint)
         ]
         assert set(told) <= {"start", "step", "end", "checkpoint"}
     except TokenRecyclingError as error:
@@ -117,7 +116,7 @@ def test_the_endpoint_takes_any_arguments(values, steps, checkpoint):
 def test_any_file_may_be_uploaded_as_run_tree_or_matrix(tmp_path_factory, content):
     file = tmp_path_factory.mktemp("upload") / "file"
     file.write_bytes(content)
-    sentences(Workspace(SHELF, LIMITS).open(file))
+    sentences(Workspace(MODELS, LIMITS).open(file))
     for read in (
         lambda: templates.read(file),
         lambda: CandidateMatrix.load(file, fingerprint="x", vocab_size=10),
@@ -152,7 +151,7 @@ def test_a_run_changed_anywhere_is_opened_or_refused(tmp_path_factory, data):
     place[key] = data.draw(anything.filter(lambda x: x == x))
     file = tmp_path_factory.mktemp("changed") / "run.json"
     file.write_text(json.dumps(whole))
-    sentences(Workspace(SHELF, LIMITS).open(file))
+    sentences(Workspace(MODELS, LIMITS).open(file))
     file.unlink()
 
 
@@ -168,8 +167,8 @@ def test_any_link_fills_in_what_fits_and_says_the_rest(pairs):
 @few
 @given(anything)
 def test_any_claim_is_read_or_counts_as_none(text):
-    claims.read(text)
-    claims.read(json.dumps(text, default=str))
+    browser_state.read(text)
+    browser_state.read(json.dumps(text, default=str))
 
 
 @few
@@ -187,7 +186,7 @@ def test_the_command_line_ends_with_a_status_whatever_it_is_given(capsys, argume
 def test_a_visitor_names_no_folder_and_no_file_of_the_server():
     for name in ("/etc", "../wt", "assets/models/pocket", str(ROOT), "~", "a" * 5000, "x\0y"):
         with pytest.raises(TokenRecyclingError, match="no model of the list"):
-            SHELF.get(name)
+            MODELS.get(name)
     with pytest.raises(TokenRecyclingError, match="no tree"):
         request_of(**(GOOD | {"tree": "/etc/passwd"}))
 
@@ -305,7 +304,7 @@ def test_secrets_are_in_no_log_line_and_no_trace(monkeypatch, capsys):
     assert "hf_abc" not in formatted
     assert "hf_qrs" not in formatted
     assert "very-secret" not in log.without_secrets("very-secret-value")
-    workspace = Workspace(SHELF, LIMITS)
+    workspace = Workspace(MODELS, LIMITS)
     list(workspace.run(request_of(**GOOD)))
     told = workspace.trace.to_json()
     assert not any(
@@ -319,7 +318,7 @@ def test_prompts_are_logged_only_when_they_are_asked_for(monkeypatch):
     lines = []
     monkeypatch.setattr(log, "tell", lambda event, **told: lines.append(told))
     for limits in (LIMITS, Limits(log_prompts=True)):
-        list(Workspace(Shelf(limits, load=SHELF._load), limits).step(request_of(**GOOD)))
+        list(Workspace(LoadedModels(limits, load=MODELS._load), limits).step(request_of(**GOOD)))
     assert "prompt" not in lines[0]
     assert lines[1]["prompt"] == "the then"
 

@@ -17,20 +17,20 @@ from tr_core import Settings
 from tr_core.errors import MemoryShortError, ModelError, TraceError
 from tr_core.models.hf_target import HFTarget
 from tr_core.trace import read_trace
-from ui.runs.loaded_models import Shelf
+from ui.runs.loaded_models import LoadedModels
 from ui.runs.run import Request
 from ui.server.limits import Limits
-from ui.tab import browser_state as claims
-from ui.tab.browser_state import Save
-from ui.tab.tabs import IDLE_SECONDS, Visitors
+from ui.tab import browser_state
+from ui.tab.browser_state import SaveRequest
+from ui.tab.tabs import IDLE_SECONDS, Tabs
 from ui.tab.workspace import CHECKPOINT_EVERY, Workspace
 
 LIMITS = Limits(max_new_tokens=60, max_prompt_tokens=12, turn_steps=3)
 
 
 def server(limits=LIMITS):
-    """A shelf of its own, as another process has it."""
-    return Shelf(limits, load=lambda source, progress: tiny_models.target("llama"))
+    """Models of its own, as another process has it."""
+    return LoadedModels(limits, load=lambda source, progress: tiny_models.target("llama"))
 
 
 def request(prompt="the then", **changes):
@@ -70,7 +70,7 @@ class Browser:
 
     def claim(self):
         kept = {"checkpoint": self.checkpoint, "record": self.record()} if self.wanted else {}
-        return claims.read(json.dumps({"run": self.run, "steps": len(self.steps), **kept}))
+        return browser_state.read(json.dumps({"run": self.run, "steps": len(self.steps), **kept}))
 
     def record(self):
         return {
@@ -83,8 +83,8 @@ class Browser:
     def wish(self, what, *others, **more):
         """To save the run on its screen, or several."""
         runs = [b.run for b in (self, *others)]
-        return claims.read(
-            json.dumps({"what": what, "runs": runs, "steps": len(self.steps)} | more), Save
+        return browser_state.read(
+            json.dumps({"what": what, "runs": runs, "steps": len(self.steps)} | more), SaveRequest
         )
 
     def handed(self, what, *others):
@@ -186,7 +186,7 @@ def test_a_run_taken_over_begins_anew_if_the_visitor_changed_the_prompt():
     "text", ["", "{", "[]", '{"run": "<script>", "steps": 1}', '{"run": "a", "steps": -1}', 7, None]
 )
 def test_what_is_no_claim_counts_as_none(text):
-    assert claims.read(text) is None
+    assert browser_state.read(text) is None
 
 
 def test_a_checkpoint_beyond_the_limits_is_refused():
@@ -201,25 +201,25 @@ def test_a_checkpoint_beyond_the_limits_is_refused():
 @pytest.mark.parametrize("drafter", ["token_recycling", "lookahead_trie", "ngram_matrix", "fused"])
 def test_idle_runs_sleep_and_wake_with_nothing_changed(drafter):
     limits = Limits(runs_awake=0)
-    shelf = server(limits)
-    one, two = Workspace(shelf, limits), Workspace(shelf, limits)
+    models = server(limits)
+    one, two = Workspace(models, limits), Workspace(models, limits)
     wish = request(drafter=drafter, max_new_tokens=20)
     whole = Browser().read(Workspace(server(), LIMITS).run(wish))
     browsers = Browser(), Browser()
     for _ in range(4):  # each wakes up and puts the other one to sleep
         browsers[0].read(one.step(wish))
         browsers[1].read(two.step(request("other the", max_new_tokens=30)))
-        assert len(shelf.awake) == 1
+        assert len(models.awake) == 1
     browsers[0].read(one.run(wish))
     assert browsers[0].ids() == whole.ids()
 
 
 @pytest.fixture
-def make_visitors():
+def make_tabs():
     made = []
 
-    def make(shelf, **more):
-        made.append(Visitors(shelf, LIMITS, **more))
+    def make(models, **more):
+        made.append(Tabs(models, LIMITS, **more))
         return made[-1]
 
     yield make
@@ -229,31 +229,31 @@ def make_visitors():
 
 def test_runs_under_way_stay_awake_however_many():
     limits = Limits(runs_awake=0)
-    shelf = server(limits)
-    runs = [Workspace(shelf, limits).run(request()) for _ in range(3)]
+    models = server(limits)
+    runs = [Workspace(models, limits).run(request()) for _ in range(3)]
     for records in runs * 2:
         next(records)
-    assert len(shelf.awake) == 3
+    assert len(models.awake) == 3
     for records in runs:
         records.close()
-    list(Workspace(shelf, limits).step(request()))
-    assert len(shelf.awake) == 1
+    list(Workspace(models, limits).step(request()))
+    assert len(models.awake) == 1
 
 
-def test_leaving_frees_the_run_and_its_place(make_visitors):
-    shelf = server()
-    visitors = make_visitors(shelf)
+def test_leaving_frees_the_run_and_its_place(make_tabs):
+    models = server()
+    visitors = make_tabs(models)
     records = visitors.workspace("tab").run(request())
     next(records), next(records)
-    assert (shelf.turn.runs, len(shelf.awake), len(visitors)) == (1, 1, 1)
+    assert (models.turns.runs, len(models.awake), len(visitors)) == (1, 1, 1)
     visitors.leave("tab")
-    assert (shelf.turn.runs, len(shelf.awake), len(visitors)) == (0, 0, 0)
+    assert (models.turns.runs, len(models.awake), len(visitors)) == (0, 0, 0)
     assert list(flat(records)) == []
 
 
-def test_a_tab_that_never_said_goodbye_is_forgotten_in_time(make_visitors):
+def test_a_tab_that_never_said_goodbye_is_forgotten_in_time(make_tabs):
     now = [0.0]
-    visitors = make_visitors(server(), clock=lambda: now[0])
+    visitors = make_tabs(server(), clock=lambda: now[0])
     visitors.workspace("gone")
     now[0] = IDLE_SECONDS + 1
     visitors.workspace("here")
@@ -261,18 +261,18 @@ def test_a_tab_that_never_said_goodbye_is_forgotten_in_time(make_visitors):
 
 
 def test_an_abandoned_run_holds_up_nobody():
-    shelf = server()
-    abandoned = Workspace(shelf, LIMITS).run(request())
+    models = server()
+    abandoned = Workspace(models, LIMITS).run(request())
     next(abandoned), next(abandoned)  # and nobody reads on
-    assert Browser().read(Workspace(shelf, LIMITS).run(request("then"))).last["identical"] is True
+    assert Browser().read(Workspace(models, LIMITS).run(request("then"))).last["identical"] is True
 
 
 def test_more_runs_than_allowed_are_refused_and_the_screen_stays():
     limits = Limits(max_runs=1)
-    shelf = server(limits)
-    first = Workspace(shelf, limits).run(request())
+    models = server(limits)
+    first = Workspace(models, limits).run(request())
     next(first)
-    (refused,) = flat(Workspace(shelf, limits).step(request()))
+    (refused,) = flat(Workspace(models, limits).step(request()))
     assert "1 runs are under way here" in refused["sentence"]
 
 
@@ -282,13 +282,13 @@ def test_a_prompt_over_the_limit_is_told_with_the_limit():
 
 
 def test_all_runs_at_once_each_get_their_own_ids():
-    shelf = server()
+    models = server()
     prompts = ["the", "then", "other", "th", "he the", "e then"]
     alone = {p: Browser().read(Workspace(server(), LIMITS).run(request(p))).ids() for p in prompts}
     together = {}
 
     def visit(prompt):
-        together[prompt] = Browser().read(Workspace(shelf, LIMITS).run(request(prompt)))
+        together[prompt] = Browser().read(Workspace(models, LIMITS).run(request(prompt)))
 
     visits = [threading.Thread(target=visit, args=(p,)) for p in prompts]
     for thread in visits:
@@ -297,7 +297,7 @@ def test_all_runs_at_once_each_get_their_own_ids():
         thread.join(60)
     assert {p: b.ids() for p, b in together.items()} == alone
     assert all(b.last["identical"] for b in together.values())
-    assert (shelf.turn.runs, shelf.turn.waiting) == (0, 0)
+    assert (models.turns.runs, models.turns.waiting) == (0, 0)
 
 
 class Short(HFTarget):
@@ -317,8 +317,10 @@ class Short(HFTarget):
 
 def test_memory_that_is_short_gives_a_sentence_and_the_run_goes_on(monkeypatch):
     whole = Browser().read(Workspace(server(), LIMITS).run(request()))
-    shelf = Shelf(LIMITS, load=lambda source, progress: Short(tiny_models.target("llama")._loaded))
-    workspace, browser = Workspace(shelf, LIMITS), Browser()
+    models = LoadedModels(
+        LIMITS, load=lambda source, progress: Short(tiny_models.target("llama")._loaded)
+    )
+    workspace, browser = Workspace(models, LIMITS), Browser()
     browser.read(workspace.step(request()))
     monkeypatch.setattr(Short, "failures", 1)  # room is made, and the step succeeds
     browser.read(workspace.step(request()))
@@ -346,10 +348,10 @@ def test_a_model_is_loaded_once_for_all_who_ask():
         assert go.wait(20)
         return tiny_models.target("llama")
 
-    shelf = Shelf(LIMITS, load=load)
+    models = LoadedModels(LIMITS, load=load)
     browsers = [Browser() for _ in range(3)]
     visits = [
-        threading.Thread(target=lambda b=b: b.read(Workspace(shelf, LIMITS).step(request())))
+        threading.Thread(target=lambda b=b: b.read(Workspace(models, LIMITS).step(request())))
         for b in browsers
     ]
     for thread in visits:
@@ -373,13 +375,13 @@ def test_a_model_used_least_makes_room_and_its_runs_go_on_later():
         held.append(source)
         return tiny_models.target("llama")
 
-    shelf = Shelf(limits, load=load)
-    first = Workspace(shelf, limits)
+    models = LoadedModels(limits, load=load)
+    first = Workspace(models, limits)
     browser = Browser().read(first.step(request()))
-    shelf.get("second")
-    shelf.get("third")
-    assert shelf.loaded == ["second", "third"]
-    assert len(shelf.awake) == 0
+    models.get("second")
+    models.get("third")
+    assert models.loaded == ["second", "third"]
+    assert len(models.awake) == 0
     browser.read(first.step(request()))
     assert len(browser.steps) == 2
 
@@ -393,7 +395,7 @@ def test_a_model_that_does_not_load_is_told_each_time_and_can_be_tried_again():
             raise error
         return tiny_models.target("llama")
 
-    workspace = Workspace(Shelf(LIMITS, load=load), LIMITS)
+    workspace = Workspace(LoadedModels(LIMITS, load=load), LIMITS)
     (refused,) = flat(workspace.step(request()))
     assert refused["sentence"] == "half of it is missing"
     assert "step" in Browser().read(workspace.step(request())).words
@@ -404,8 +406,8 @@ def test_a_wall_clock_that_jumps_changes_nothing(monkeypatch):
     whole = Browser().read(Workspace(server(), LIMITS).run(request()))
     jumps = itertools.cycle((2e9, 1e9, 3e9, 0.0))
     monkeypatch.setattr(time, "time", lambda: next(jumps))
-    shelf = server()
-    workspace, browser = Workspace(shelf, LIMITS), Browser()
+    models = server()
+    workspace, browser = Workspace(models, LIMITS), Browser()
     browser.read(workspace.step(request())).read(workspace.run(request()))
     assert browser.ids() == whole.ids()
     assert browser.last["identical"] is True
@@ -417,11 +419,11 @@ def test_a_wall_clock_that_jumps_changes_nothing(monkeypatch):
     ]
     assert times
     assert all(0 <= ms < 60_000 for ms in times)
-    assert (shelf.turn.runs, shelf.turn.waiting) == (0, 0)
+    assert (models.turns.runs, models.turns.waiting) == (0, 0)
 
 
-def test_a_full_disk_is_told_and_nothing_is_lost(monkeypatch, make_visitors):
-    visitors = make_visitors(server())
+def test_a_full_disk_is_told_and_nothing_is_lost(monkeypatch, make_tabs):
+    visitors = make_tabs(server())
     workspace = visitors.workspace("tab")
     list(workspace.run(request()))
 
@@ -430,8 +432,8 @@ def test_a_full_disk_is_told_and_nothing_is_lost(monkeypatch, make_visitors):
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(TraceError, match="No space left on device"):
-        visitors.save("tab", lambda own, folder: own.saving.save(Save("json"), folder))
+        visitors.save("tab", lambda own, folder: own.saving.save(SaveRequest("json"), folder))
     assert workspace.trace.stop_reason == "max_new_tokens"
     monkeypatch.setattr("tempfile.mkdtemp", full)
     with pytest.raises(TraceError, match="No space left on device"):
-        visitors.save("tab", lambda own, folder: own.saving.save(Save("html"), folder))
+        visitors.save("tab", lambda own, folder: own.saving.save(SaveRequest("html"), folder))

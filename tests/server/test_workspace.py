@@ -11,23 +11,23 @@ from tests.support import tiny_models
 from tr_core import Settings
 from tr_core.drafters import registry
 from tr_core.errors import MatrixError, TraceError
-from ui.runs.loaded_models import Shelf
+from ui.runs.loaded_models import LoadedModels
 from ui.runs.run import Request
 from ui.server.limits import Limits
 from ui.tab import examples
-from ui.tab.browser_state import Save
+from ui.tab.browser_state import SaveRequest
 from ui.tab.workspace import Workspace
 
 
-def shelf(limits):
-    """A shelf with a tiny model on it."""
-    return Shelf(limits, load=lambda source, progress: tiny_models.target("llama"))
+def models(limits):
+    """Loaded models: one, a tiny one."""
+    return LoadedModels(limits, load=lambda source, progress: tiny_models.target("llama"))
 
 
 @pytest.fixture
 def workspace():
     limits = Limits(max_new_tokens=50, max_prompt_chars=100)
-    return Workspace(shelf(limits), limits)
+    return Workspace(models(limits), limits)
 
 
 def request(prompt="the then", **changes):
@@ -111,7 +111,7 @@ def test_hot_keeps_what_was_learned_and_reset_forgets_it(workspace):
 
 def test_an_example_needs_no_model_and_step_begins_a_run_of_its_own(workspace):
     story = examples.named("Story: a lost kite")
-    for there in (None, shelf(Limits())):
+    for there in (None, models(Limits())):
         shown = Workspace(there, Limits())
         run, view = json.loads(next(shown.open_example(story)))
         assert (run["type"], run["name"]) == ("run", "Story: a lost kite")
@@ -133,14 +133,14 @@ def test_a_run_under_way_ends_when_another_is_opened(workspace):
 
 def test_runs_and_matrices_are_saved_and_opened(workspace, tmp_path):
     with pytest.raises(TraceError, match="no run to save"):
-        workspace.saving.save(Save("json"), tmp_path)
+        workspace.saving.save(SaveRequest("json"), tmp_path)
     with pytest.raises(MatrixError, match="no matrix to save"):
-        workspace.saving.save(Save("matrix"), tmp_path)
+        workspace.saving.save(SaveRequest("matrix"), tmp_path)
     list(workspace.run(request()))
     cold = len(workspace.trace.steps)
-    saved = Path(workspace.saving.save(Save("json"), tmp_path))
+    saved = Path(workspace.saving.save(SaveRequest("json"), tmp_path))
     assert types(workspace.open(saved)) == ["run"]
-    matrix = Path(workspace.saving.save(Save("matrix"), tmp_path))
+    matrix = Path(workspace.saving.save(SaveRequest("matrix"), tmp_path))
     list(workspace.run(request(matrix=matrix)))
     assert len(workspace.trace.steps) < cold
     saved.write_text(saved.read_text()[:1000])

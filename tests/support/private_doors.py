@@ -18,7 +18,7 @@ from test_security import GOOD, anything, one_sentence
 
 from tests.support import tiny_models
 from ui.page import build as page
-from ui.runs.loaded_models import Shelf
+from ui.runs.loaded_models import LoadedModels
 from ui.server.limits import Limits
 
 LIMITS = Limits(max_new_tokens=6, max_prompt_chars=300, local_paths=False)
@@ -38,13 +38,14 @@ class Tab:
             self.visitors = made(*arguments)
             return self.visitors
 
-        made, page.Visitors = page.Visitors, visitors
+        made, page.Tabs = page.Tabs, visitors
         try:
             self.page = page.build(
-                Shelf(LIMITS, load=lambda source, progress: tiny_models.target("llama")), LIMITS
+                LoadedModels(LIMITS, load=lambda source, progress: tiny_models.target("llama")),
+                LIMITS,
             )
         finally:
-            page.Visitors = made
+            page.Tabs = made
         self.doors = {}
         for door in self.page.fns.values():
             if door.fn is not None:

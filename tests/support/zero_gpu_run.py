@@ -18,7 +18,7 @@ COSTS = CostCurve((0, 16, 80), (1.0, 1.3, 3.0))
 
 
 class OneModel:
-    """A shelf with one model on it, placed when the module is loaded."""
+    """The loaded models: one, placed when the module is loaded."""
 
     def __init__(self):
         self.target = tiny_models.target("llama")
@@ -28,12 +28,12 @@ class OneModel:
 
 
 def main(settings: Settings, steps: int) -> dict:
-    shelf = OneModel()
-    calls = GpuCalls(shelf)
-    prompt = shelf.target.vocabulary.encode("the then the other")
+    models = OneModel()
+    calls = GpuCalls(models)
+    prompt = models.target.vocabulary.encode("the then the other")
     # What steps cost is learned from clocks; two runs only agree where both weigh the same costs.
-    whole = Session(shelf.target.fork(), settings, curve=COSTS).start(prompt)
-    start = continuation.take(Session(shelf.target.fork(), settings, curve=COSTS).start(prompt))
+    whole = Session(models.target.fork(), settings, curve=COSTS).start(prompt)
+    start = continuation.take(Session(models.target.fork(), settings, curve=COSTS).start(prompt))
     list(whole.run())
 
     text, ids, infos, numbers, calls_made = start.to_json(), [], 0, [], 0
@@ -57,7 +57,7 @@ def main(settings: Settings, steps: int) -> dict:
         "numbered": numbers == list(range(1, whole.steps + 1)),
         "told": infos == calls_made,
         "plain": plain == [whole.output_ids],
-        "untouched": shelf.target.length == 0,
+        "untouched": models.target.length == 0,
         "broken": Piece.from_json(broken[0]).error,
     }
 

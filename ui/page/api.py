@@ -14,16 +14,16 @@ from tr_core.decoding.recording import Recording
 from tr_core.errors import CheckpointError, SettingsError, TokenRecyclingError
 from tr_core.settings import MAX_NEW_TOKENS
 from tr_core.trace import SCHEMA, RunInfo
-from ui.runs.loaded_models import Shelf
+from ui.runs.loaded_models import LoadedModels
 from ui.runs.run import Request
 from ui.runs.start import Starts
 from ui.server.limits import Limits
 from ui.server.log import FAILED, LOGGER
-from ui.server.turns import Place
+from ui.server.turns import QueuePosition
 
 
 def records(
-    shelf: Shelf, limits: Limits, request: Request, steps: Any = 0, checkpoint: Any = ""
+    models: LoadedModels, limits: Limits, request: Request, steps: Any = 0, checkpoint: Any = ""
 ) -> Iterator[str]:
     """JSON texts: start, one per step, end; or a checkpoint in place of the end.
 
@@ -46,36 +46,36 @@ def records(
             "The checkpoint must be the JSON text that a call has given, or empty."
         )
     try:
-        yield from _records(shelf, limits, request, steps, checkpoint)
+        yield from _records(models, limits, request, steps, checkpoint)
     except TokenRecyclingError as error:
-        shelf.counts.error(error)
+        models.metrics.error(error)
         raise
     except Exception as error:  # a bug: seen in the log
-        shelf.counts.error(error)
+        models.metrics.error(error)
         LOGGER.exception("an API run failed")
         raise TokenRecyclingError(FAILED) from error
 
 
 def _records(
-    shelf: Shelf, limits: Limits, request: Request, steps: int, checkpoint: str
+    models: LoadedModels, limits: Limits, request: Request, steps: int, checkpoint: str
 ) -> Iterator[str]:
     known = Checkpoint.from_json(checkpoint) if checkpoint else None
     if known is not None:
         request = Request(known.model, "", known.settings)
-    starts = Starts(shelf, limits)
-    target = shelf.get(request.model)
+    starts = Starts(models, limits)
+    target = models.get(request.model)
     run = starts.new(request, target) if known is None else starts.adopted(request, target, known)
     encode = msgspec.json.encode
     recording = None
-    over = shelf.turn.admit()
+    over = models.turns.admit()
     try:
         for told in run.go(target, steps or None, lambda: False):
             if isinstance(told, RunInfo):
                 recording = Recording.of(told, target.vocabulary, run.earlier)
                 starts.note("api", run, told)
                 yield encode({"type": "start", "schema": SCHEMA, "info": told}).decode()
-            elif not isinstance(told, Place):
-                shelf.counts.steps(told)
+            elif not isinstance(told, QueuePosition):
+                models.metrics.steps(told)
                 for step in told:
                     yield encode(
                         {"type": "step", "step": step, "pieces": recording.add(step)}

@@ -19,13 +19,12 @@ from ui.page import api, scripts
 from ui.page.form import request_of
 from ui.page.gradio_errors import Page, told
 from ui.page.tour import Tour
-from ui.runs.loaded_models import Shelf
+from ui.runs.loaded_models import LoadedModels
 from ui.runs.run import Request
 from ui.server.limits import Limits
-from ui.tab import browser_state as claims
-from ui.tab import compare, examples, links
-from ui.tab.browser_state import Claim, Save
-from ui.tab.tabs import Visitors
+from ui.tab import browser_state, compare, examples, links
+from ui.tab.browser_state import BrowserState, SaveRequest
+from ui.tab.tabs import Tabs
 
 # The controls by the keys that a link has for them; files do not travel in a link.
 LINKED = (
@@ -35,9 +34,9 @@ LINKED = (
 PRESETS = Path(__file__).resolve().parents[2] / "assets" / "presets.json"
 
 
-def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
+def build(models: LoadedModels, limits: Limits) -> gr.Blocks:
     """The whole page, with the API endpoint ``/run``."""
-    visitors = Visitors(shelf, limits)
+    visitors = Tabs(models, limits)
     presets = {p["name"]: p for p in json.loads(PRESETS.read_text(encoding="utf-8"))}
     first = next(iter(presets.values()))
     recordings = examples.recorded(list(presets))
@@ -67,7 +66,7 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
                 )  # never greyed: it must work at once when the machine is busy
                 reset = gr.Button("Reset", min_width=50)
             model = gr.Dropdown(
-                [(e.name, e.name) for e in shelf.offered()], value=limits.model, label="Model",
+                [(e.name, e.name) for e in models.offered()], value=limits.model, label="Model",
                 allow_custom_value=True, interactive=True,
             )  # fmt: skip
             drafter = gr.Dropdown(
@@ -176,7 +175,7 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
             visitors.workspace(_tab(request)).comparing.keep(name, shown=shown)
 
         def on_save(request: gr.Request, text: str) -> tuple[Any, str]:
-            wish = claims.read(text, Save)
+            wish = browser_state.read(text, SaveRequest)
             if wish is None:
                 return gr.skip(), ""
             try:
@@ -248,7 +247,7 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
             visitors.leave(_tab(request))
 
         def on_model(name: str) -> Any:
-            return gr.Checkbox(visible=shelf.may_chat(str(name)))
+            return gr.Checkbox(visible=models.may_chat(str(name)))
 
         def on_preset(name: Any) -> tuple[Any, Any]:
             chosen = presets.get(name) if isinstance(name, str) else None
@@ -310,7 +309,7 @@ def build(shelf: Shelf, limits: Limits) -> gr.Blocks:
         gr.on([page.load, model.change], on_model, model, chat, queue=False, **private)
         preset.input(on_preset, preset, [prompt, max_new_tokens], queue=False, **private)
         page.unload(on_leave)
-        gr.api(_endpoint(shelf, limits), api_name="run")
+        gr.api(_endpoint(models, limits), api_name="run")
     return page
 
 
@@ -326,7 +325,7 @@ def _tree_choices() -> list[tuple[str, str]]:
 
 
 def _records(
-    advance: Callable[[Request, Claim | None], Iterator[str]], values: tuple[Any, ...]
+    advance: Callable[[Request, BrowserState | None], Iterator[str]], values: tuple[Any, ...]
 ) -> Iterator[str]:
     *chosen, claim = values
     try:
@@ -334,10 +333,10 @@ def _records(
     except TokenRecyclingError as error:
         yield viz.error_record(str(error))
         return
-    yield from advance(request, claims.read(claim))
+    yield from advance(request, browser_state.read(claim))
 
 
-def _endpoint(shelf: Shelf, limits: Limits):
+def _endpoint(models: LoadedModels, limits: Limits):
     """The API's function: a run of its own for each call, streamed as trace records."""
 
     def run(
@@ -370,7 +369,7 @@ def _endpoint(shelf: Shelf, limits: Limits):
                 prompt, model, drafter, tree, None, k, max_new_tokens, temperature, top_p, top_k, seed, stop,
                 ignore_eos, prompt_rows, chat, "cold", None,
             )  # fmt: skip
-            yield from api.records(shelf, limits, request, steps, checkpoint)
+            yield from api.records(models, limits, request, steps, checkpoint)
         except TokenRecyclingError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

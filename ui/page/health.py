@@ -11,11 +11,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 import tr_core
-from ui.runs.loaded_models import Shelf
+from ui.runs.loaded_models import LoadedModels
 from ui.server.metrics import CONTENT_TYPE
 
 
-def routes(shelf: Shelf, metrics: bool) -> list[Route]:
+def routes(models: LoadedModels, metrics: bool) -> list[Route]:
     """The routes; both answer at once, however busy the accelerator is."""
 
     async def healthz(request: Request) -> Response:
@@ -26,18 +26,18 @@ def routes(shelf: Shelf, metrics: bool) -> list[Route]:
                 "seconds": round(c.seconds),
                 **(asdict(c.progress) if c.progress else {}),
             }
-            for name, c in shelf.coming
+            for name, c in models.coming
         ]
         told = {
             "status": "ok",
             "version": tr_core.__version__,
-            "models": shelf.loaded,
+            "models": models.loaded,
             "loading": loading,
         }
         return JSONResponse(told, headers={"Cache-Control": "no-store"})
 
     async def metrics_text(request: Request) -> Response:
-        return Response(shelf.counts.text(), media_type=CONTENT_TYPE)
+        return Response(models.metrics.text(), media_type=CONTENT_TYPE)
 
     found = [Route("/healthz", healthz)]
     return [*found, Route("/metrics", metrics_text)] if metrics else found

@@ -90,7 +90,7 @@ SHOW_EXPLORER = (
 
 def wish_for(what: str) -> str:
     """What goes to the server with a click on a button that saves the run on the screen; see
-    ``claims.Save``.
+    ``browser_state.SaveRequest``.
     """
     return f"() => window.trWish({json.dumps(what)})"
 

@@ -23,7 +23,7 @@ from tr_core.models.loading import load_target
 from ui.runs.run import Awake
 from ui.runs.zerogpu import GpuCalls
 from ui.server.limits import Limits
-from ui.server.metrics import Counts
+from ui.server.metrics import Metrics
 from ui.server.one_thread import OneThread
 from ui.server.turns import Turns
 
@@ -85,7 +85,7 @@ def _load(source: str, progress: Tell) -> HFTarget:
     return load_target(source, progress=progress)
 
 
-class Shelf:
+class LoadedModels:
     """Gives targets by the model's name, and holds what all visitors share.
 
     Args:
@@ -113,14 +113,14 @@ class Shelf:
         self._targets: OrderedDict[str, HFTarget] = OrderedDict()
         self._coming: dict[str, Loading] = {}
         self.calls = calls
-        self.counts = counts = Counts()
-        self.turn = Turns(limits.max_runs, waited=counts.waited, lasted=counts.turn)
+        self.metrics = metrics = Metrics()
+        self.turns = Turns(limits.max_runs, waited=metrics.waited, lasted=metrics.turn)
         self.awake = Awake(limits.runs_awake)
         self.engine, self.referee = OneThread("engine"), OneThread("referee")
-        counts.watch("tr_queue_waiting", "Runs that wait for a turn", lambda: self.turn.waiting)
-        counts.watch("tr_runs_under_way", "Runs under way", lambda: self.turn.runs)
-        counts.watch("tr_runs_awake", "Runs that hold keys and values", lambda: len(self.awake))
-        counts.watch("tr_models_loaded", "Models in memory", lambda: len(self._targets))
+        metrics.gauge("tr_queue_waiting", "Runs that wait for a turn", lambda: self.turns.waiting)
+        metrics.gauge("tr_runs_under_way", "Runs under way", lambda: self.turns.runs)
+        metrics.gauge("tr_runs_awake", "Runs that hold keys and values", lambda: len(self.awake))
+        metrics.gauge("tr_models_loaded", "Models in memory", lambda: len(self._targets))
 
     @property
     def loaded(self) -> list[str]:
@@ -138,9 +138,6 @@ class Shelf:
         if self.calls is not None:
             return tuple(e for e in catalog.entries() if e.name in self._targets)
         return catalog.fitting(memory.accelerator_gb())
-
-    def is_loaded(self, name: str) -> bool:
-        return name in self._targets
 
     def may_chat(self, name: str) -> bool:
         """Whether the model's tokenizer has a chat template; taken to be so until it is loaded."""
@@ -245,7 +242,7 @@ class Shelf:
         """Let go of the model used least recently, and of the sessions that hold it."""
         with self._change:
             name, _ = self._targets.popitem(last=False)
-        with self.turn:
+        with self.turns:
             self.awake.sleep_where(lambda run: run.request.model == name)
         memory.free()
 

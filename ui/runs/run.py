@@ -31,7 +31,7 @@ from tr_core.settings import Settings
 from tr_core.trace import RunInfo, RunTrace, StepTrace
 from ui.runs.zerogpu import STEPS_A_CALL, GpuCalls
 from ui.server.one_thread import OneThread
-from ui.server.turns import Place, Turns
+from ui.server.turns import QueuePosition, Turns
 
 # How often a visitor who waits is told of the place in the queue.
 TELL_SECONDS = 0.5
@@ -95,7 +95,7 @@ class Run:
 
     def go(
         self, target: HFTarget, steps: int | None, stopped: Callable[[], bool]
-    ) -> Iterator[Place | RunInfo | tuple[StepTrace, ...]]:
+    ) -> Iterator[QueuePosition | RunInfo | tuple[StepTrace, ...]]:
         """Up to ``steps`` steps, some at a time; what is run, where it begins; the place in the
         queue, meanwhile.
         """
@@ -204,7 +204,7 @@ class LocalRun(Run):
 
     def go(
         self, target: HFTarget, steps: int | None, stopped: Callable[[], bool]
-    ) -> Iterator[Place | RunInfo | tuple[StepTrace, ...]]:
+    ) -> Iterator[QueuePosition | RunInfo | tuple[StepTrace, ...]]:
         self.is_going = True
         try:
             made = 0
@@ -330,7 +330,7 @@ class CalledRun(Run):
 
     def go(
         self, target: HFTarget, steps: int | None, stopped: Callable[[], bool]
-    ) -> Iterator[Place | RunInfo | tuple[StepTrace, ...]]:
+    ) -> Iterator[QueuePosition | RunInfo | tuple[StepTrace, ...]]:
         made = 0
         while self.stop_reason is None and made != steps and not stopped():
             count = STEPS_A_CALL if steps is None else min(STEPS_A_CALL, steps - made)

@@ -13,7 +13,7 @@ from tr_core.errors import PromptError, SettingsError
 from tr_core.models.hf_target import HFTarget
 from tr_core.settings import Settings
 from tr_core.trace import RunInfo
-from ui.runs.loaded_models import Shelf
+from ui.runs.loaded_models import LoadedModels
 from ui.runs.run import CalledRun, LocalRun, Request, Run
 from ui.server import log
 from ui.server.limits import Limits
@@ -22,8 +22,8 @@ from ui.server.limits import Limits
 class Starts:
     """Makes runs of the kind that this machine can do."""
 
-    def __init__(self, shelf: Shelf, limits: Limits) -> None:
-        self._shelf, self._limits = shelf, limits
+    def __init__(self, models: LoadedModels, limits: Limits) -> None:
+        self._models, self._limits = models, limits
 
     def new(self, request: Request, target: HFTarget, before: Run | None = None) -> Run:
         """A run that has not begun; ``before`` is the visitor's last one, whose rows a hot start
@@ -40,9 +40,9 @@ class Starts:
         ids = target.vocabulary.encode(request.prompt, chat_template=request.chat)
         self._check_limits(len(ids), request.settings)
         known = self._known(request, target, before)
-        if self._shelf.calls is not None:
+        if self._models.calls is not None:
             first = _first(request, target, ids, known)
-            return CalledRun(request, first, self._shelf.calls)
+            return CalledRun(request, first, self._models.calls)
         return self._local(
             request, lambda own: Session(own, request.settings, drafter=known).start(ids)
         )
@@ -53,13 +53,13 @@ class Starts:
         """A run that another server has begun, or this one before it was started anew."""
         self._check_limits(len(known.prompt_ids), known.settings)
         known.check_model(target.vocabulary.fingerprint, target.vocab_size, target.max_length)
-        if self._shelf.calls is not None:
-            return CalledRun(request, known, self._shelf.calls, number)
+        if self._models.calls is not None:
+            return CalledRun(request, known, self._models.calls, number)
         return self._local(request, lambda own: continuation.resume(own, known), number, known)
 
     def note(self, door: str, run: Run, info: RunInfo) -> None:
         """Count and log a run that has begun."""
-        self._shelf.counts.run(door, info.drafter)
+        self._models.metrics.run(door, info.drafter)
         told = {"prompt": run.request.prompt} if self._limits.log_prompts else {}
         log.tell(
             "run", door=door, run=run.number, model=info.model, drafter=info.drafter, tree=info.tree,
@@ -73,10 +73,10 @@ class Starts:
         number: str | None = None,
         known: Checkpoint | None = None,
     ) -> LocalRun:
-        shelf = self._shelf
+        models = self._models
         return LocalRun(
-            request, start, turns=shelf.turn, awake=shelf.awake, steps_a_turn=self._limits.turn_steps,
-            engine=shelf.engine, referee=shelf.referee, number=number, known=known,
+            request, start, turns=models.turns, awake=models.awake, steps_a_turn=self._limits.turn_steps,
+            engine=models.engine, referee=models.referee, number=number, known=known,
         )  # fmt: skip
 
     def _known(self, request: Request, target: HFTarget, before: Run | None) -> Drafter | None:
@@ -90,7 +90,7 @@ class Starts:
         kind = [(r.model, r.settings.drafter, r.settings.k) for r in (request, before.request)]
         if kind[0] != kind[1]:
             return None
-        with self._shelf.turn:
+        with self._models.turns:
             return before.drafter(target)
 
     def _check_limits(self, prompt_tokens: int, settings: Settings) -> None:

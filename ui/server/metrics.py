@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.registry import Collector
 
 from tr_core.errors import TokenRecyclingError
 from tr_core.trace import StepTrace
@@ -14,7 +13,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
 
 
-class Counts:
+class Metrics:
     """Counters of one server; a registry of its own, so that two servers in one process do not mix."""
 
     def __init__(self) -> None:
@@ -41,13 +40,9 @@ class Counts:
         mean.set_function(self._mean)
         self._made = self._emitted = 0
 
-    def watch(self, name: str, what: str, value: Callable[[], float]) -> None:
-        """A gauge that is asked when somebody looks."""
+    def gauge(self, name: str, what: str, value: Callable[[], float]) -> None:
+        """Add a figure that is read each time ``/metrics`` is."""
         Gauge(name, what, registry=self._registry).set_function(value)
-
-    def watch_with(self, collector: Collector) -> None:
-        """A collector of figures of its own."""
-        self._registry.register(collector)
 
     def run(self, door: str, drafter: str) -> None:
         self._runs.labels(door, drafter).inc()

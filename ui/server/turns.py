@@ -25,7 +25,7 @@ class BusyError(TokenRecyclingError):
 
 
 @dataclass(frozen=True)
-class Place:
+class QueuePosition:
     """How many turns come before, and about how many seconds that will take."""
 
     ahead: int
@@ -111,7 +111,7 @@ class Turns:
         finally:
             self._leave(ticket)
 
-    def wait(self, ticket: _Ticket, seconds: float | None = None) -> Place | None:
+    def wait(self, ticket: _Ticket, seconds: float | None = None) -> QueuePosition | None:
         """Wait for the ticket's turn: None once it is there, the place in the queue if it is not
         after ``seconds``.
         """
@@ -121,7 +121,7 @@ class Turns:
             try:
                 if not self._change.wait_for(lambda: self._next() is ticket, seconds):
                     ahead = self._tickets.index(ticket) + (self._holder is not None)
-                    return Place(ahead, ahead * self._mean_s)
+                    return QueuePosition(ahead, ahead * self._mean_s)
             finally:
                 ticket.listening = False
             self._tickets.remove(ticket)

@@ -21,7 +21,7 @@ _Number = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{1,32}$")]
 _NOTHING = msgspec.Raw()
 
 
-class Claim(msgspec.Struct, frozen=True):
+class BrowserState(msgspec.Struct, frozen=True):
     """A run on the screen.
 
     Attributes:
@@ -38,7 +38,7 @@ class Claim(msgspec.Struct, frozen=True):
     record: msgspec.Raw = _NOTHING
 
 
-class Save(msgspec.Struct, frozen=True):
+class SaveRequest(msgspec.Struct, frozen=True):
     """A wish to have a file.
 
     Attributes:
@@ -60,10 +60,10 @@ class Save(msgspec.Struct, frozen=True):
     checkpoint: str = ""
 
 
-T = TypeVar("T", Claim, Save)
+T = TypeVar("T", BrowserState, SaveRequest)
 
 
-def read(text: object, kind: type[T] = Claim) -> T | None:
+def read(text: object, kind: type[T] = BrowserState) -> T | None:
     """The claim or wish, or None if there is none; what is none counts as none, since it is no
     words of a visitor.
     """

@@ -18,10 +18,10 @@ from tr_core.decoding.checkpoint import Checkpoint
 from tr_core.drafters import registry
 from tr_core.errors import MatrixError, TraceError
 from tr_core.trace import RunTrace
-from ui.runs.loaded_models import Shelf
+from ui.runs.loaded_models import LoadedModels
 from ui.runs.run import Request
 from ui.runs.start import Starts
-from ui.tab.browser_state import Save
+from ui.tab.browser_state import SaveRequest
 
 if TYPE_CHECKING:
     from ui.tab.workspace import Workspace
@@ -37,10 +37,10 @@ _RENDER: Mapping[str, Callable[[RunTrace], str]] = {
 class Saving:
     """Writes what one tab shows."""
 
-    def __init__(self, workspace: Workspace, shelf: Shelf, starts: Starts) -> None:
-        self._workspace, self._shelf, self._starts = workspace, shelf, starts
+    def __init__(self, workspace: Workspace, models: LoadedModels, starts: Starts) -> None:
+        self._workspace, self._models, self._starts = workspace, models, starts
 
-    def save(self, wish: Save, folder: Path) -> str | None:
+    def save(self, wish: SaveRequest, folder: Path) -> str | None:
         """Write below ``folder`` and return the file; None if the browser has to hand in what is
         not here.
 
@@ -68,7 +68,7 @@ class Saving:
         saving.write_text(path, _RENDER[wish.what](trace))
         return str(path)
 
-    def _shown(self, wish: Save) -> RunTrace | None:
+    def _shown(self, wish: SaveRequest) -> RunTrace | None:
         """The run that the browser shows, all of it; where it names none, what is on the screen
         here.
         """
@@ -77,24 +77,24 @@ class Saving:
         found = self._workspace.comparing.find(wish.runs[0])
         return found if found is not None and len(found.steps) >= wish.steps else None
 
-    def _comparison(self, wish: Save, folder: Path) -> str | None:
+    def _comparison(self, wish: SaveRequest, folder: Path) -> str | None:
         comparing = self._workspace.comparing
         if not wish.handed and any(comparing.find(name) is None for name in wish.runs):
             return None
         return comparing.save(folder, wish.what.removeprefix("comparison "), wish.runs)
 
-    def _matrix(self, wish: Save, folder: Path) -> str | None:
+    def _matrix(self, wish: SaveRequest, folder: Path) -> str | None:
         run = self._workspace.begun
         if run is None and wish.runs and not wish.handed:
             return None
         if run is None and wish.checkpoint:
             known = Checkpoint.from_json(wish.checkpoint)
             request = Request(known.model, "", known.settings)
-            run = self._starts.adopted(request, self._shelf.get(request.model), known)
+            run = self._starts.adopted(request, self._models.get(request.model), known)
         if run is None or registry.entry(run.request.settings.drafter).load is None:
             raise MatrixError("There is no matrix to save: run token_recycling first.")
-        target = self._shelf.get(run.request.model)
-        with self._shelf.turn:
+        target = self._models.get(run.request.model)
+        with self._models.turns:
             drafter = run.drafter(target)
         path = folder / "matrix.safetensors"
         drafter.save(path, target.vocabulary.fingerprint)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tr_core.errors import TraceError
 from tr_core.models import memory
-from ui.runs.loaded_models import Shelf
+from ui.runs.loaded_models import LoadedModels
 from ui.server.limits import Limits
 from ui.tab.workspace import Workspace
 
@@ -23,15 +23,15 @@ IDLE_SECONDS = 3600
 TRIM_SECONDS = 10
 
 
-class Visitors:
+class Tabs:
     """A workspace for each open tab, dropped when it closes. Files made for download live as long
     as the server.
     """
 
     def __init__(
-        self, shelf: Shelf, limits: Limits, clock: Callable[[], float] = time.monotonic
+        self, models: LoadedModels, limits: Limits, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._shelf, self._limits, self._clock = shelf, limits, clock
+        self._models, self._limits, self._clock = models, limits, clock
         self._workspaces: dict[str, tuple[Workspace, float]] = {}
         self._change = threading.Lock()
         self._trimmed = -TRIM_SECONDS
@@ -45,7 +45,7 @@ class Visitors:
         now = self._clock()
         with self._change:
             found, _ = self._workspaces.pop(tab, (None, 0))
-            workspace = found or Workspace(self._shelf, self._limits)
+            workspace = found or Workspace(self._models, self._limits)
             self._workspaces[tab] = workspace, now
             gone = [key for key, (_, used) in self._workspaces.items() if now - used > IDLE_SECONDS]
             idle = [self._workspaces.pop(key)[0] for key in gone]

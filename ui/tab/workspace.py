@@ -21,13 +21,13 @@ from tr_core.drafters import registry
 from tr_core.errors import SettingsError, TokenRecyclingError
 from tr_core.models.hf_target import HFTarget
 from tr_core.trace import RunInfo, RunTrace, StepTrace, read_trace
-from ui.runs.loaded_models import Shelf
+from ui.runs.loaded_models import LoadedModels
 from ui.runs.run import Request, Run
 from ui.runs.start import Starts
 from ui.server.limits import Limits
 from ui.server.log import FAILED, LOGGER
-from ui.server.turns import Place
-from ui.tab.browser_state import Claim
+from ui.server.turns import QueuePosition
+from ui.tab.browser_state import BrowserState
 from ui.tab.compare import Comparing
 from ui.tab.examples import Example, telling_step
 from ui.tab.save import Saving
@@ -48,10 +48,10 @@ class Workspace:
         saving: makes files of what it shows.
     """
 
-    def __init__(self, shelf: Shelf, limits: Limits) -> None:
-        self._shelf = shelf
+    def __init__(self, models: LoadedModels, limits: Limits) -> None:
+        self._models = models
         self._limits = limits
-        self._starts = Starts(shelf, limits)
+        self._starts = Starts(models, limits)
         self._over: Callable[[], None] = lambda: None
         self._run: Run | None = None
         self._coming: Run | None = None
@@ -63,7 +63,7 @@ class Workspace:
         self._stop = False
         self._busy = threading.Lock()
         self.comparing = Comparing(self)
-        self.saving = Saving(self, shelf, self._starts)
+        self.saving = Saving(self, models, self._starts)
 
     @property
     def trace(self) -> RunTrace | None:
@@ -74,11 +74,11 @@ class Workspace:
             return self._opened
         return self.own[1]
 
-    def step(self, request: Request, claim: Claim | None = None) -> Iterator[str]:
+    def step(self, request: Request, claim: BrowserState | None = None) -> Iterator[str]:
         """Exactly one engine step, of a new run if the request is another than the last one's."""
         yield from self._guarded(self._advance(request, 1, claim))
 
-    def run(self, request: Request, claim: Claim | None = None) -> Iterator[str]:
+    def run(self, request: Request, claim: BrowserState | None = None) -> Iterator[str]:
         """Steps until the run ends or ``stop`` is called; an ended run is started again."""
         yield from self._guarded(self._advance(request, None, claim))
 
@@ -141,7 +141,7 @@ class Workspace:
 
     def beside(self) -> Workspace:
         """A workspace for a run out of sight, which knows what this one has learned."""
-        other = Workspace(self._shelf, self._limits)
+        other = Workspace(self._models, self._limits)
         other._before = self._run
         return other
 
@@ -171,7 +171,7 @@ class Workspace:
     @contextmanager
     def _under_way(self) -> Iterator[None]:
         """Around a run: one of those that are counted, until it ends or its visitor leaves."""
-        over = self._over = self._shelf.turn.admit()
+        over = self._over = self._models.turns.admit()
         try:
             yield
         finally:
@@ -185,16 +185,18 @@ class Workspace:
         try:
             yield from records
         except TokenRecyclingError as error:
-            self._shelf.counts.error(error)
+            self._models.metrics.error(error)
             yield viz.error_record(str(error))
         except Exception as error:  # a bug: seen in the log, and the page stays up
-            self._shelf.counts.error(error)
+            self._models.metrics.error(error)
             LOGGER.exception("a run failed")
             yield viz.error_record(FAILED)
         finally:
             self._busy.release()
 
-    def _advance(self, request: Request, steps: int | None, claim: Claim | None) -> Iterator[str]:
+    def _advance(
+        self, request: Request, steps: int | None, claim: BrowserState | None
+    ) -> Iterator[str]:
         self._stop = False
         if (
             claim is not None
@@ -207,7 +209,7 @@ class Workspace:
         yield from self._prepared(request.settings.drafter)
         if self._stop:
             return
-        target = self._shelf.get(request.model)
+        target = self._models.get(request.model)
         run = self._chosen(request, steps, claim, target)
         if (
             claim is not None
@@ -221,7 +223,7 @@ class Workspace:
             for told in run.go(target, steps, self._stopped):
                 if run.gone:
                     return  # the visitor has left, or begun again
-                if isinstance(told, Place):
+                if isinstance(told, QueuePosition):
                     yield serving.queue_record(told.ahead, told.seconds)
                 elif isinstance(told, RunInfo):
                     yield viz.batch([self._begun(run, told, target), *self._kept(run)])
@@ -266,7 +268,7 @@ class Workspace:
             for step in steps
         ]
         self._told += len(steps)
-        self._shelf.counts.steps(steps)
+        self._models.metrics.steps(steps)
         if self._told >= CHECKPOINT_EVERY and run.stop_reason is None:
             records += self._kept(run)
         return records[0] if len(records) == 1 else viz.batch(records)
@@ -278,7 +280,7 @@ class Workspace:
 
     def _loaded(self, model: str) -> Iterator[str]:
         """Wait for the model, and tell how long already."""
-        with self._shelf.waiting(model) as coming:
+        with self._models.waiting(model) as coming:
             while coming.wait(TELL_SECONDS) is None and not self._stop:
                 yield serving.loading_record(model, coming.seconds, coming.doing)
 
@@ -296,7 +298,7 @@ class Workspace:
             waited.join(TELL_SECONDS)
 
     def _chosen(
-        self, request: Request, steps: int | None, claim: Claim | None, target: HFTarget
+        self, request: Request, steps: int | None, claim: BrowserState | None, target: HFTarget
     ) -> Run:
         """The run under way, the one that the browser claims, or a new one."""
         run = self._run
@@ -324,7 +326,7 @@ class Workspace:
         return self._starts.new(request, target, before=run or self._before)
 
 
-def _told(claim: Claim, known: Checkpoint) -> RunTrace | None:
+def _told(claim: BrowserState, known: Checkpoint) -> RunTrace | None:
     """The steps before a checkpoint, as the browser was told them; None if it did not keep all of
     them.
     """
