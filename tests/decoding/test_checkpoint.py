@@ -103,7 +103,7 @@ def test_pieces_are_one_run_trace_by_trace(drafter, kind):
         )
 
 
-@pytest.mark.parametrize("drafter", [name for name, entry in DRAFTERS.items() if entry.load])
+@pytest.mark.parametrize("drafter", [name for name, entry in DRAFTERS.items() if entry.saves])
 def test_what_earlier_texts_left_travels_too(drafter):
     target = ToyTarget(TABLE)
     settings = Settings(drafter=drafter, tree="4", max_new_tokens=12)
@@ -264,7 +264,7 @@ ODD = st.sampled_from(
 
 
 @settings(deadline=None, max_examples=200)
-@given(st.data(), st.sampled_from([name for name, entry in DRAFTERS.items() if entry.load]))
+@given(st.data(), st.sampled_from([name for name, entry in DRAFTERS.items() if entry.saves]))
 def test_a_drafters_state_that_was_tampered_with_is_refused_or_changes_no_token(data, drafter):
     whole, where, ids = learned(drafter)
     path = data.draw(st.sampled_from(where))

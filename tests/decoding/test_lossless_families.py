@@ -22,6 +22,8 @@ import torch
 from tests.support import tiny_models as tiny
 from tr_core import Session, Settings, TreeTemplate
 from tr_core.attention.families import FAMILIES
+from tr_core.budget.grown_tree_budget import Growth
+from tr_core.drafters.base import Drafter
 from tr_core.drafters.registry import DRAFTERS
 from tr_core.models.hf_target import HFTarget
 from tr_core.models.plain_generate import plain_ids
@@ -75,13 +77,13 @@ def late_end(free: Sequence[int]) -> int:
     return max(set(free), key=lambda token: free.index(token))
 
 
-class Hostile:
+class Hostile(Drafter):
     """Proposes whatever hurts: random tokens, one token everywhere, end tokens, and now and then
     the right ones.
     """
 
     name = "token_recycling"
-    rows_seen = 0
+    uses_tree = True
 
     def __init__(self, truth: Sequence[int], ends: Sequence[int], size: int) -> None:
         self.truth = list(truth)
@@ -93,7 +95,9 @@ class Hostile:
     def begin(self) -> None:
         self.calls = 0
 
-    def propose(self, context: Sequence[int], template: TreeTemplate) -> Draft:
+    def propose(
+        self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None
+    ) -> Draft:
         self.calls += 1
         tokens = torch.randint(self.size, (len(template.parents),), generator=self.noise)
         if self.calls % 5 == 1:
@@ -116,12 +120,6 @@ class Hostile:
         seen = torch.ones(len(tokens), dtype=torch.bool)
         seen[len(tokens) // 2 :] = self.calls % 2 == 0
         return Draft(template, tokens, seen)
-
-    def observe_prompt(self, tokens: torch.Tensor, candidates: torch.Tensor) -> None:
-        pass
-
-    def observe(self, draft: Draft, candidates: torch.Tensor) -> None:
-        return None
 
 
 @pytest.mark.parametrize(("family", "attention"), tiny.CASES)

@@ -35,6 +35,7 @@ from tr_core.budget.template_budget import CostCurve
 from tr_core.decoding.recording import record
 from tr_core.decoding.static import graphs as capture
 from tr_core.decoding.static import run as static_run
+from tr_core.drafters.base import Drafter
 from tr_core.drafters.candidate_matrix import CandidateMatrix
 from tr_core.drafters.registry import DRAFTERS
 from tr_core.drafters.token_recycling import TokenRecycling
@@ -197,21 +198,21 @@ def test_a_prompt_of_one_token():
     )
 
 
-class Shifting:
+class Shifting(Drafter):
     """Recycles into another tree every step, outside the graph: chains, bushes, the root alone."""
 
     name = "token_recycling"
+    uses_tree = has_matrix = True
 
     def __init__(self, vocab_size):
         self.inner = TokenRecycling(CandidateMatrix(vocab_size, 8))
         self.matrix = self.inner.matrix
-        self.rows_seen = 0
         self.steps = 0
 
     def begin(self):
         self.steps = 0
 
-    def propose(self, context, template) -> Draft:
+    def propose(self, context, template, growth=None) -> Draft:
         self.steps += 1
         counts = [[[2], [1, 3]], [[1], [1], [1]], [], [[4], [0, 2, 0, 1], [1, 1, 0]]][
             self.steps % 4

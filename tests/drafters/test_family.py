@@ -417,7 +417,7 @@ def test_nonsense_changes_no_output(name):
             assert record(session).text == plain.text, tree
 
 
-@pytest.mark.parametrize("name", [n for n, e in registry.DRAFTERS.items() if e.load and e.grows])
+@pytest.mark.parametrize("name", [n for n, e in registry.DRAFTERS.items() if e.saves and e.grows])
 def test_what_is_kept_over_prompts_can_be_saved(name, tmp_path):
     drafter, path = poisoned(name), tmp_path / "known.safetensors"
     drafter.save(path, "toy")

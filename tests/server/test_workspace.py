@@ -1,6 +1,5 @@
 """One visitor's run without a browser: what each button yields."""
 
-import dataclasses
 import json
 import threading
 from pathlib import Path
@@ -150,8 +149,9 @@ def test_runs_and_matrices_are_saved_and_opened(workspace, tmp_path):
 def test_a_drafter_that_is_compiled_first_is_told_of_and_can_be_stopped(workspace, monkeypatch):
     """A visitor of the first quarter of a minute reads what he waits for, and may stop."""
     ready = threading.Event()
-    entry = dataclasses.replace(registry.DRAFTERS["recycling_plus"], prepare=lambda: ready.wait(20))
-    monkeypatch.setitem(registry.DRAFTERS, "recycling_plus", entry)
+    monkeypatch.setattr(
+        registry.DRAFTERS["recycling_plus"], "prepare", staticmethod(lambda: ready.wait(20))
+    )
     monkeypatch.setattr("ui.tab.workspace.TELL_SECONDS", 0.01)
     wanted = request(drafter="recycling_plus", tree="8")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, TextIO
 
 from tr_core import files as saving
@@ -16,7 +15,6 @@ from tr_core.decoding import rounding as numerics
 from tr_core.decoding.recording import Recording
 from tr_core.decoding.session import Session
 from tr_core.drafters import registry
-from tr_core.drafters.base import Drafter
 from tr_core.errors import SettingsError, TokenRecyclingError
 from tr_core.models import plain_generate as reference
 from tr_core.models.hf_target import HFTarget
@@ -50,8 +48,8 @@ def run(
         TokenRecyclingError: the prompt, the settings or a file do not fit the model.
         CannotWriteError: a file cannot be written; the first of several.
     """
-    drafter = load_drafter(target, settings, matrix_in) if matrix_in else None
-    if matrix_out and registry.entry(settings.drafter).load is None:
+    drafter = registry.load(settings.drafter, matrix_in, target) if matrix_in else None
+    if matrix_out and not registry.entry(settings.drafter).saves:
         raise SettingsError(
             f"The drafter {settings.drafter} has no matrix to save: leave --matrix-out away."
         )
@@ -221,19 +219,3 @@ def _timed(session: Session, ids: Sequence[int]) -> tuple[list[int], float, int]
     for _ in session.run():
         pass
     return session.output_ids, time.perf_counter() - began, session.passes
-
-
-def load_drafter(target: HFTarget, settings: Settings, path: str | Path) -> Drafter:
-    """A drafter that starts with what one of its kind has saved.
-
-    Raises:
-        SettingsError: the drafter of the settings saves nothing.
-        MatrixError: the file is none of this drafter's, or belongs to another tokenizer.
-    """
-    load = registry.entry(settings.drafter).load
-    if load is None:
-        kinds = ", ".join(name for name, entry in registry.DRAFTERS.items() if entry.load)
-        raise SettingsError(
-            f"{settings.drafter} starts with no saved matrix: choose one of {kinds}, or start cold."
-        )
-    return load(path, target.vocabulary.fingerprint, target.vocab_size, target.device)

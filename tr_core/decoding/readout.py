@@ -9,7 +9,8 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from tr_core.drafters.base import Lesson, RowUpdates
+from tr_core.drafters.base import Lesson
+from tr_core.drafters.candidate_matrix import RowUpdates
 from tr_core.target import Draft
 from tr_core.trace import RowChange
 

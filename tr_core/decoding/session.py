@@ -81,12 +81,11 @@ class Session:
                 f"The settings ask for {settings.drafter}, the drafter given is"
                 f" {self.drafter.name}."
             )
-        k = getattr(self.drafter, "k", settings.k)
-        if k != settings.k:
+        if self.drafter.k not in (None, settings.k):
             raise SettingsError(
-                f"The matrix has k = {k}, the settings ask for k = {settings.k}: choose the same."
+                f"The matrix has k = {self.drafter.k}, the settings ask for k = {settings.k}: choose the same."
             )
-        self._entry = registry.entry(settings.drafter)
+        self._entry = type(self.drafter)
         self._clock = clock or time.perf_counter
         # What was measured stays where no step tells more: several processes must draft alike and
         # have clocks of their own, and without a trace nobody waits for an accelerator.

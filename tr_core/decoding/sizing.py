@@ -15,7 +15,6 @@ from tr_core.budget.state import BudgetState, GrowthState
 from tr_core.budget.template_budget import Budget
 from tr_core.decoding.readout import Readout
 from tr_core.drafters.base import Drafter
-from tr_core.drafters.registry import DrafterEntry
 from tr_core.errors import CheckpointError
 from tr_core.settings import Settings
 from tr_core.target import Draft
@@ -32,7 +31,7 @@ _REPRICE = 12
 _LARGEST = templates.chain(MOST)
 
 
-def is_auto(settings: Settings, entry: DrafterEntry) -> bool:
+def is_auto(settings: Settings, entry: type[Drafter]) -> bool:
     """Whether sizes are to be chosen: the settings name no tree, and there is something to draft."""
     return (
         entry.drafts
@@ -41,7 +40,7 @@ def is_auto(settings: Settings, entry: DrafterEntry) -> bool:
     )
 
 
-def fixed_template(settings: Settings, entry: DrafterEntry) -> TreeTemplate:
+def fixed_template(settings: Settings, entry: type[Drafter]) -> TreeTemplate:
     """The tree that the settings name; a root alone for a drafter that drafts nothing.
 
     Raises:
@@ -75,7 +74,7 @@ class Sizing:
     def __init__(
         self,
         settings: Settings,
-        entry: DrafterEntry,
+        entry: type[Drafter],
         curve: CostCurve | LiveCurve | None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:

@@ -1,55 +1,205 @@
-"""What every drafter offers. A new one is a file beside this, and a line in ``registry.py``.
+"""What a drafter is. A new one is a file beside this and a line in ``registry.py``.
 
-There are two kinds. One lives **on the device**: it drafts from tensors and learns by ``observe``
-before anything is copied to the host, so that a whole step can be one graph (``token_recycling``).
-The other **thinks on the host** (``HostDrafter``): it drafts from Python numbers and learns by
-``learn`` from what the one copy of the step brought.
+A drafter guesses the next tokens as a tree (``propose``) and learns from what the model said at
+each node. There are two kinds:
+
+- One lives **on the device**: it drafts from tensors and learns by ``observe`` before anything is
+  copied to the host, so that a whole step can be one graph (``token_recycling``).
+- The other **thinks on the host** (``HostDrafter``): it drafts from Python numbers and learns by
+  ``learn`` from the step's one copy to the host. A whole drafter of this kind:
+
+      class LastAgain(HostDrafter):
+          "Guesses that the last token comes again."
+
+          name = "last_again"
+          summary = "the last token, again and again"
+
+          def propose(self, context, template, growth=None):
+              return self.chain(context[-1], [context[-1]] * template.nodes)
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 import numpy as np
 import torch
 
 from tr_core.budget.grown_tree_budget import Growth
+from tr_core.drafters.candidate_matrix import CandidateMatrix, RowUpdates
 from tr_core.errors import CheckpointError
 from tr_core.target import Draft
-from tr_core.trace import Held, RowChange
+from tr_core.trace import ROOT, Held, RowChange, Source
+from tr_core.trees.templates import chain
 from tr_core.trees.tree import TreeTemplate
 
 
-@dataclass(frozen=True)
-class RowUpdates:
-    """Rows about to be overwritten, one line a scored node; nodes of one token carry the same
-    lines.
+class Drafter:
+    """Proposes drafts, and learns from what the model said about them.
+
+    What a drafter is stands on its class; engine, page and command line read it there.
 
     Attributes:
-        writers: (N + 1,) the node whose candidates win the row; −1 where nothing is written.
-        before: (N + 1, k) candidates until now; −1 where the row had never been written.
+        name: the word that chooses it.
+        summary: one line for the page and the command line.
+        drafts: whether it drafts anything, so that there is a size to choose.
+        uses_tree: whether it fills the template's shape; otherwise only the template's number of
+            nodes counts.
+        grows: whether it grows a tree of its own for each draft, the best nodes first, and
+            ``propose`` takes a ``growth`` that says where to end it.
+        has_matrix: whether it keeps its rows in ``matrix``, and learns them by ``observe``.
+        learns: whether it learns on the host, by ``learn`` and ``learn_prompt``.
+        last_wins: whether only a token's last position in a prompt teaches it anything.
+        saves: whether ``save`` and ``load`` keep what it knows in a file.
+        matrix: its rows on the device; only there where ``has_matrix``.
+        k: candidates of a row; None if it keeps none.
     """
 
-    writers: torch.Tensor
-    before: torch.Tensor
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    drafts: ClassVar[bool] = True
+    uses_tree: ClassVar[bool] = False
+    grows: ClassVar[bool] = False
+    has_matrix: ClassVar[bool] = False
+    learns: ClassVar[bool] = False
+    last_wins: ClassVar[bool] = False
+    saves: ClassVar[bool] = False
+
+    matrix: CandidateMatrix
+    k: int | None = None
+
+    @classmethod
+    def create(cls, vocab_size: int, k: int, device: torch.device) -> Drafter:
+        """A drafter that knows nothing yet.
+
+        Raises:
+            MatrixError: k does not fit the vocabulary.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def prepare(cls) -> None:
+        """Do now, once in a process, what the first use would wait for; it may take 15 seconds."""
+
+    @property
+    def rows_seen(self) -> int:
+        """Rows that hold candidates; 0 for a drafter that keeps none."""
+        return 0
+
+    def begin(self) -> None:
+        """A new prompt starts: drop what belongs to one text, keep what may serve the next."""
+
+    def propose(
+        self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None
+    ) -> Draft:
+        """A draft below ``context[-1]`` of at most ``template.nodes`` nodes.
+
+        Args:
+            context: prompt and output so far.
+            template: the shape, where the drafter ``uses_tree``; otherwise its size.
+            growth: given only to a drafter that ``grows``: ends the tree where a further node no
+                longer pays.
+        """
+        raise NotImplementedError
+
+    def observe_prompt(self, tokens: torch.Tensor, candidates: torch.Tensor) -> None:
+        """Learn from prompt positions: ``tokens`` (n,) and the model's best (n, k) after each."""
+
+    def observe(self, draft: Draft, candidates: torch.Tensor) -> RowUpdates | None:
+        """Learn from a scored draft: the model's best (N + 1, k) after each node.
+
+        Without a trace only drafters with a matrix are called, since ranking takes time. Returns
+        the rows overwritten, or None.
+        """
+        return None
+
+    def learn_prompt(
+        self, prompt: Sequence[int], offset: int, candidates: np.ndarray, probabilities: np.ndarray
+    ) -> None:
+        """Learn from the prompt's positions ``offset`` … ``offset + n − 1``.
+
+        Args:
+            prompt: all of it.
+            offset: the first of the positions.
+            candidates: (n, k) int32, the model's best after each position.
+            probabilities: (n, k) float32 of those.
+        """
+
+    def learn(self, lesson: Lesson) -> Learned:
+        """Learn from a scored draft and the verdict on it."""
+        return Learned()
+
+    def save(self, path: str | Path, fingerprint: str) -> None:
+        """Write what it knows to a file, for models with this tokenizer ``fingerprint``.
+
+        Raises:
+            MatrixError: the file cannot be written.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def load(
+        cls, path: str | Path, fingerprint: str, vocab_size: int, device: torch.device
+    ) -> Drafter:
+        """Read what ``save`` wrote.
+
+        Raises:
+            MatrixError: no such file, another drafter's or another tokenizer's, or damaged.
+        """
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Any]:
+        """What it knows and could not learn again from the text alone, as JSON-able data."""
+        return {}
+
+    def restore(
+        self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()
+    ) -> None:
+        """Know what ``state`` and the text so far say; it may come from anywhere and is checked.
+
+        Raises:
+            CheckpointError, MatrixError: it is not what ``state()`` of such a drafter gives.
+        """
+        convert(state, TextAlone)
+
+
+class HostDrafter(Drafter):
+    """Base of drafters on the host; one that knows the text alone adds only ``propose``."""
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self._device = device
+
+    @classmethod
+    def create(cls, vocab_size: int, k: int, device: torch.device) -> HostDrafter:
+        return cls(device)
+
+    def chain(
+        self, root: int, tokens: Sequence[int], sources: Sequence[Source] | None = None
+    ) -> Draft:
+        """A draft of one path: ``tokens`` below ``root``; ``sources`` say where each came from."""
+        ids = torch.tensor([root, *tokens], dtype=torch.int64, device=self._device)
+        seen = torch.ones(len(ids), dtype=torch.bool, device=self._device)
+        return Draft(chain(len(tokens)), ids, seen, () if sources is None else (ROOT, *sources))
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """All that one pass told, on the host, before any of it is committed.
+    """All that one pass says, on the host, before any of it is committed.
 
     Attributes:
         context: prompt and output before the step, the root the last.
         parents: (N + 1,) of the draft that was scored.
         tokens: (N + 1,) of the same.
-        choices: (N + 1,) the model's own pick after each node; −1 off the path where nobody asked.
+        choices: (N + 1,) the model's own pick after each node; −1 off the path where a rule from
+            outside was not asked.
         candidates: (N + 1, k) int32, its best tokens there, best first.
         probabilities: (N + 1, k) float32 of those, at temperature 1.
         path: accepted nodes, root excluded.
-        traced: whether anybody reads the rows in what ``learn`` returns.
+        traced: whether the trace needs the rows in what ``learn`` returns.
     """
 
     context: Sequence[int]
@@ -64,7 +214,7 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Learned:
-    """What a host drafter tells the trace of a lesson.
+    """What a host drafter reports to the trace after a lesson.
 
     Attributes:
         rows: rows overwritten, in the order of their writing.
@@ -89,8 +239,7 @@ S = TypeVar("S")
 
 
 def convert(state: dict[str, Any], kind: type[S]) -> S:
-    """A drafter's state, which may have travelled as JSON through other hands, as the struct that
-    it must be.
+    """A drafter's state, which may have travelled as JSON, as the struct that it must be.
 
     Raises:
         CheckpointError: it is not of this kind.
@@ -101,113 +250,3 @@ def convert(state: dict[str, Any], kind: type[S]) -> S:
         raise CheckpointError(
             f"The drafter's part of the checkpoint is damaged: {error}."
         ) from error
-
-
-class Drafter(Protocol):
-    """Proposes drafts, and learns from what the model said about them.
-
-    Attributes:
-        name: as in the registry.
-        rows_seen: rows that hold candidates; 0 for drafters without a matrix.
-    """
-
-    name: str
-
-    @property
-    def rows_seen(self) -> int: ...
-
-    def begin(self) -> None:
-        """A new prompt starts. What may be kept over prompts is kept; what belongs to one text is
-        dropped.
-        """
-        ...
-
-    def propose(self, context: Sequence[int], template: TreeTemplate) -> Draft:
-        """A draft whose root is ``context[-1]``; ``template`` is the budget, and the shape where
-        the method has one.
-
-        A drafter that grows its own trees (``grows`` in the registry) takes ``growth: Growth | None
-        = None`` as well: with it the tree ends where a further node no longer pays, and never above
-        ``template.nodes``.
-        """
-        ...
-
-    def observe_prompt(self, tokens: torch.Tensor, candidates: torch.Tensor) -> None:
-        """Learn from prompt positions: ``tokens`` (n,) and the model's best (n, k) after each."""
-        ...
-
-    def observe(self, draft: Draft, candidates: torch.Tensor) -> RowUpdates | None:
-        """Learn from a scored draft: the model's best (N + 1, k) after each node. None if no row
-        was overwritten.
-
-        Without a trace only drafters with a matrix (see the registry) are called: ranking
-        candidates takes time.
-        """
-        ...
-
-    def state(self) -> dict[str, Any]:
-        """What this drafter knows and would not know again from the text alone, as plain JSON-able
-        data.
-        """
-        ...
-
-    def restore(
-        self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()
-    ) -> None:
-        """Know what ``state`` says, and what the text so far does; it may come from anywhere and is
-        checked.
-
-        Raises:
-            CheckpointError, MatrixError: it is not what ``state()`` of such a drafter gives.
-        """
-        ...
-
-
-class HostDrafter:
-    """Base of drafters that think on the host: what they need not know is done here.
-
-    ``learn`` and ``learn_prompt`` are called for those that ``learn`` in the registry, with and
-    without a trace.
-    """
-
-    name: str
-    rows_seen = 0
-
-    def begin(self) -> None:
-        """Nothing belongs to one text."""
-
-    def propose(
-        self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None
-    ) -> Draft:
-        """See ``Drafter``."""
-        raise NotImplementedError
-
-    def learn_prompt(
-        self, prompt: Sequence[int], offset: int, candidates: np.ndarray, probabilities: np.ndarray
-    ) -> None:
-        """Learn from the prompt's positions ``offset`` … ``offset + n − 1``.
-
-        Args:
-            prompt: all of it.
-            candidates: (n, k) int32, the model's best after each position. probabilities: (n, k)
-                float32 of those.
-        """
-
-    def learn(self, lesson: Lesson) -> Learned | None:
-        """Learn from a scored draft and the verdict on it."""
-
-    def observe_prompt(self, tokens: torch.Tensor, candidates: torch.Tensor) -> None:
-        """Learns on the host, by ``learn_prompt``."""
-
-    def observe(self, draft: Draft, candidates: torch.Tensor) -> RowUpdates | None:
-        """Learns on the host, by ``learn``."""
-
-    def state(self) -> dict[str, Any]:
-        """See ``Drafter``."""
-        raise NotImplementedError
-
-    def restore(
-        self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()
-    ) -> None:
-        """See ``Drafter``."""
-        raise NotImplementedError

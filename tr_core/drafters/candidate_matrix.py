@@ -1,7 +1,6 @@
-"""The candidate matrix: for every token of the vocabulary, the best next tokens the model last gave
-after it.
+"""The candidate matrix: for each token, the best next tokens that the model last gave after it.
 
-Arxiv 2408.08696, §3.1. Rows are overwritten whole, without counts or probabilities. When one token
+arXiv 2408.08696, §3.1. Rows are overwritten whole, without counts or probabilities. When one token
 stands at several scored nodes, **the last node in breadth-first order wins** (in a prompt: the last
 position): what writing the rows one after the other would leave. The paper leaves this open, and
 the published code leaves it to the GPU.
@@ -10,6 +9,7 @@ the published code leaves it to the GPU.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +17,25 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from tr_core.drafters.base import RowUpdates
 from tr_core.errors import MatrixError
 from tr_core.files import whole
 from tr_core.trees.tree import MAX_K
 
 UNSEEN = -1
 FORMAT = "token-recycling-matrix-1"
+
+
+@dataclass(frozen=True)
+class RowUpdates:
+    """Rows just overwritten, one line a scored node; nodes of one token carry the same lines.
+
+    Attributes:
+        writers: (N + 1,) the node whose candidates win the row; −1 where nothing is written.
+        before: (N + 1, k) candidates until then; −1 where the row had never been written.
+    """
+
+    writers: torch.Tensor
+    before: torch.Tensor
 
 
 class CandidateMatrix:
@@ -52,21 +64,17 @@ class CandidateMatrix:
 
     @property
     def padded(self) -> torch.Tensor:
-        """(V + 1, k) int32, the rows and one that stays unseen: at the end, where indexing looks
-        for a token −1.
-        """
+        """(V + 1, k) int32: the rows, and an unseen one at the end, where index −1 finds it."""
         return self._storage
 
     def move_to(self, storage: torch.Tensor) -> None:
-        """Live in ``storage`` (V + 1, k) int32 from now on, which takes over what is known."""
+        """Keep the rows in ``storage`` (V + 1, k) int32 from now on; what is known moves there."""
         if storage is not self._storage:
             storage.copy_(self._storage)
             self._live_in(storage)
 
     def move_out(self, storage: torch.Tensor) -> None:
-        """Live in ``storage`` no longer, if that is where the rows are: they go on in memory of
-        their own.
-        """
+        """Give ``storage`` back, if the rows are kept there: they move to memory of their own."""
         if storage is self._storage:
             self._live_in(storage.clone())
 
@@ -74,8 +82,7 @@ class CandidateMatrix:
     def here(self) -> np.ndarray | None:
         """``padded`` as an array, the same memory, where that is the host's own; else None.
 
-        What a step asks of the rows is so little that torch takes longer to begin than numpy to
-        finish.
+        A step reads so few rows that numpy finishes before torch has begun.
         """
         return self._here
 
@@ -111,7 +118,7 @@ class CandidateMatrix:
         self._storage.fill_(UNSEEN)
 
     def to_rows(self) -> dict[int, list[int]]:
-        """All rows that hold candidates, by token: what a checkpoint needs. One copy to the host."""
+        """All rows that hold candidates, by token, for a checkpoint. One copy to the host."""
         rows = self.rows.cpu()
         tokens = (rows[:, 0] != UNSEEN).nonzero().flatten().tolist()
         return dict(zip(tokens, rows[tokens].tolist(), strict=True))
@@ -147,17 +154,15 @@ class CandidateMatrix:
         """
         if self._here is None:
             return self.overwrite_on_device(tokens, candidates, seen)
-        places = tokens.numpy()
+        index = tokens.numpy()
         if seen is not None:
-            places = np.where(seen.numpy(), places, self.vocab_size)
-        before = self._here[places]
-        self._here[places] = (
-            candidates.numpy()
-        )  # one after the other: the last of equal places stays
+            index = np.where(seen.numpy(), index, self.vocab_size)
+        before = self._here[index]
+        self._here[index] = candidates.numpy()  # in order: the last of equal indices stays
         self._here[-1] = UNSEEN
-        last = {token: node for node, token in enumerate(places.tolist())}
+        last = {token: node for node, token in enumerate(index.tolist())}
         last[self.vocab_size] = UNSEEN
-        writers = np.array([last[token] for token in places.tolist()])
+        writers = np.array([last[token] for token in index.tolist()])
         return RowUpdates(torch.from_numpy(writers), torch.from_numpy(before))
 
     def overwrite_on_device(
@@ -193,8 +198,8 @@ class CandidateMatrix:
         """
         meta = {"format": FORMAT, "tokenizer": fingerprint}
         try:
-            with whole(path) as part:
-                save_file({"rows": self.rows.cpu().contiguous()}, str(part), metadata=meta)
+            with whole(path) as beside:
+                save_file({"rows": self.rows.cpu().contiguous()}, str(beside), metadata=meta)
         except (OSError, SafetensorError) as error:
             raise MatrixError(
                 f"The matrix cannot be written to “{path}”:"

@@ -84,6 +84,11 @@ class LookaheadTrie(Guesser):
     """Branches of a trie of n-grams; what was written stays over prompts."""
 
     name = "lookahead_trie"
+    summary = (
+        "branches of a trie of the n-grams of prompt and outputs, by how often they were seen (Zhao"
+        " et al. 2024)"
+    )
+    saves = True
 
     def __init__(self, vocab_size: int, device: torch.device | str = "cpu") -> None:
         super().__init__(device)
@@ -93,6 +98,10 @@ class LookaheadTrie(Guesser):
         self._text = 0
         self._corrections = Corrections(_LENGTHS * 3)
         self.begin()
+
+    @classmethod
+    def create(cls, vocab_size: int, k: int, device: torch.device) -> LookaheadTrie:
+        return cls(vocab_size, device)
 
     def begin(self) -> None:
         self._text += 1

@@ -105,12 +105,18 @@ class NgramMatrix(Guesser):
     """Best-first trees from statistics of token pairs."""
 
     name = "ngram_matrix"
+    summary = "a search through what the model gave after pairs of tokens so far (Liu et al. 2024)"
+    saves = True
 
     def __init__(self, vocab_size: int, device: torch.device | str = "cpu") -> None:
         super().__init__(device)
         self._size = vocab_size
         self._rows: OrderedDict[int, _Row] = OrderedDict()
         self._corrections = Corrections(4 * CLASSES)
+
+    @classmethod
+    def create(cls, vocab_size: int, k: int, device: torch.device) -> NgramMatrix:
+        return cls(vocab_size, device)
 
     @property
     def rows_seen(self) -> int:

@@ -25,6 +25,10 @@ class SuffixAutomaton(CopiesAndRows):
     """A copied chain where the text's ending is known, a tree of recycled rows elsewhere."""
 
     name = "suffix_automaton"
+    summary = (
+        "a chain copied behind the longest ending that stood before, or recycled rows (Hu et al."
+        " 2024)"
+    )
     form = "suffix-automaton-1"
 
     def begin(self) -> None:

@@ -1,6 +1,4 @@
-"""Token Recycling as published (Luo et al., arXiv 2408.08696): a static tree filled from the
-candidate matrix.
-"""
+"""Token Recycling as published (Luo et al., arXiv 2408.08696): a fixed tree filled from rows."""
 
 from __future__ import annotations
 
@@ -11,8 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from tr_core.drafters.base import RowsState, RowUpdates, convert
-from tr_core.drafters.candidate_matrix import CandidateMatrix
+from tr_core.budget.grown_tree_budget import Growth
+from tr_core.drafters.base import Drafter, RowsState, convert
+from tr_core.drafters.candidate_matrix import CandidateMatrix, RowUpdates
 from tr_core.target import Draft
 from tr_core.trees.tree import TreeTemplate
 
@@ -20,24 +19,28 @@ FILLER = 0
 _PLANS = 256
 
 
-class TokenRecycling:
-    """Fills a template breadth-first from the rows of its nodes, and overwrites the row of every
-    scored node.
-    """
+class TokenRecycling(Drafter):
+    """Fills a template breadth-first from its nodes' rows; every scored node overwrites its row."""
 
     name = "token_recycling"
+    summary = "a tree from the recycled candidates of every token scored so far (Luo et al. 2025)"
+    has_matrix = True
+    uses_tree = True
+    last_wins = True
+    saves = True
 
     def __init__(self, matrix: CandidateMatrix) -> None:
         self.matrix = matrix
+        self.k = matrix.k
         self._levels: dict[TreeTemplate, list[torch.Tensor]] = {}
+
+    @classmethod
+    def create(cls, vocab_size: int, k: int, device: torch.device) -> TokenRecycling:
+        return cls(CandidateMatrix(vocab_size, k, device))
 
     @property
     def rows_seen(self) -> int:
         return self.matrix.rows_seen
-
-    @property
-    def k(self) -> int:
-        return self.matrix.k
 
     def save(self, path: str | Path, fingerprint: str) -> None:
         """See ``CandidateMatrix.save``."""
@@ -54,17 +57,16 @@ class TokenRecycling:
             )
         )
 
-    def begin(self) -> None:
-        """The rows stay over prompts: that is the hot start."""
-
-    def propose(self, context: Sequence[int], template: TreeTemplate) -> Draft:
+    def propose(
+        self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None
+    ) -> Draft:
         rows = self.matrix.here
         if rows is None:
             root = torch.tensor(context[-1:], dtype=torch.int64, device=self.matrix.device)
             return Draft(template, *self.fill(root, self.plan(template)))
         levels = [np.array(context[-1:])]
-        for places in self.plan(template):
-            levels.append(rows[levels[-1]].ravel()[places.numpy()])
+        for index in self.plan(template):
+            levels.append(rows[levels[-1]].ravel()[index.numpy()])
         tokens = np.concatenate(levels, dtype=np.int64)
         seen = tokens >= 0
         return Draft(
@@ -74,14 +76,11 @@ class TokenRecycling:
     def fill(
         self, root: torch.Tensor, plan: list[torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokens (N + 1,) int64 and seen (N + 1,) bool of a draft below ``root`` (1,), all on the
-        device.
-        """
+        """Tokens (N + 1,) int64 and seen (N + 1,) bool below ``root`` (1,), on the device."""
         levels = [root]
-        for places in plan:
-            # What stands below a row never written is −1, and so is all below that: −1 is the index
-            # of a row of −1.
-            levels.append(self.matrix.padded[levels[-1]].flatten()[places].long())
+        for index in plan:
+            # Below a row never written all is −1, and −1 is the index of a row of −1.
+            levels.append(self.matrix.padded[levels[-1]].flatten()[index].long())
         tokens = torch.cat(levels)
         seen = tokens >= 0
         return torch.where(seen, tokens, FILLER), seen
@@ -94,9 +93,7 @@ class TokenRecycling:
         real: torch.Tensor,
         depth: int,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The same for a shape that comes as tensors (n,), no deeper than ``depth``; nodes not
-        ``real`` are fillers.
-        """
+        """``fill`` for a shape in tensors (n,), at most ``depth`` deep; fillers are not ``real``."""
         tokens = torch.where(parents == torch.arange(len(parents), device=root.device), root, -1)
         for _ in range(depth):
             # After d rounds all nodes down to depth d are right. The root is its own parent.
@@ -119,20 +116,18 @@ class TokenRecycling:
         self.matrix.fill(convert(state, RowsState).rows)
 
     def plan(self, template: TreeTemplate) -> list[torch.Tensor]:
-        """Per level, for each of its nodes, the place of its rank among the rows of the level
-        above, on the device.
-        """
+        """Per level, each node's index into the rows of the level above, flattened; on the device."""
         if template not in self._levels:
             template.check_k(self.matrix.k)
             if len(self._levels) >= _PLANS:
-                # a budget makes many shapes over a long life, and each is cheap to make again
+                # A budget makes many shapes over a long life; each is cheap to make again.
                 self._levels.clear()
             above, plan = 0, []
             for level in template.levels:
-                places = [
+                index = [
                     (template.parents[n] - above) * self.matrix.k + template.ranks[n] for n in level
                 ]
-                plan.append(torch.tensor(places, device=self.matrix.device))
+                plan.append(torch.tensor(index, device=self.matrix.device))
                 above = level.start
             self._levels[template] = plan
         return self._levels[template]

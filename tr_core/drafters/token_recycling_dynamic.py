@@ -46,14 +46,25 @@ class TokenRecyclingDynamic(HostDrafter):
     """
 
     name = "token_recycling_dynamic"
+    summary = (
+        "the same rows with their probabilities, each draft a tree of its own grown best-first"
+    )
+    learns = True
+    grows = True
+    saves = True
+    k: int
 
     def __init__(self, vocab_size: int, k: int, device: torch.device | str = "cpu") -> None:
+        super().__init__(device)
         if not 1 <= k <= min(MAX_K, vocab_size):
             raise MatrixError(f"k must be 1 … {min(MAX_K, vocab_size)}, got {k}.")
         self.k = k
         self.rows = np.full((vocab_size, k), UNSEEN, dtype=np.int32)
         self.chances = np.zeros((vocab_size, k), dtype=np.float32)
-        self._device = device
+
+    @classmethod
+    def create(cls, vocab_size: int, k: int, device: torch.device) -> TokenRecyclingDynamic:
+        return cls(vocab_size, k, device)
 
     @property
     def rows_seen(self) -> int:

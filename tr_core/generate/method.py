@@ -114,7 +114,7 @@ def token_recycling(
     settings = Settings(
         drafter=drafter if isinstance(drafter, str) else drafter.name,
         tree=tree,
-        k=k if k is not None else getattr(drafter, "k", _DEFAULT_K),
+        k=k if k is not None else _k_of(drafter),
         max_new_tokens=MAX_NEW_TOKENS,  # the criteria end the output
         trace=False,
     )
@@ -209,6 +209,10 @@ def _target(model: PreTrainedModel) -> HFTarget:
     if known is None or not known.fits(model):
         known = _EXAMINED[model] = examine(model)
     return behind(model, known)
+
+
+def _k_of(drafter: str | Drafter) -> int:
+    return _DEFAULT_K if isinstance(drafter, str) or drafter.k is None else drafter.k
 
 
 def _drafter(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tr_core.cli.commands import load_drafter
 from tr_core.decoding import resume as continuation
 from tr_core.decoding.checkpoint import SCHEMA, Checkpoint
 from tr_core.decoding.session import Session
+from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter
 from tr_core.errors import PromptError, SettingsError
 from tr_core.models.hf_target import HFTarget
@@ -84,7 +84,7 @@ class Starts:
         kind.
         """
         if request.matrix is not None:
-            return load_drafter(target, request.settings, request.matrix)
+            return registry.load(request.settings.drafter, request.matrix, target)
         if not request.hot or before is None or before.info is None:
             return None
         kind = [(r.model, r.settings.drafter, r.settings.k) for r in (request, before.request)]

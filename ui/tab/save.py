@@ -91,7 +91,7 @@ class Saving:
             known = Checkpoint.from_json(wish.checkpoint)
             request = Request(known.model, "", known.settings)
             run = self._starts.adopted(request, self._models.get(request.model), known)
-        if run is None or registry.entry(run.request.settings.drafter).load is None:
+        if run is None or not registry.entry(run.request.settings.drafter).saves:
             raise MatrixError("There is no matrix to save: run token_recycling first.")
         target = self._models.get(run.request.model)
         with self._models.turns:

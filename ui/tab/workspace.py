@@ -286,10 +286,7 @@ class Workspace:
 
     def _prepared(self, drafter: str) -> Iterator[str]:
         """Wait for what the first use of a drafter must wait for, and tell how long already."""
-        prepare = registry.entry(drafter).prepare
-        if prepare is None:
-            return
-        waited = threading.Thread(target=prepare, daemon=True)
+        waited = threading.Thread(target=registry.entry(drafter).prepare, daemon=True)
         began = time.monotonic()
         waited.start()
         waited.join(TELL_SECONDS)

@@ -6,7 +6,6 @@ from tr_core.decoding.sampling import Greedy, Rules, Sampled
 from tr_core.decoding.sizing import is_auto
 from tr_core.decoding.static.graphs import can_capture
 from tr_core.decoding.static.run import NoStaticStep, StaticRun
-from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter
 from tr_core.settings import Settings
 from tr_core.target import Target
@@ -43,7 +42,7 @@ def prepared(
     if begin is None:
         return None, f"ordinary: {target.name} has no static step"
     sampled = chooses if isinstance(chooses, Sampled) else None
-    auto = is_auto(settings, registry.entry(settings.drafter))
+    auto = is_auto(settings, type(drafter))
     try:
         static = begin(root, settings, template, drafter, sampled, auto)
     except NoStaticStep as reason:

@@ -26,7 +26,6 @@ from tr_core.decoding.readout import Readout, pack
 from tr_core.decoding.sampling import Sampled
 from tr_core.decoding.static.graphs import Captured, can_capture, compiled, graph_pool
 from tr_core.decoding.static.step import Plan, State, StaticStep, run
-from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter
 from tr_core.drafters.candidate_matrix import CandidateMatrix
 from tr_core.drafters.plain import Plain
@@ -164,8 +163,8 @@ class StaticRun:
             length,
         )
         self._shifting = shifting
-        self._learns = registry.entry(settings.drafter).has_matrix
-        self._told = settings.trace or registry.entry(settings.drafter).learns
+        self._learns = drafter.has_matrix
+        self._told = settings.trace or drafter.learns
         try:
             with torch.inference_mode():
                 self._reserve(length + self._width(template, template))

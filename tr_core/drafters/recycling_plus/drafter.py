@@ -97,6 +97,13 @@ class RecyclingPlus(HostDrafter):
     """
 
     name = "recycling_plus"
+    summary = (
+        "rows under one to three tokens and look-ups in the text, trees grown by calibrated chance"
+    )
+    learns = True
+    grows = True
+    saves = True
+    k: int
 
     def __init__(
         self,
@@ -113,13 +120,22 @@ class RecyclingPlus(HostDrafter):
     ) -> None:
         if not 1 <= k <= min(MAX_K, vocab_size):
             raise MatrixError(f"k must be 1 … {min(MAX_K, vocab_size)}, got {k}.")
+        super().__init__(device)
         first_use.prepare()  # here, so that no step is as slow as that
         self.k = k
-        self._vocab_size, self._device = vocab_size, device
+        self._vocab_size = vocab_size
         self._keys, self._lookup, self._guesses, self._rate = keys, lookup, usual, float(rate)
         self._steps = 0
         self._sizes = memory_of.sizes_of(vocab_size, k, memory)
         self._remember(memory_of.empty(self._sizes, np.array(priors, dtype=np.float64)))
+
+    @classmethod
+    def create(cls, vocab_size: int, k: int, device: torch.device) -> RecyclingPlus:
+        return cls(vocab_size, k, device)
+
+    @classmethod
+    def prepare(cls) -> None:
+        first_use.prepare()
 
     @property
     def rows_seen(self) -> int:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -145,30 +145,22 @@ class CopiesAndRows(Guesser):
         form: of its files.
     """
 
+    saves = True
     form: str
 
     def __init__(self, matrix: TokenRecyclingDynamic, device: torch.device | str = "cpu") -> None:
         super().__init__(device)
         self.copies = Copies()
         self.rows = Rows(matrix)
+        self.k = matrix.k
 
     @classmethod
-    def create(cls, vocab_size: int, k: int, device: torch.device) -> Self:
-        """A drafter that knows nothing yet.
-
-        Raises:
-            MatrixError: k is outside 1 … 32, or wider than the vocabulary.
-        """
+    def create(cls, vocab_size: int, k: int, device: torch.device) -> CopiesAndRows:
         return cls(TokenRecyclingDynamic(vocab_size, k, device), device)
 
     @property
     def rows_seen(self) -> int:
         return self.rows.matrix.rows_seen
-
-    @property
-    def k(self) -> int:
-        """Candidates a row."""
-        return self.rows.matrix.k
 
     def begin(self) -> None:
         self.copies.begin()
@@ -202,7 +194,7 @@ class CopiesAndRows(Guesser):
     @classmethod
     def load(
         cls, path: str | Path, fingerprint: str, vocab_size: int, device: torch.device
-    ) -> Self:
+    ) -> CopiesAndRows:
         """Read what ``save`` wrote.
 
         Raises:

@@ -68,8 +68,11 @@ class Guesses(Protocol):
 class Guesser(HostDrafter):
     """A drafter made of ``Guesses``: subclasses are both."""
 
+    learns = True
+    grows = True
+
     def __init__(self, device: torch.device | str = "cpu") -> None:
-        self._device = device
+        super().__init__(device)
         self._root: Cursor = None
 
     def start(self, context: Sequence[int]) -> Cursor:
