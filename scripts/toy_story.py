@@ -1,8 +1,8 @@
 """The toy of the lessons: a model of six words that a class can play with a pen.
 
-It knows one story by heart and has habits. As long as the words before are the beginning of the
-story, its first choice is the story's next word; then, and everywhere else, come the habits of the
-last word. So its choices depend on all that was read, as a real model's do, and still fit on a
+It knows one story by heart and has habits. While the words so far are the beginning of the story,
+its first choice is the story's next word, followed by the habits of the last word. Elsewhere it has
+only the habits. So its choices depend on the whole text, as a real model's do, and still fit on a
 sheet of paper.
 """
 
@@ -18,11 +18,8 @@ from tr_core.settings import Settings
 from tr_core.target import Draft, Observe
 
 WORDS = ("the", "cat", "dog", "saw", "and", "ran")
-STORY = (
-    "the", "cat", "saw", "the", "dog", "and", "the", "dog", "saw", "the", "cat", "and", "the", "cat", "ran", "and",
-    "the", "dog", "ran",
-)  # fmt: skip
-# After each word, the words that come to the toy's mind, best first.
+STORY = tuple("the cat saw the dog and the dog saw the cat and the cat ran and the dog ran".split())
+# After each word, the words that the toy prefers, best first.
 HABITS = {
     "the": ("cat", "dog"),
     "cat": ("saw", "ran"),
@@ -39,9 +36,7 @@ def ids(words: Sequence[str]) -> list[int]:
 
 
 def best_words(before: Sequence[str]) -> list[str]:
-    """All six words in the order in which the toy would go on after ``before`` (n > 0 words), best
-    first.
-    """
+    """All six words as the toy ranks them after ``before`` (n > 0 words), best first."""
     n = len(before)
     story = STORY[n : n + 1] if tuple(before) == STORY[:n] else ()
     return list(dict.fromkeys((*story, *HABITS[before[-1]], *WORDS)))
@@ -60,9 +55,7 @@ class StoryVocabulary:
 
 
 class StoryTarget:
-    """The toy behind the engine's seam. Its cache is the list of the words whose keys would be in
-    it.
-    """
+    """The toy as a ``Target``; its cache is the list of words whose keys a real one would hold."""
 
     name = "toy"
     family = "toy of six words"
@@ -127,7 +120,7 @@ class StoryTarget:
         return time.perf_counter
 
     def cost_curve(self, settings: Settings) -> CostCurve:
-        """Any draft at the price of one word: what the idea hopes for."""
+        """Any draft costs as much as one word: the ideal case."""
         return CostCurve((0, 80), (1.0, 1.0))
 
     def stopper(self, strings: Sequence[str]) -> Callable[[Sequence[int]], bool]:
@@ -135,7 +128,7 @@ class StoryTarget:
 
 
 def _logits(before: Sequence[str]) -> torch.Tensor:
-    """(V,) the best word has probability 1/2, the next 1/4, then 1/8 … the last two share the rest."""
+    """(V,) probabilities 1/2, 1/4, 1/8 … from the best word on; the last two share the rest."""
     shares = [2.0 ** -min(place + 1, len(WORDS) - 1) for place in range(len(WORDS))]
     logits = torch.empty(len(WORDS))
     logits[torch.tensor(ids(best_words(before)))] = torch.tensor(shares).log()

@@ -1,8 +1,6 @@
-"""The worksheet of the lessons as one HTML page to print: the toy's steps by pen, and their
-solutions.
+"""The lessons' worksheet as one HTML page to print: the toy's steps by pen, and their solutions.
 
-Made by ``scripts/record_lessons.py`` out of the toy's trace, so that it cannot say anything else
-than the tour.
+``scripts/record_lessons.py`` draws it from the toy's trace, so that it always agrees with the tour.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from tr_core.trace import RunTrace, StepTrace
 from viz.layout import tidy
 from viz.lessons.facts import word, words
 
-# From the first step that has a tree, to the first whose path goes through the whole of it.
+# From the first step with a tree to the first whose path reaches its last level.
 STEPS = (4, 5, 6, 7)
 CHIP = (92, 34)
 PITCH = (172, 62)
@@ -33,14 +31,16 @@ ol { padding-left: 6mm; }
 li { margin-bottom: 1mm; }
 section { break-after: page; }
 section:last-of-type { break-after: auto; }
-article { margin: 0 0 4mm; padding: 3mm 4mm; border: 0.4mm solid #000; border-radius: 2mm; break-inside: avoid; }
+article { margin: 0 0 4mm; padding: 3mm 4mm; break-inside: avoid; }
+article { border: 0.4mm solid #000; border-radius: 2mm; }
 .sheet { display: flex; gap: 6mm; align-items: flex-start; margin-bottom: 4mm; }
 .sheet svg { flex: 1 1 auto; max-width: 118mm; height: auto; }
 table { border-collapse: collapse; font-size: 10.5pt; }
 caption { padding-bottom: 1mm; font-size: 10pt; text-align: left; }
 th, td { min-width: 15mm; height: 7.6mm; padding: 0 2mm; border: 0.25mm solid #000; }
 th, td { text-align: left; white-space: nowrap; }
-th { background: #eee; font-weight: 600; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+th { background: #eee; font-weight: 600; }
+th { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 td.new { font-weight: 700; }
 .cards { display: flex; gap: 10mm; align-items: flex-start; margin-bottom: 3mm; }
 .story { padding: 2mm 3mm; border: 0.25mm solid #000; border-radius: 1.5mm; }
@@ -58,7 +58,7 @@ svg .rank { font-size: 10px; fill: #444; }
 
 
 def worksheet(trace: RunTrace) -> str:
-    """The page: how it goes, the steps to fill in, and on pages of their own the solutions."""
+    """The page: the rules, the steps to fill in, and the solutions on pages of their own."""
     matrix: dict[int, tuple[int, ...]] = {}
     tasks, solutions = [], []
     given = ""
@@ -92,28 +92,37 @@ def _rules(given: str) -> str:
         f"<tr><th>{w}</th>{''.join(f'<td>{h}</td>' for h in HABITS[w])}</tr>" for w in WORDS
     )
     return f"""<h1>Token Recycling by pen</h1>
-<p>One of you plays the <b>model</b> and answers by the two cards below; the others draft, check and recycle.</p>
-<div class="cards"><div><p><b>Card 1: the story</b>, which the model knows by heart</p>
+<p>One of you plays the <b>model</b> and answers by the two cards below; the others draft, check
+and recycle.</p>
+<div class="cards"><div>
+<p><b>Card 1: the story</b>, which the model knows by heart</p>
 <p class="story">{" ".join(STORY)}</p>
-<p><b>What the model says after a word:</b> are all words up to there, with those on the way through the tree, the
-beginning of the story? Then first the story's next word, then the habits of the last word. If not, the habits alone. No
-word twice; the first two count.</p></div>
-<table><caption><b>Card 2: habits</b></caption>{habits}</table></div>
+<p><b>What the model says after a word.</b> Read the text so far, then the path through the tree
+down to that word. Is this the beginning of the story? Then say the story's next word first, then
+the habits of the last word. If not, say only the habits. Say no word twice; the first two
+count.</p>
+</div>
+<table><caption><b>Card 2: habits</b></caption>{habits}</table>
+</div>
 <h2>Each step</h2>
 <ol>
-<li><b>Draft.</b> The last word of the text is the root. Below a word stand the words of its row, rank 0 and rank 1, as
-many as there are places. A row that is still empty leaves its places empty.</li>
-<li><b>Verify.</b> Ask the model what it says after the root and after each word of the tree. Write its first word
-behind the arrow →, and remember both.</li>
-<li><b>Accept.</b> Start at the root. As long as a word to the right equals the arrow before it, go there, and tick it.
-The arrow at the end of the way is the bonus. Append the ticked words and the bonus to the text.</li>
-<li><b>Recycle.</b> For every word of the tree, ticked or not, write the model's two words into the row of that word,
-over what stood there. If a word stands in the tree more than once, the last one counts: level by level, from top to
-bottom.</li>
+<li><b>Draft.</b> The last word of the text is the root. Below a word, write the words of its row,
+rank 0 and rank 1, as many as there are places. A row that is still empty leaves its places
+empty.</li>
+<li><b>Verify.</b> Ask the model what it says after the root and after each word of the tree.
+Write its first word after the arrow →, and remember both.</li>
+<li><b>Accept.</b> Start at the root. As long as a word to the right equals the arrow before it,
+go there and tick it. The arrow at the end of the path is the bonus. Append the ticked words and
+the bonus to the text.</li>
+<li><b>Recycle.</b> For every word of the tree, ticked or not, write the model's two words into
+the row of that word. Overwrite what was there. If a word is in the tree more than once, its last
+place counts: go level by level, from top to bottom.</li>
 </ol>
-<div class="cards">{given}<p>Three steps are done, each of one word, for there were no rows to draft from. The text so
-far is “{" ".join(STORY[: STEPS[0]])}”. Now go on with step {STEPS[0]} on the next page. Each step starts from the
-matrix that the step before has left.</p></div>"""
+<div class="cards">{given}
+<p>Three steps are done. Each wrote one word, because there were no rows to draft from. The text
+so far is “{" ".join(STORY[: STEPS[0]])}”. Go on with step {STEPS[0]} on the next page. Each step
+starts from the matrix of the step before.</p>
+</div>"""
 
 
 def _sheet(
@@ -122,24 +131,26 @@ def _sheet(
     text: str,
     matrices: tuple[Mapping[int, tuple[int, ...]], Mapping[int, tuple[int, ...]]] | None,
 ) -> str:
-    """One step, to be filled in, or with the matrix before and after, filled."""
+    """One step to fill in; solved if the matrices before and after it are given."""
     blank = '<span class="blank"></span>'
     if matrices is None:
-        told = '<span class="blank long"></span>' if step.index > STEPS[0] else text
+        start = '<span class="blank long"></span>' if step.index > STEPS[0] else text
         accepted = bonus = written = blank
-        table = _matrix(None, "The matrix after it")
+        table = _matrix(None, "The matrix after this step")
     else:
-        told, accepted, written = (
+        start, accepted, written = (
             text,
             words(trace, tuple(step.tokens[n] for n in step.path)),
             words(trace, step.emitted),
         )
         bonus = "none" if step.bonus is None else word(trace, step.bonus)
         before, after = matrices
-        table = _matrix(after, "After it; changed rows bold", before)
-    return f"""<article><h2>Step {step.index}</h2><p>Text so far: {told}</p>
+        table = _matrix(after, "After this step; changed rows bold", before)
+    return f"""<article><h2>Step {step.index}</h2><p>Text so far: {start}</p>
 <div class="sheet">{_tree(trace, step, matrices is not None)}{table}</div>
-<p>Accepted: {accepted or "nothing"} &emsp; Bonus: {bonus} &emsp; Written by this pass: {written}</p></article>"""
+<p>Accepted: {accepted or "nothing"} &emsp; Bonus: {bonus} &emsp;
+Written by this pass: {written}</p>
+</article>"""
 
 
 def _matrix(
@@ -147,15 +158,14 @@ def _matrix(
     title: str,
     before: Mapping[int, tuple[int, ...]] | None = None,
 ) -> str:
-    """All six rows; empty ones for a pen if ``rows`` is None."""
+    """All six rows; empty ones to fill in if ``rows`` is None."""
     lines = []
     for token, name in enumerate(WORDS):
         row = (rows or {}).get(token, ())
         changed = before is not None and before.get(token, ()) != row
         cells = [WORDS[t] for t in row] or ["", ""]
-        lines.append(
-            f"<tr><th>{name}</th>{''.join(f'<td{_new(changed)}>{cell}</td>' for cell in cells)}</tr>"
-        )
+        tds = "".join(f"<td{_new(changed)}>{cell}</td>" for cell in cells)
+        lines.append(f"<tr><th>{name}</th>{tds}</tr>")
     heads = "<tr><th>row of</th><th>rank 0</th><th>rank 1</th></tr>"
     return f"<table><caption><b>{html.escape(title)}</b></caption>{heads}{''.join(lines)}</table>"
 

@@ -181,7 +181,7 @@ def test_buttons_and_list_work_by_tab_and_enter(tour):
     page.get_by_role("button", name="Next", exact=True).press("Enter")
     card(page, 3, 2)
     page.get_by_role("button", name="and › ran", exact=True).press("Enter")
-    assert reply(page).startswith("Not quite. After the root the model says the, not ran.")
+    assert reply(page).startswith("Not quite. After the root the model chooses the, not ran.")
     assert page.evaluate("document.activeElement.dataset.option") == "2", (
         "the reader stays where she was"
     )
@@ -202,7 +202,7 @@ def test_a_click_in_the_tree_or_the_matrix_is_an_answer(tour):
     page = tour("?lesson=5")
     card(page, 5, 1)
     page.locator("[data-node='3']").click()
-    assert "It does agree with the arrow behind cat" in reply(page)
+    assert "It does agree with the arrow after cat" in reply(page)
     page.locator("[data-node='2']").click()
     assert reply(page).startswith("Right.")
     page.wait_for_selector("#tr-explorer[data-phase='accept'] [data-node='2'].tr-ring")
