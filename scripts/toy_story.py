@@ -18,7 +18,10 @@ from tr_core.settings import Settings
 from tr_core.target import Draft, Observe
 
 WORDS = ("the", "cat", "dog", "saw", "and", "ran")
-STORY = tuple("the cat saw the dog and the dog saw the cat and the cat ran and the dog ran".split())
+STORY = (
+    "the", "cat", "saw", "the", "dog", "and", "the", "dog", "saw", "the",
+    "cat", "and", "the", "cat", "ran", "and", "the", "dog", "ran",
+)  # fmt: skip
 # After each word, the words that the toy prefers, best first.
 HABITS = {
     "the": ("cat", "dog"),
