@@ -12,18 +12,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
-from pathlib import Path
 
 import pytest
 
 from tests.support.app_page import tabs  # noqa: F401 - the fixture
+from tests.support.app_process import ROOT, wait_until_ready
 from tests.support.browser import browser  # noqa: F401 - the fixture, one Chromium for all tests
 from tests.support.explorer_tab import address, open_page, page  # noqa: F401 - the fixtures
-
-ROOT = Path(__file__).resolve().parent.parent
-READY_S = 120  # generous: a busy machine imports torch slowly
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -52,21 +47,9 @@ def app_url(tmp_path_factory):
         )
     url = f"http://127.0.0.1:{port}/"
     try:
-        _wait(url, process, log)
+        wait_until_ready(url, process, log)
         yield url
     finally:
         process.terminate()
         process.wait(timeout=20)
     assert "Traceback" not in log.read_text(), log.read_text()[-4000:]
-
-
-def _wait(url: str, process: subprocess.Popen, log: Path) -> None:
-    end = time.monotonic() + READY_S
-    while time.monotonic() < end:
-        assert process.poll() is None, log.read_text()[-4000:]
-        try:
-            urllib.request.urlopen(url, timeout=2).close()
-            return
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError(f"the page was not ready after {READY_S} s: {log.read_text()[-4000:]}")

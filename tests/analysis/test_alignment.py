@@ -6,39 +6,12 @@ import msgspec
 import pytest
 
 from tests.support import viz_runs
-from tests.support.hand_runs import A, B, C, D, E, F, run, step
+from tests.support.hand_lanes import OTHER, X, Y, Z, of_two, with_info
+from tests.support.hand_runs import A, B, C, D, E, F, run
 from tr_core.analysis.alignment import Chosen, Jump, LaneStep, Lead, align
 from tr_core.analysis.run_names import facts, names
 from tr_core.errors import CompareError
 from tr_core.trees.templates import chain
-
-
-def of_two(*steps):
-    """A run that says its tree has two nodes, whatever these steps have."""
-    trace = run([A], *steps)
-    return msgspec.structs.replace(trace, info=msgspec.structs.replace(trace.info, nodes=2))
-
-
-# The text is b c d e f a in all of them; a bracket is a step:
-#
-#     X   [b c d][e][f a]
-#     Y   [b][c][d][e][f][a]
-#     Z   [b][c d][e f a]
-X = of_two(
-    step([(0, 0, B), (1, 0, C)], [B, C, D], root=A),
-    step([(0, 0, A)], [E, A], root=D),
-    step([(0, 0, F)], [F, A], root=E, stop="max_new_tokens"),
-)
-Y = run(
-    [A],
-    *(step([], [t], root=r) for r, t in zip([A, B, C, D, E, F], [B, C, D, E, F, A], strict=True)),
-    drafter="none",
-)
-Z = of_two(
-    step([], [B], root=A),
-    step([(0, 0, C), (0, 1, E)], [C, D, A], root=B),
-    step([(0, 0, E), (1, 0, F)], [E, F, A], root=D),
-)
 
 
 def test_every_position_knows_who_wrote_it_and_after_how_many_passes():
@@ -94,13 +67,6 @@ def test_equal_texts_and_beginnings_of_texts():
     assert align([empty, empty]).verdict == "equal"
 
 
-# [b c][e …: c is the bonus after node 1; at position 3 X has d, this one e.
-OTHER = of_two(
-    step([(0, 0, B)], [B, C], root=A),
-    step([(0, 0, E), (1, 0, F)], [E, A, A], root=C),
-)
-
-
 def test_the_first_difference_and_how_near_the_two_best_were():
     unsure = msgspec.structs.replace(
         OTHER.steps[1],
@@ -149,29 +115,22 @@ def test_the_summary():
     )
 
 
-def told(trace, *, settings=None, **info):
-    settings = {"temperature": 0.0, "max_new_tokens": 6, "prompt_rows": True} | (settings or {})
-    return msgspec.structs.replace(
-        trace, info=msgspec.structs.replace(trace.info, settings=settings, **info)
-    )
-
-
 def test_runs_are_named_by_what_tells_them_apart():
     def named(*traces):
         return names([t.info for t in traces])
 
-    paper = told(X, tree="paper", nodes=80, rows_seen=1, prompt_ids=(A, B, C))
-    assert named(paper, told(Y)) == ["token_recycling", "none"]
-    assert named(paper, told(paper, tree="small-16")) == ["paper 80", "small-16"]
-    assert named(paper, told(paper, k=4), told(paper, k=4, tree="auto")) == [
+    paper = with_info(X, tree="paper", nodes=80, rows_seen=1, prompt_ids=(A, B, C))
+    assert named(paper, with_info(Y)) == ["token_recycling", "none"]
+    assert named(paper, with_info(paper, tree="small-16")) == ["paper 80", "small-16"]
+    assert named(paper, with_info(paper, k=4), with_info(paper, k=4, tree="auto")) == [
         "paper 80 · k 3",
         "paper 80 · k 4",
         "auto · k 4",
     ]
-    assert named(paper, told(paper, rows_seen=3)) == ["cold", "hot"]
-    sampled = told(paper, settings={"temperature": 0.8, "top_p": 0.9, "seed": 3})
+    assert named(paper, with_info(paper, rows_seen=3)) == ["cold", "hot"]
+    sampled = with_info(paper, settings={"temperature": 0.8, "top_p": 0.9, "seed": 3})
     assert named(paper, sampled) == ["greedy", "temperature 0.8, top-p 0.9, seed 3"]
-    assert named(paper, told(paper, model="other"), paper) == ["hand", "other", "hand (2)"]
+    assert named(paper, with_info(paper, model="other"), paper) == ["hand", "other", "hand (2)"]
     assert named(paper, paper, paper) == [
         "token_recycling",
         "token_recycling (2)",
@@ -182,21 +141,23 @@ def test_runs_are_named_by_what_tells_them_apart():
 def test_a_hot_start_is_told_by_more_rows_than_the_prompt_can_have_written():
     # The last prompt token is the first root: nothing was scored after it before step 1.
     prompt = (A, B, A, C)
-    assert facts(told(X, prompt_ids=prompt, rows_seen=2).info)["start"] == "cold"
-    assert facts(told(X, prompt_ids=prompt, rows_seen=3).info)["start"] == "hot"
+    assert facts(with_info(X, prompt_ids=prompt, rows_seen=2).info)["start"] == "cold"
+    assert facts(with_info(X, prompt_ids=prompt, rows_seen=3).info)["start"] == "hot"
     assert (
-        facts(told(X, prompt_ids=prompt, rows_seen=1, settings={"prompt_rows": False}).info)[
+        facts(with_info(X, prompt_ids=prompt, rows_seen=1, settings={"prompt_rows": False}).info)[
             "start"
         ]
         == "hot"
     )
-    assert facts(told(Y, prompt_ids=prompt).info)["start"] == ""
+    assert facts(with_info(Y, prompt_ids=prompt).info)["start"] == ""
 
 
 def test_other_texts_are_no_fault_where_the_settings_are_others():
     assert align([X, Y]).may_differ == ()
-    assert align([told(X), told(OTHER, settings={"temperature": 0.5})]).may_differ == ("sampling",)
-    assert align([told(X), told(OTHER, model="other", dtype="bfloat16")]).may_differ == (
+    assert align([with_info(X), with_info(OTHER, settings={"temperature": 0.5})]).may_differ == (
+        "sampling",
+    )
+    assert align([with_info(X), with_info(OTHER, model="other", dtype="bfloat16")]).may_differ == (
         "model",
         "dtype",
     )
@@ -209,7 +170,7 @@ def test_other_texts_are_no_fault_where_the_settings_are_others():
         ([X] * 5, "takes 2 to 4 runs, got 5"),
         ([X, run([B], *Y.steps)], "Run 2 has another prompt than run 1"),
         (
-            [X, Y, told(Z, tokenizer="1" * 16, model="b")],
+            [X, Y, with_info(Z, tokenizer="1" * 16, model="b")],
             r"Run 3 \(b\) has another tokenizer than run 1 \(hand\)",
         ),
     ],

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from test_alignment import OTHER, X, Y, Z, told
 
 import viz
 from tests.support import viz_runs
 from tests.support.explorer_tab import button, feed, settle, where
+from tests.support.hand_lanes import OTHER, X, Y, Z, with_info
 from tr_core.analysis.alignment import align
 from tr_core.trees.templates import chain, grown
 
@@ -54,7 +54,8 @@ ALIGN = """async (records) => {
 
 @pytest.mark.parametrize(
     "traces",
-    [(X, Y), (X, Y, Z), (X, OTHER, Y, OTHER), (told(X), told(OTHER, settings={"temperature": 0.5}, model="m")),
+    [(X, Y), (X, Y, Z), (X, OTHER, Y, OTHER),
+     (with_info(X), with_info(OTHER, settings={"temperature": 0.5}, model="m")),
      (PAPER, SMALL, CHAIN, PLAIN), (PLAIN, PAPER), (PAPER, PAPER)],
     ids=["two", "three", "other text", "other settings", "four", "plain first", "the same"],
 )  # fmt: skip
@@ -175,7 +176,7 @@ def test_small_trees_are_no_nodes_of_the_tree(page):
 
 
 def test_the_first_difference_is_told_with_margins(page):
-    lay(page, told(X), told(OTHER, settings={"temperature": 0.5}))
+    lay(page, with_info(X), with_info(OTHER, settings={"temperature": 0.5}))
     verdict = page.locator(".tr-compare-verdict")
     assert (
         verdict.inner_text()
@@ -200,7 +201,7 @@ def test_the_first_difference_is_told_with_margins(page):
             "This run's prompt differs from that of the compared runs",
         ),
         (
-            told(PAPER, tokenizer="f" * 16, model="m2"),
+            with_info(PAPER, tokenizer="f" * 16, model="m2"),
             "m2 and toy-bigram have different tokenizers",
         ),
     ],
@@ -255,7 +256,7 @@ def test_progress_is_told_and_ends(page):
 
 def test_hostile_text_is_text(page):
     pieces = {t: viz_runs.HOSTILE[t % 4] for t in PAPER.pieces}
-    bad = [msgspec.structs.replace(told(t, model="<img src=x onerror=hit=1>" * n), pieces=pieces, partial_bytes={})
+    bad = [msgspec.structs.replace(with_info(t, model="<img src=x onerror=hit=1>" * n), pieces=pieces, partial_bytes={})
            for n, t in enumerate((PAPER, SMALL), 1)]  # fmt: skip
     lay(page, *bad)
     page.locator("[data-jump]").first.click()

@@ -14,10 +14,10 @@ import time
 
 import httpx
 import pytest
-from conftest import ROOT, _wait
 from gradio_client import Client
 
 from tests.support.app_page import SOON_MS, at_least, click
+from tests.support.app_process import ROOT, wait_until_ready
 from tr_core import Settings, load_target
 from tr_core.models import plain_generate as reference
 from tr_core.models.catalog import source
@@ -44,7 +44,7 @@ class Server:
                 [sys.executable, "app.py", "--port", str(self.port)],
                 cwd=ROOT, stdout=out, stderr=out, env=self._environment,
             )  # fmt: skip
-        _wait(self.url, self.process, self.log)
+        wait_until_ready(self.url, self.process, self.log)
         return self
 
     def kill(self):

@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from tests.support.toy import FLAT, ToyTarget
+from tests.support.hand_runs import A, B, C
+from tests.support.toy import CIRCLE, FLAT, ToyTarget
 from tr_core import Session, Settings, TreeTemplate
 from tr_core.budget.template_budget import (
     EVERY,
@@ -17,8 +18,6 @@ from tr_core.budget.template_budget import (
 from tr_core.decoding.measure_cost import MEASURED, CostBook, measure
 from tr_core.decoding.recording import record
 
-CIRCLE = {0: [1, 2, 3], 1: [2, 0, 4], 2: [0, 1, 5]}
-A, B, C = 0, 1, 2
 FREE = CostCurve((0, 80), (10.0, 10.0))
 STEEP = CostCurve((0, 80), (10.0, 810.0))  # every node costs a whole plain step
 

@@ -4,9 +4,9 @@ import random
 
 import pytest
 import torch
-from test_budget import CIRCLE, A, B, C
 
-from tests.support.toy import ToyTarget
+from tests.support.hand_runs import A, B, C
+from tests.support.toy import CIRCLE, ToyTarget
 from tr_core import Session, Settings
 from tr_core.budget.cost_curve import KNOTS, CostCurve, LiveCurve
 from tr_core.decoding.recording import record

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from test_alignment import OTHER, X, Y, Z, of_two, told
 
 import viz
 from tests.support import viz_runs
+from tests.support.hand_lanes import OTHER, X, Y, Z, of_two, with_info
 from tests.support.hand_runs import LETTERS, A, B, C, D, E, run, step
 from tr_core.__main__ import load_html
 from tr_core.analysis.alignment import align
@@ -59,17 +59,17 @@ def test_the_first_difference_is_told_with_its_margins_and_whose_fault_it_is():
         == parted.format("token_recycling", "token_recycling (2)")
         + "With these settings the texts should be equal: this is a bug."
     )
-    assert sentence(told(X), told(OTHER, settings={"temperature": 0.5})) == (
+    assert sentence(with_info(X), with_info(OTHER, settings={"temperature": 0.5})) == (
         parted.format("greedy", "temperature 0.5, seed 0")
         + "This is not an error: with different sampling the text may differ."
     )
-    half = [told(t, dtype="bfloat16", tree=tree) for t, tree in ((X, "t 1"), (OTHER, "t 2"))]
+    half = [with_info(t, dtype="bfloat16", tree=tree) for t, tree in ((X, "t 1"), (OTHER, "t 2"))]
     assert (
         "In bfloat16, rounding can flip a near-tie between the two best tokens. If this was no"
         " near-tie, it is a bug." in sentence(*half)
     )
     assert "with another model and another dtype the text may differ" in sentence(
-        told(X), told(OTHER, model="m", dtype="float16")
+        with_info(X), with_info(OTHER, model="m", dtype="float16")
     )
 
 
@@ -180,7 +180,7 @@ def test_csv_has_a_line_a_position_and_run(saved, capsys, tmp_path):
 
 
 def test_no_text_is_a_formula_to_a_spreadsheet():
-    hostile = [told(t, model=m) for t, m in ((X, "=cmd|x"), (Y, "+1"))]
+    hostile = [with_info(t, model=m) for t, m in ((X, "=cmd|x"), (Y, "+1"))]
     hostile = [
         msgspec.structs.replace(t, pieces={B: "=1+1", C: "@x", D: "-2\n+3", E: "\t"})
         for t in hostile
@@ -274,7 +274,7 @@ def test_curves_and_lanes_as_figures():
     ]
     assert accepted.hovertext[0] == "step 1: “b” “c”, accepted"
     assert accepted.marker.pattern.shape != bonus.marker.pattern.shape
-    hostile = [told(t, model=m) for t, m in ((X, "<b>$x$"), (Y, "</b>"))]
+    hostile = [with_info(t, model=m) for t, m in ((X, "<b>$x$"), (Y, "</b>"))]
     assert "<b" not in str(
         [f.to_dict() for f in (viz.steps_by_position(hostile), viz.passes_by_position(hostile))]
     )

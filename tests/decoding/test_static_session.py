@@ -12,7 +12,11 @@ import functools
 
 import pytest
 import torch
-from test_lossless_families import (
+from torch._dynamo.utils import counters
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tests.support import tiny_models as tiny
+from tests.support.lossless import (
     KINDS,
     ODD,
     PROMPT,
@@ -23,10 +27,6 @@ from test_lossless_families import (
     late_end,
     meetings,
 )
-from torch._dynamo.utils import counters
-from torch.utils._python_dispatch import TorchDispatchMode
-
-from tests.support import tiny_models as tiny
 from tests.support.toy import ToyTarget
 from tr_core import Session, Settings, TreeTemplate
 from tr_core.attention.families import FAMILIES

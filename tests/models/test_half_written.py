@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from test_leaving import request
 
 from tests.support import tiny_models, viz_runs
+from tests.support.page_runs import request
 from tr_core import Settings
 from tr_core.cli import main as cli
 from tr_core.drafters.candidate_matrix import CandidateMatrix

@@ -174,7 +174,7 @@ class Slow:
 
 
 def loading(workspace):
-    from test_leaving import request
+    from tests.support.page_runs import request
 
     records = workspace.step(request())
     for record in records:

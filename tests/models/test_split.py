@@ -18,16 +18,15 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import AutoModelForCausalLM
 
 from tests.support import tiny_models as tiny
-from tr_core import Session, Settings, load_target, token_recycling
+from tests.support.peer_worker import PROMPT, decoded, without_clock
+from tr_core import load_target, token_recycling
 from tr_core.cli.main import main
-from tr_core.decoding.recording import record
 from tr_core.drafters import registry
 from tr_core.errors import TokenRecyclingError
 from tr_core.models.loading import behind, examine, wrap
 from tr_core.trees import templates
 
 ROOT = Path(__file__).resolve().parents[2]
-PROMPT = [5, 9, 33, 41, 5, 9, 33, 41, 17, 5, 9]
 # A tiny Llama of three layers, its second half elsewhere.
 FIRST, SECOND = (
     ("model.embed_tokens", "model.rotary_emb", "model.layers.0"),
@@ -47,20 +46,6 @@ def folder(whole, tmp_path_factory):
     whole.save_pretrained(path)
     tiny.byte_tokenizer().save_pretrained(path)
     return path
-
-
-def decoded(target, **settings):
-    settings = {"tree": "paper", "max_new_tokens": 30, "ignore_eos": True, **settings}
-    return record(Session(target, Settings(**settings)).start(PROMPT))
-
-
-def without_clock(trace):
-    """Everything of a trace but where and how fast it ran."""
-    told = json.loads(trace.to_json())
-    for step in told["steps"]:
-        del step["timing"]
-    del told["info"]["device"], told["info"]["prefill_ms"], told["info"]["cost"]
-    return told
 
 
 def test_weights_that_come_from_disk_for_each_pass(whole, folder):
@@ -155,8 +140,8 @@ def two(folder, tmp_path_factory):
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
         "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
     }
-    common |= {"PYTHONPATH": str(ROOT / "tests" / "models"), "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-m", "tests.support.peer_worker", str(folder), str(out)]
     processes = []
     for rank in ("0", "1"):

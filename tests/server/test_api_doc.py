@@ -12,9 +12,9 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
-from test_serving import request
 
 from tests.support import tiny_models
+from tests.support.page_runs import request
 from ui.page import health
 from ui.page.build import _endpoint
 from ui.runs.loaded_models import LoadedModels
@@ -97,7 +97,7 @@ def test_what_is_counted_is_told_in_prometheus_format():
     limits = Limits(metrics=True)
     models = LoadedModels(limits, load=lambda source, progress: tiny_models.target("llama"))
     workspace = Workspace(models, limits)
-    list(workspace.run(request()))
+    list(workspace.run(request(max_new_tokens=40)))
     list(workspace.step(request(prompt="")))
     text = TestClient(Starlette(routes=health.routes(models, metrics=True))).get("/metrics").text
     told = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))

@@ -7,11 +7,11 @@ from __future__ import annotations
 import csv
 
 import pytest
-from test_alignment import X, Y, Z
-from test_workspace import models, request, told, types
 
 import viz
 from tests.support import viz_runs
+from tests.support.hand_lanes import X, Y, Z
+from tests.support.page_runs import loaded_models, read, request, types
 from tr_core.errors import CompareError, SettingsError
 from ui.server.limits import Limits
 from ui.tab.compare import KEPT, choices, variation
@@ -21,11 +21,11 @@ from ui.tab.workspace import Workspace
 @pytest.fixture
 def workspace():
     limits = Limits(max_new_tokens=50, max_prompt_chars=100)
-    return Workspace(models(limits), limits)
+    return Workspace(loaded_models(limits), limits)
 
 
 def test_a_run_and_its_variations_come_one_after_another(workspace):
-    records = told(workspace.comparing.compare(request(), ["drafter none", "k 4", "hot"]))
+    records = read(workspace.comparing.compare(request(), ["drafter none", "k 4", "hot"]))
     # The first run streams as always; then it lies in the panel, and the others join it whole.
     kinds = [r["type"] for r in records]
     assert kinds[0] == "start"
@@ -60,9 +60,9 @@ def test_stop_ends_the_run_out_of_sight_and_keeps_what_it_wrote(workspace):
     records = workspace.comparing.compare(request(max_new_tokens=40), ["drafter none", "k 4"])
     rest = []
     for record in records:
-        rest += told([record])
+        rest += read([record])
         if rest[-1]["type"] == "progress" and rest[-1]["done"] == 3:
-            assert [r["type"] for r in told(workspace.step(request()))] == ["error"]
+            assert [r["type"] for r in read(workspace.step(request()))] == ["error"]
             assert "going on in this tab" in next(workspace.comparing.compare(request(), ["k 4"]))
             workspace.stop()
     last = [r for r in rest if r["type"] == "compare"][-1]
@@ -96,14 +96,14 @@ def test_stop_in_the_first_run_leaves_it_at_that(workspace):
     ],
 )
 def test_what_does_not_fit_is_told_and_nothing_is_run(workspace, texts, words):
-    (record,) = told(workspace.comparing.compare(request(), texts))
+    (record,) = read(workspace.comparing.compare(request(), texts))
     assert record["type"] == "error"
     assert words in record["sentence"]
     assert workspace.trace is None
 
 
 def test_a_variation_that_the_model_refuses_is_told_and_the_others_go_on(workspace):
-    records = told(workspace.comparing.compare(request(), ["tree paper, k 4", "drafter none"]))
+    records = read(workspace.comparing.compare(request(), ["tree paper, k 4", "drafter none"]))
     errors = [r["sentence"] for r in records if r["type"] == "error"]
     assert len(errors) == 1
     assert "k ≥ 8" in errors[0]
@@ -147,7 +147,7 @@ def files(tmp_path):
 
 
 def test_several_files_lie_side_by_side_and_are_saved_together(workspace, files, tmp_path):
-    run, compare, *analyses = told(workspace.comparing.open_several(files(X, Y, Z)))
+    run, compare, *analyses = read(workspace.comparing.open_several(files(X, Y, Z)))
     assert (run["type"], compare["type"]) == ("run", "compare")
     names = [r["run"] for r in compare["runs"]]
     assert names == [viz.run_name(t) for t in (X, Y, Z)] == [a["run"] for a in analyses]
@@ -166,11 +166,11 @@ def test_several_files_lie_side_by_side_and_are_saved_together(workspace, files,
 
 
 def test_files_that_do_not_belong_together_change_nothing(workspace, files):
-    (record,) = told(workspace.comparing.open_several(files(X, viz_runs.tiny_run())))
+    (record,) = read(workspace.comparing.open_several(files(X, viz_runs.tiny_run())))
     assert "another prompt" in record["sentence"]
     broken = files(X, Y)
     broken[1].write_text("{")
-    (record,) = told(workspace.comparing.open_several(broken))
+    (record,) = read(workspace.comparing.open_several(broken))
     assert "not a complete trace" in record["sentence"]
     assert workspace.trace is None
 

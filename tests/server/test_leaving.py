@@ -1,5 +1,6 @@
 """What visitors leave behind when they go: nothing. Counted in objects and threads, not in bytes."""
 
+import functools
 import gc
 import threading
 import weakref
@@ -7,23 +8,19 @@ import weakref
 import pytest
 
 import app
-from tests.support import tiny_models
-from tr_core import Session, Settings
+from tests.support import page_runs, tiny_models
+from tr_core import Session
 from tr_core.decoding.recording import Recording
 from tr_core.models.hf_target import HFTarget
 from ui.runs.loaded_models import LoadedModels
-from ui.runs.run import LocalRun, Request
+from ui.runs.run import LocalRun
 from ui.server.limits import Limits
 from ui.tab.tabs import Tabs
 from ui.tab.workspace import Workspace
 
 LIMITS = Limits(max_new_tokens=60, turn_steps=3)
+request = functools.partial(page_runs.request, max_new_tokens=30)
 OURS = (Workspace, LocalRun, Session, Recording)
-
-
-def request(prompt="the then", **changes):
-    settings = {"tree": "small-8", "max_new_tokens": 30, "ignore_eos": True}
-    return Request("tiny", prompt, Settings(**{**settings, **changes}))
 
 
 def ours():

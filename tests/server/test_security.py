@@ -20,6 +20,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from tests.support import tiny_models
+from tests.support.hostile import FIELDS, GOOD, anything, hostile_text, one_sentence
 from tr_core import RunTrace
 from tr_core.cli.main import main as command_line
 from tr_core.drafters.candidate_matrix import CandidateMatrix
@@ -38,41 +39,8 @@ from ui.tab.workspace import Workspace
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = Limits(max_new_tokens=6, max_prompt_chars=300, local_paths=False)
 MODELS = LoadedModels(LIMITS, load=lambda source, progress: tiny_models.target("llama"))
-FIELDS = (
-    "prompt", "model", "drafter", "tree", "tree_file", "k", "max_new_tokens", "temperature", "top_p", "top_k", "seed",
-    "stop_strings", "ignore_eos", "prompt_rows", "chat", "start", "matrix_file",
-)  # fmt: skip
-GOOD = dict(zip(FIELDS, (
-    "the then", "tiny", "token_recycling", "small-8", None, 8, 4, 0.0, 1.0, 0, 0, "", False, True, False, "cold", None,
-), strict=True))  # fmt: skip
 
-hostile_text = st.text(max_size=40) | st.sampled_from(
-    [
-        "../../etc/passwd",
-        "/etc/passwd",
-        "a\0b",
-        "<script>",
-        "{{7*7}}",
-        "__import__('os')",
-        "\ud800",
-        "a" * 400,
-        "١٢",
-    ]
-)
-anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | hostile_text,
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
-    ),
-    max_leaves=4,
-)
 few = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-
-
-def one_sentence(text):
-    assert text.strip()
-    assert "Traceback" not in text
-    assert "\n" not in text
 
 
 def sentences(records):
@@ -266,7 +234,6 @@ def test_the_real_page_gives_no_file_of_the_server_away(app_url):
 
 def test_any_event_gets_one_sentence_and_none_can_name_a_file_of_the_server():
     environment = os.environ | {
-        "PYTHONPATH": str(ROOT / "tests" / "server"),
         "GRADIO_ANALYTICS_ENABLED": "False",
     }
     command = [sys.executable, "-m", "tests.support.private_doors"]

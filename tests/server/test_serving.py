@@ -1,5 +1,6 @@
 """Many visitors on one machine, and runs that outlive their server: all without a browser."""
 
+import functools
 import itertools
 import json
 import threading
@@ -12,13 +13,11 @@ import torch
 from safetensors.numpy import load_file
 
 import viz
-from tests.support import tiny_models
-from tr_core import Settings
+from tests.support import page_runs, tiny_models
 from tr_core.errors import MemoryShortError, ModelError, TraceError
 from tr_core.models.hf_target import HFTarget
 from tr_core.trace import read_trace
 from ui.runs.loaded_models import LoadedModels
-from ui.runs.run import Request
 from ui.server.limits import Limits
 from ui.tab import browser_state
 from ui.tab.browser_state import SaveRequest
@@ -26,16 +25,12 @@ from ui.tab.tabs import IDLE_SECONDS, Tabs
 from ui.tab.workspace import CHECKPOINT_EVERY, Workspace
 
 LIMITS = Limits(max_new_tokens=60, max_prompt_tokens=12, turn_steps=3)
+request = functools.partial(page_runs.request, max_new_tokens=40)
 
 
 def server(limits=LIMITS):
     """Models of its own, as another process has it."""
     return LoadedModels(limits, load=lambda source, progress: tiny_models.target("llama"))
-
-
-def request(prompt="the then", **changes):
-    settings = {"tree": "small-8", "max_new_tokens": 40, "ignore_eos": True}
-    return Request("tiny", prompt, Settings(**{**settings, **changes}))
 
 
 def flat(records):

@@ -6,52 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import tiny_models
-from tr_core import Settings
+from tests.support.page_runs import loaded_models, read, request, types
 from tr_core.drafters import registry
 from tr_core.errors import MatrixError, TraceError
-from ui.runs.loaded_models import LoadedModels
-from ui.runs.run import Request
 from ui.server.limits import Limits
 from ui.tab import examples
 from ui.tab.browser_state import SaveRequest
 from ui.tab.workspace import Workspace
 
 
-def models(limits):
-    """Loaded models: one, a tiny one."""
-    return LoadedModels(limits, load=lambda source, progress: tiny_models.target("llama"))
-
-
 @pytest.fixture
 def workspace():
     limits = Limits(max_new_tokens=50, max_prompt_chars=100)
-    return Workspace(models(limits), limits)
-
-
-def request(prompt="the then", **changes):
-    settings = {"tree": "small-8", "max_new_tokens": 12, "ignore_eos": True}
-    more = {k: changes.pop(k) for k in ("hot", "matrix", "chat") if k in changes}
-    return Request("tiny", prompt, Settings(**{**settings, **changes}), **more)
-
-
-def told(records):
-    """Records but for checkpoints, which the browser only keeps, and for waiting, which a busy
-    machine tells of.
-    """
-    read = [json.loads(text) for text in records]
-    flat = [r for content in read for r in (content if isinstance(content, list) else [content])]
-    return [r for r in flat if r["type"] not in ("checkpoint", "loading")]
-
-
-def types(records):
-    return [r["type"] for r in told(records)]
+    return Workspace(loaded_models(limits), limits)
 
 
 def test_each_step_is_one_engine_step_and_the_last_is_checked(workspace):
     assert types(workspace.step(request())) == ["start", "step"]
     assert types(workspace.step(request())) == ["step"]
-    *_, end, checked = told(workspace.run(request()))
+    *_, end, checked = read(workspace.run(request()))
     assert (end["identical"], checked["identical"]) == (None, True)
     assert len(workspace.trace.output_ids) == 12
     assert workspace.trace.reference_identical is True
@@ -110,7 +83,7 @@ def test_hot_keeps_what_was_learned_and_reset_forgets_it(workspace):
 
 def test_an_example_needs_no_model_and_step_begins_a_run_of_its_own(workspace):
     story = examples.named("Story: a lost kite")
-    for there in (None, models(Limits())):
+    for there in (None, loaded_models(Limits())):
         shown = Workspace(there, Limits())
         run, view = json.loads(next(shown.open_example(story)))
         assert (run["type"], run["name"]) == ("run", "Story: a lost kite")
@@ -169,4 +142,4 @@ def test_a_drafter_that_is_compiled_first_is_told_of_and_can_be_stopped(workspac
     records = workspace.step(wanted)
     until_compiling(records)
     ready.set()
-    assert told(records)[0]["type"] == "start"
+    assert read(records)[0]["type"] == "start"

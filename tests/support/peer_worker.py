@@ -14,12 +14,14 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from test_split import PROMPT, decoded, without_clock
 
 from tests.support import tiny_models as tiny
-from tr_core import load_target, token_recycling
+from tr_core import Session, Settings, load_target, token_recycling
 from tr_core.cli.main import main
+from tr_core.decoding.recording import record
 from tr_core.models.hf_target import HFTarget
+
+PROMPT = [5, 9, 33, 41, 5, 9, 33, 41, 17, 5, 9]
 
 RUNS = {
     "greedy": {},
@@ -30,6 +32,20 @@ RUNS = {
 }
 GENERATE = {"max_new_tokens": 20, "eos_token_id": None, "repetition_penalty": 1.2}
 OURS = {"custom_generate": token_recycling, "tree": "small-8"}
+
+
+def decoded(target, **settings):
+    settings = {"tree": "paper", "max_new_tokens": 30, "ignore_eos": True, **settings}
+    return record(Session(target, Settings(**settings)).start(PROMPT))
+
+
+def without_clock(trace):
+    """Everything of a trace but where and how fast it ran."""
+    told = json.loads(trace.to_json())
+    for step in told["steps"]:
+        del step["timing"]
+    del told["info"]["device"], told["info"]["prefill_ms"], told["info"]["cost"]
+    return told
 
 
 def work(folder: str, out: str) -> dict:

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.testclient import TestClient
-from test_security import GOOD, anything, one_sentence
 
 from tests.support import tiny_models
+from tests.support.hostile import GOOD, anything, one_sentence
 from ui.page import build as page
 from ui.runs.loaded_models import LoadedModels
 from ui.server.limits import Limits

@@ -15,6 +15,8 @@ from tr_core.target import Draft, Observe
 
 # A step over 80 nodes costs twice a plain one.
 FLAT = CostCurve((0, 80), (10.0, 20.0))
+# After each of a, b and c comes the next one; d, e and f are never written.
+CIRCLE = {0: [1, 2, 3], 1: [2, 0, 4], 2: [0, 1, 5]}
 
 
 class ToyVocabulary:
