@@ -1,5 +1,6 @@
 """Pictures of traces. Reads ``tr_core``'s records and nothing else; importing it costs no torch."""
 
+from tr_core.trace.labels import full_label, label
 from viz.assets import PLOTLY, STATIC, STYLES
 from viz.export import lessons_to_html, to_html
 from viz.figures.comparison import passes_by_position, steps_by_position
@@ -19,7 +20,6 @@ from viz.figures.plotly_figures import (
     why_paths_ended,
 )
 from viz.figures.tree import draft_tree
-from viz.labels import full_label, label
 from viz.lessons.chapter_text import LessonError
 from viz.lessons.record import lessons_record
 from viz.records.analysis_record import analysis_record

@@ -1,5 +1,5 @@
-"""What the browser is given besides records: the style sheets that ``static/styles.js`` lists, and
-plotly.
+"""What the browser gets besides records: the modules in ``static/``, with the lists that stand
+there, and plotly.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ STATIC = Path(__file__).with_name("static")
 # The whole of plotly.js, as the Python package ships it for its own offline pages.
 PLOTLY = Path(plotly.__file__).with_name("package_data") / "plotly.min.js"
 
-STYLES: tuple[str, ...] = tuple(
-    re.findall(r'"([\w/-]+\.css)"', (STATIC / "styles.js").read_text(encoding="utf-8"))
-)
+
+def _listed(module: str, pattern: str) -> tuple[str, ...]:
+    return tuple(re.findall(pattern, (STATIC / module).read_text(encoding="utf-8"), re.MULTILINE))
+
+
+STYLES = _listed("styles.js", r'"([\w/-]+\.css)"')
+PANELS = _listed("panels/panels.js", r'^  "?([\w-]+)"?: create\w+,$')

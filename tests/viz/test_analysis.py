@@ -1,4 +1,4 @@
-"""What the panels are told about a run, on runs made by hand where all of it is known."""
+"""What the panels say about a run, on runs made by hand where all of it is known."""
 
 from __future__ import annotations
 
@@ -13,9 +13,15 @@ from tests.support.hand_runs import A, B, C, run, step, telling_run
 from tr_core.analysis.diagnosis import diagnose
 from tr_core.errors import TraceError
 from tr_core.trace import RunTrace, Source
-from viz.records.analysis_record import COLOURS, FIGURES, analysis, figure_record
+from viz.records.analysis_record import COLOURS, FIGURES, figure_record
+from viz.records.schema import encode
 
 TELLING = telling_run()
+
+
+def analysis(trace):
+    """The record as the browser gets it."""
+    return json.loads(viz.analysis_record(trace))
 
 
 def test_each_step_has_its_reason_and_two_sentences():
@@ -115,11 +121,11 @@ def test_figures_are_plain_json_in_the_page_s_own_colours():
 
 def test_a_figure_of_a_hundred_steps_is_small():
     trace = viz_runs.toy_run(100)
-    sizes = [len(json.dumps(figure_record(make.__name__, make(trace)))) for make in FIGURES]
+    sizes = [len(encode(figure_record(make.__name__, make(trace)))) for make in FIGURES]
     assert max(sizes) < 10_000
 
 
-def test_a_run_without_steps_or_rows_is_told_too():
+def test_a_run_without_steps_or_rows_has_a_record_too():
     for trace in (run([A]), run([A], step([], [B], root=A), drafter="none"), viz_runs.tiny_run()):
         assert json.loads(viz.analysis_record(trace))["steps"] == len(trace.steps)
 

@@ -1,5 +1,5 @@
-"""A run that a browser hands back is the run that it was told; whatever else it may hand in is
-refused or harmless.
+"""A run that a browser hands back is the run that it received; anything else that it may hand in
+is refused or harmless.
 """
 
 import json
@@ -29,35 +29,35 @@ def to_the_microsecond(trace):
     return msgspec.structs.replace(trace, steps=tuple(map(timed, trace.steps)))
 
 
-def handed(trace, name="abc"):
-    told = viz.read_run(viz.run_record(trace, name))
-    assert told[0] == name
-    return told[1]
+def read_back(trace, name="abc"):
+    read = viz.read_run(viz.run_record(trace, name))
+    assert read[0] == name
+    return read[1]
 
 
 @pytest.mark.parametrize("drafter", DRAFTERS)
-def test_a_run_comes_back_as_it_was_told(drafter):
+def test_a_run_comes_back_as_it_was_sent(drafter):
     target = tiny_models.target("llama")
     wish = Settings(drafter=drafter, max_new_tokens=20, ignore_eos=True, temperature=0.7, seed=2)
     prompt = target.vocabulary.encode("the then 🦜 the other")
     trace = record(Session(target, wish).start(prompt))
     assert trace.partial_bytes
-    assert handed(trace) == to_the_microsecond(trace)
+    assert read_back(trace) == to_the_microsecond(trace)
 
 
 def test_recorded_examples_come_back_too():
     for example in examples.recorded(TITLES).values():
         trace = example.read()
-        assert handed(trace) == to_the_microsecond(trace)
+        assert read_back(trace) == to_the_microsecond(trace)
 
 
 def test_a_run_that_was_never_ended_has_the_text_of_its_tokens():
     trace = viz_runs.toy_run(5)
     whole = json.loads(viz.run_record(trace, "a"))
     del whole["end"]
-    told = viz.read_run(json.dumps(whole))[1]
-    assert told.output_ids == trace.output_ids
-    assert told.text == " friend= said one*🦜"
+    read = viz.read_run(json.dumps(whole))[1]
+    assert read.output_ids == trace.output_ids
+    assert read.text == " friend= said one*🦜"
 
 
 RECORD = viz.run_record(viz_runs.toy_run(3), "abc")
@@ -69,21 +69,21 @@ ODD = st.sampled_from(
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_a_record_changed_anywhere_is_taken_or_refused_in_one_sentence(data):
-    whole = place = json.loads(RECORD)
+    whole = part = json.loads(RECORD)
     while True:
         key = data.draw(
-            st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place)))
+            st.sampled_from(sorted(part) if isinstance(part, dict) else range(len(part)))
         )
-        inner = place[key]
+        inner = part[key]
         if not isinstance(inner, dict | list) or not inner or data.draw(st.booleans()):
             break
-        place = inner
+        part = inner
     if data.draw(st.booleans()):
-        place[key] = data.draw(
+        part[key] = data.draw(
             ODD | st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
         )
     else:
-        del place[key]
+        del part[key]
     refused = ""
     try:
         name, trace = viz.read_run(json.dumps(whole))

@@ -15,9 +15,8 @@ import pytest
 
 import viz
 from tests.support import viz_runs
-from tr_core.trace import BudgetReason, RunTrace
+from tr_core.trace import BudgetReason, RunTrace, labels
 from tr_core.trees.templates import chain, grown, paper
-from viz import labels
 from viz.layout import bonus_place, tidy
 from viz.records import run_records as explorer
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from tr_core.analysis import acceptance
@@ -212,7 +213,7 @@ def _bars(x: list[Any], y: list[Any], colour: str, **more: Any) -> dict[str, Any
     return {"type": "bar", "x": x, "y": y, "marker": {"color": colour}} | more
 
 
-def _line(x: list[int], y: list[float], **more: Any) -> dict[str, Any]:
+def _line(x: Sequence[int], y: Sequence[float], **more: Any) -> dict[str, Any]:
     """The run's own line."""
     return {
         "type": "scatter",

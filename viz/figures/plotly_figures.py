@@ -111,7 +111,7 @@ def why_paths_ended(trace: RunTrace) -> go.Figure:
     left out.
     """
     diagnosis = diagnose(trace)
-    reasons = [reason for reason, steps in diagnosis.reasons.items() if steps]
+    reasons = [reason for reason in REASON_WORDS if diagnosis.reasons[reason]]
     words = [REASON_WORDS[reason] for reason in reasons]
     steps = [diagnosis.reasons[reason] for reason in reasons]
     lost = [diagnosis.lost[reason] for reason in reasons]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from tr_core.trace import RowChange, RunTrace, StepTrace
-from viz.labels import label
+from tr_core.trace.labels import label
 from viz.records.run_records import verdicts
 
 
@@ -178,7 +178,8 @@ def _tokens(step: StepTrace, fits: Callable[[RowChange], bool]) -> list[int]:
 
 def _best_line(step: StepTrace) -> list[int]:
     """First candidate of first candidate …: what a chain would have tried, as far as the tree goes."""
-    line, node = [], 0
+    line: list[int] = []
+    node = 0
     while True:
         children = [
             n for n in range(1, len(step.tokens)) if step.parents[n] == node and step.ranks[n] == 0

@@ -26,11 +26,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
 from tr_core.trace import RunTrace, StepTrace, read_trace
+from viz.assets import PANELS
 from viz.lessons.chapter_text import Ask, Chapter, LessonError, Option, Scene, Text, read_chapter
 from viz.lessons.facts import ROWS, RUN_VALUES, STEP_VALUES, below, find_nodes, word
 from viz.records.run_records import run_record
@@ -40,7 +41,6 @@ LESSONS = ASSETS / "lessons"
 EXAMPLES = ASSETS / "examples"
 
 REGIONS = ("text", "tree", "matrix", "inspector", "steps", "panel")
-PANELS = ("attention", "metrics", "diagnosis", "matrix-map", "cost", "budget", "sources", "compare")
 # Beyond these a list of answers beside the tree is no help: let the class guess a number instead.
 MOST_NODES = 12
 MOST_ROWS = 12
@@ -122,12 +122,7 @@ def _trace(name: str, folder: Path, file: str, line: int) -> RunTrace:
 
 def _content(trace: RunTrace) -> dict[str, Any]:
     record = msgspec.json.decode(run_record(trace))
-    return {
-        "run": record["run"],
-        "start": record["start"],
-        "steps": record["steps"],
-        "end": record["end"],
-    }
+    return {key: record[key] for key in ("run", "start", "steps", "end")}
 
 
 @dataclass
@@ -247,7 +242,7 @@ class _Resolver:
             )
         step, of_nodes = self.step, nodes is not None
         places = list(range(len(step.tokens))) if of_nodes else [row.token for row in step.rows]
-        right = set(nodes if of_nodes else ROWS[ask.fact](step))
+        right = set(ROWS[ask.fact](step) if nodes is None else nodes)
         if of_nodes:
             places = [n for n in places if n not in step.unseen]
         if (
@@ -306,7 +301,7 @@ class _Resolver:
         end = 0
         for found in _MARK.finditer(text):
             parts += [self._filled(line, text[end : found.start()])]
-            kind = found.lastgroup
+            kind = "code" if found["b"] is None else "b"
             parts.append([kind, self._filled(line, found[kind])])
             end = found.end()
         parts.append(self._filled(line, text[end:]))
@@ -348,5 +343,5 @@ class _Resolver:
             )
         return trace.steps[number - 1]
 
-    def _fail(self, line: int, sentence: str) -> Any:
+    def _fail(self, line: int, sentence: str) -> NoReturn:
         raise LessonError(self.file, line, sentence)

@@ -1,32 +1,13 @@
-"""Trace → the ``analysis`` record: what the explorer's panels tell about a run beyond its single
-steps.
+"""Trace → the ``Analysis`` record: what the panels say about a run beyond its single steps.
 
-It is worked out anew whenever steps have come (a twentieth of a second for a hundred steps), sent
-after the steps themselves, and part of an exported page. Keys, where lists stand for lines of a
-table:
-
-    analysis  run, steps: how many of its steps this is about,
-              why: [[reason, sentence, sentence] per step], with the reason ``not_in_row`` split:
-              where the token had
-                   been in the row earlier it is ``evicted``,
-              reasons: [[reason, words, steps, tokens lost]], those that the run has, costly:
-              [[token, [place of a step, from 1], tokens lost]], what_ifs: [[words, passes, MAT,
-              saved, certainty]] with nulls where the record cannot tell, additions: [[ranks from
-              the root, steps, saved]], notes: [sentence], bytes: [[by the tree's pass, by a plain
-              pass, by plain passes for all its tokens] per step], empty if
-                   the record does not tell the bytes of its model, weights: bytes that every pass
-                   reads,
-              reach: [[tokens that a step emits with the first n nodes of its tree] for n = 0 …] if
-              all trees are alike, figures: [{name, data, layout}] for plotly; their colours are
-              names of the style sheet's, ``$accepted``
+It is computed again whenever steps have come (a twentieth of a second for a hundred steps), sent
+after the steps themselves, and part of an exported page.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-
-import msgspec
 
 from tr_core.analysis import bytes_read as traffic
 from tr_core.analysis.diagnosis import Diagnosis, StepDiagnosis, diagnose
@@ -42,6 +23,7 @@ from tr_core.trace import RunTrace
 from viz.figures import charts
 from viz.figures.charts import Chart
 from viz.records.run_records import run_name
+from viz.records.schema import Analysis, Figure, encode
 
 EVICTED = "evicted"
 EVICTED_WORDS = "token evicted from the row"
@@ -69,28 +51,48 @@ COLOURS = {
 
 
 def analysis_record(trace: RunTrace, run: str | None = None) -> str:
-    """All that the panels tell about a run so far.
+    """The analysis of a run so far, as JSON.
 
     Args:
         trace: the run.
         run: its name, as in its other records; defaults to its ``run_name``.
     """
-    return msgspec.json.encode(
-        {"type": "analysis", "run": run or run_name(trace)} | analysis(trace)
-    ).decode()
+    return encode(analysis(trace, run or run_name(trace)))
 
 
-def analysis(trace: RunTrace) -> dict[str, Any]:
-    """The content of the record; see the module."""
+def analysis(trace: RunTrace, run: str) -> Analysis:
     d = diagnose(trace)
-    return {
-        "steps": len(trace.steps),
-        **_diagnosis(trace, d),
-        "weights": trace.info.weight_bytes,
-        "bytes": [[line.tree, line.plain, line.plain_for_all] for line in traffic.readings(trace)],
-        "reach": reach(trace),
-        "figures": [figure_record(make.__name__, make(trace)) for make in _figures(trace)],
-    }
+    name = namer(trace)
+    return Analysis(
+        run=run,
+        steps=len(trace.steps),
+        why=[(_reason(line), *explain(line, name)) for line in d.steps],
+        reasons=_reasons(d),
+        costly=[
+            (
+                c.token,
+                [n for n, s in enumerate(d.steps, 1) if s.after == c.token and s.lost],
+                c.lost,
+            )
+            for c in d.costly
+        ],
+        what_ifs=[
+            (
+                explain_what_if(w),
+                w.passes,
+                w.mean_accepted_tokens,
+                w.saved,
+                CERTAINTY_WORDS[w.certainty],
+            )
+            for w in d.what_ifs
+        ],
+        additions=[(str(list(a.ranks)), a.steps, a.saved) for a in d.additions],
+        notes=list(caveats(trace, bool(d.what_ifs))),
+        weights=trace.info.weight_bytes,
+        bytes=[(line.tree, line.plain, line.plain_for_all) for line in traffic.readings(trace)],
+        reach=reach(trace),
+        figures=[figure_record(draw.__name__, draw(trace)) for draw in _figures(trace)],
+    )
 
 
 def _figures(trace: RunTrace) -> tuple[Callable[[RunTrace], Chart], ...]:
@@ -98,9 +100,9 @@ def _figures(trace: RunTrace) -> tuple[Callable[[RunTrace], Chart], ...]:
     return (*FIGURES, charts.reliability) if any(s.expected for s in trace.steps) else FIGURES
 
 
-def figure_record(name: str, chart: Chart) -> dict[str, Any]:
+def figure_record(name: str, chart: Chart) -> Figure:
     """A figure with the names of colours in place of colours."""
-    return {"name": name} | _named(chart)
+    return Figure(name, **_named(chart))
 
 
 def reach(trace: RunTrace) -> list[float]:
@@ -125,37 +127,15 @@ def reach(trace: RunTrace) -> list[float]:
     return line
 
 
-def _diagnosis(trace: RunTrace, d: Diagnosis) -> dict[str, Any]:
-    name = namer(trace)
-    reasons: dict[str, list[Any]] = {}
-    for reason, words in REASON_WORDS.items():
-        reasons[reason] = [reason, words, 0, 0]
+def _reasons(d: Diagnosis) -> list[tuple[str, str, int, int]]:
+    """Those that the run has, ``evicted`` after ``not_in_row``."""
+    words: dict[str, str] = {}
+    for reason, sentence in REASON_WORDS.items():
+        words[reason] = sentence
         if reason == "not_in_row":
-            reasons[EVICTED] = [EVICTED, EVICTED_WORDS, 0, 0]
-    for line in d.steps:
-        reasons[_reason(line)][2] += 1
-        reasons[_reason(line)][3] += line.lost
-    ended = {
-        c.token: [n for n, s in enumerate(d.steps, 1) if s.after == c.token and s.lost]
-        for c in d.costly
-    }
-    return {
-        "why": [[_reason(line), *explain(line, name)] for line in d.steps],
-        "reasons": [line for line in reasons.values() if line[2]],
-        "costly": [[c.token, ended[c.token], c.lost] for c in d.costly],
-        "what_ifs": [
-            [
-                explain_what_if(w),
-                w.passes,
-                w.mean_accepted_tokens,
-                w.saved,
-                CERTAINTY_WORDS[w.certainty],
-            ]
-            for w in d.what_ifs
-        ],
-        "additions": [[str(list(a.ranks)), a.steps, a.saved] for a in d.additions],
-        "notes": list(caveats(trace, bool(d.what_ifs))),
-    }
+            words[EVICTED] = EVICTED_WORDS
+    lost = {reason: [s.lost for s in d.steps if _reason(s) == reason] for reason in words}
+    return [(r, words[r], len(steps), sum(steps)) for r, steps in lost.items() if steps]
 
 
 def _reason(line: StepDiagnosis) -> str:

@@ -1,41 +1,7 @@
-"""Trace → the records that the browser draws, each one JSON string.
+"""Trace → the records that the browser draws, each one JSON string; ``schema.py`` says what they hold.
 
-Everything that needs thought is done here (labels, places, verdicts, changes of cells), so the
-browser only draws. Every record has a ``type``; all but ``error``, ``view``, ``offer`` and
-``reset`` have the ``run`` they belong to, and a record of a run that is no longer shown is ignored
-there. Short keys, because a step has hundreds of cells:
-
-    start  run, model, family, device, dtype, drafter, tree, nodes, k, sampling, vocab, rows_seen, prefill_ms,
-           limit: new tokens at most, tokenizer, facts: {key: words} that tell runs apart
-           (tr_core/analysis/run_names.py), prompt: [id], cost: {nodes: ms} or left out, more: the
-           other fields of ``RunInfo``, tokens
-    step   run, index, committed, running, stop: words or null, ms: [draft, forward, verify, update], cached, tokens,
-           ids, parents, ranks, choices: [id per node], status: a letter per node (r a x u), why: a
-           letter per node (see ``verdicts``), top: [[id × k] per node], p: [[1/100000 × k] per
-           node], path: [node], bonus: id or null, emitted: [id], x, y: [place per node], counts:
-           [nodes per column], height: rows of the layout, at: [column, row] of the bonus or null,
-           new_rows: rows first written here, passes: forward passes, left out where it is one,
-           rows: [{t: id, n: node, b: [id before], a: [id after], c: a letter per cell (f m k),
-                   u: a letter per cell before (d drafted, a accepted, - neither), e: [id evicted]}]
-           ``a`` is left out where it equals ``top`` of the node; ``u`` and ``e`` are left out where
-           empty. budget: [chosen, reason, spine, sizes, expected, ms, later, rate] of
-           ``BudgetChoice``, if the tree is auto, src: [[kind, key, place] per node], exp: [chance
-           per node], held: [candidates, rank or null] at the path's end, left out where the drafter
-           does not tell
-    end    run, stop: words or null, text, identical: true, false or null
-    run    run, start, steps, end, without their type and run; name of a recorded example, left out if it has none
-    offer  examples: [[name, word, title]] that may be asked for, largest: bytes of a file that may be dropped
-    compare  runs: [run records] to lay side by side, known: [names of runs] that the browser has, anew: whether they
-           take the place of those that lie there; and the panel opens
-    progress  words, done, of: tokens of a run that is made for a comparison; words null when no more is to come
-    error  sentence, at: a number that no other error has
-    view   step, phase; and, each only if given: panel to open, or null to close, node or row (a token) to select,
-           highlight: [parts to ring]
-    analysis  what is told about the run as a whole: viz/records/analysis_record.py
-    reset
-
-``tokens`` tells ids the browser has not met: {id: [label, text, full label, hexadecimal bytes]},
-where trailing items that equal the label (or are no bytes) are left out.
+Everything that needs thought is done here (labels, positions, verdicts, changes of cells), so the
+browser only draws.
 """
 
 from __future__ import annotations
@@ -44,21 +10,39 @@ import time
 import zlib
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from tr_core.analysis.run_names import facts
 from tr_core.trace import MAX_FILE_BYTES, STOP_REASONS, RowChange, RunInfo, RunTrace, StepTrace
-from viz.labels import full_label, label
+from tr_core.trace.labels import full_label, label
 from viz.layout import bonus_place, tidy
+from viz.records.schema import (
+    CHANCES,
+    Budget,
+    Compare,
+    End,
+    Failure,
+    Offer,
+    PathEnd,
+    Phase,
+    Progress,
+    Reset,
+    Row,
+    Start,
+    Step,
+    Tokens,
+    View,
+    WholeRun,
+    encode,
+)
 
-PHASES = ("draft", "verify", "accept", "recycle")
-# Probabilities are told as whole numbers of its parts, as fine as traces have them.
-CHANCES = 100_000
+PHASES: tuple[Phase, ...] = get_args(Phase)
 
-# What a trace tells of a run and no panel shows; it comes back with a run that is handed to another
-# server.
+# What a trace has of a run and no panel shows; it comes back with a run that another server takes
+# over.
 _MORE = (
     "settings",
     "attention",
@@ -83,7 +67,7 @@ def start_record(
         pieces: text of the prompt's tokens, by id.
         partial_bytes: hexadecimal bytes of those tokens that are no text of their own.
     """
-    return _encode({"type": "start", "run": run} | _start(info) | _tokens(pieces, partial_bytes))
+    return encode(_start(info, pieces, partial_bytes, run))
 
 
 def step_record(
@@ -99,12 +83,14 @@ def step_record(
     Args:
         run: the run's name, as in its ``start_record``.
         step: the step.
-        pieces: text of the tokens that no earlier record of this run told; see ``token_ids``.
+        pieces: text of the tokens that are new to the browser; see ``token_ids``.
         partial_bytes: hexadecimal bytes of those tokens that are no text of their own.
         running: whether the next step follows by itself; False when it waits for a click.
     """
-    record = {"type": "step", "run": run, "running": running}
-    return _encode(record | _step(step) | _tokens(pieces, partial_bytes))
+    record = _step(step)
+    record.type, record.run, record.running = "step", run, running
+    record.tokens = _tokens(pieces, partial_bytes)
+    return encode(record)
 
 
 def end_record(
@@ -113,7 +99,9 @@ def end_record(
     """A run is over: why (a key of ``STOP_REASONS``, None if interrupted), its text, and the
     losslessness check.
     """
-    return _encode({"type": "end", "run": run} | _end(stop_reason, text, reference_identical))
+    record = _end(stop_reason, text, reference_identical)
+    record.type, record.run = "end", run
+    return encode(record)
 
 
 def run_record(trace: RunTrace, run: str | None = None, *, name: str = "") -> str:
@@ -124,14 +112,7 @@ def run_record(trace: RunTrace, run: str | None = None, *, name: str = "") -> st
         run: as in ``start_record``; defaults to its ``run_name``.
         name: what the reader knows the recording by.
     """
-    content = {
-        "start": _start(trace.info) | _tokens(trace.pieces, trace.partial_bytes),
-        "steps": [_step(step) for step in trace.steps],
-        "end": _end(trace.stop_reason, trace.text, trace.reference_identical),
-    }
-    return _encode(
-        {"type": "run", "run": run or run_name(trace)} | ({"name": name} if name else {}) | content
-    )
+    return encode(_run(trace, run, name))
 
 
 def run_name(trace: RunTrace) -> str:
@@ -149,31 +130,26 @@ def compare_record(
     Args:
         runs: whole runs, each with its name as in ``run_record``.
         known: names of runs that the browser has already; they come first.
-        anew: whether they take the place of those that lie there.
+        anew: whether they replace those that lie there.
     """
-    records = [msgspec.Raw(run_record(trace, run).encode()) for trace, run in runs]
-    return _encode({"type": "compare", "runs": records, "known": list(known), "anew": anew})
+    return encode(Compare([_run(*run) for run in runs], list(known), anew))
 
 
 def progress_record(words: str | None, done: int = 0, of: int = 0) -> str:
-    """How far a run that is made for a comparison has come, in tokens; None when there is no more
-    to wait for.
-    """
-    return _encode({"type": "progress", "words": words, "done": done, "of": of})
+    """How far a run for a comparison has come, in tokens; None when there is nothing to wait for."""
+    return encode(Progress(words, done, of))
 
 
 def offer_record(examples: Iterable[tuple[str, str, str]]) -> str:
-    """Recorded examples that the reader may ask for before the first run: name, word on the button,
-    and title.
-    """
-    return _encode({"type": "offer", "examples": list(examples), "largest": MAX_FILE_BYTES})
+    """Recorded examples to offer before the first run: name, word on the button, and title."""
+    return encode(Offer(list(examples), MAX_FILE_BYTES))
 
 
 def error_record(sentence: str) -> str:
     """Something went wrong: one sentence for the reader, shown over what is on screen."""
-    # A page that passes on changes only, as Gradio's does, would keep the same sentence to itself
-    # when it comes again.
-    return _encode({"type": "error", "sentence": sentence, "at": time.monotonic_ns()})
+    # A page that passes on changes only, as Gradio's does, would drop the same sentence the second
+    # time.
+    return encode(Failure(sentence, time.monotonic_ns()))
 
 
 def view_record(step: int, phase: str | None = None, **more: Any) -> str:
@@ -182,20 +158,18 @@ def view_record(step: int, phase: str | None = None, **more: Any) -> str:
     Args:
         step: its number.
         phase: one of ``PHASES``; the one on screen by default.
-        more: ``panel`` to open by name, None to close; ``node`` to select, or ``row``, by its
-            token; ``highlight``, a list of parts to ring: ``{"nodes": […]}``, ``{"rows": [token,
-            …]}`` or ``{"region": name}``.
+        more: ``panel``, ``node``, ``row`` and ``highlight`` of ``View``.
     """
-    if unknown := more.keys() - {"panel", "node", "row", "highlight"}:
+    if unknown := more.keys() - set(View.__struct_fields__):
         raise ValueError(f"a view has no {', '.join(sorted(unknown))}")
     if phase is not None and phase not in PHASES:
         raise ValueError(f"phase must be one of {', '.join(PHASES)}, got {phase!r}")
-    return _encode({"type": "view", "step": step, "phase": phase} | more)
+    return encode(msgspec.convert({"type": "view", "step": step, "phase": phase} | more, View))
 
 
 def reset_record() -> str:
     """Back to the empty screen."""
-    return _encode({"type": "reset"})
+    return encode(Reset())
 
 
 def batch(records: Iterable[str]) -> str:
@@ -260,87 +234,103 @@ def ordered_rows(step: StepTrace) -> list[RowChange]:
     return sorted({row.token: row for row in step.rows}.values(), key=key)
 
 
-def _start(info: RunInfo) -> dict[str, Any]:
+def _run(trace: RunTrace, run: str | None = None, name: str = "") -> WholeRun:
+    return WholeRun(
+        type="run",
+        run=run or run_name(trace),
+        name=name,
+        start=_start(trace.info, trace.pieces, trace.partial_bytes),
+        steps=[_step(step) for step in trace.steps],
+        end=_end(trace.stop_reason, trace.text, trace.reference_identical),
+    )
+
+
+def _start(
+    info: RunInfo,
+    pieces: Mapping[int, str],
+    partial_bytes: Mapping[int, str],
+    run: str | UnsetType = UNSET,
+) -> Start:
     temperature = info.settings.get("temperature") or 0
-    return {
-        "model": info.model,
-        "family": info.family,
-        "device": info.device,
-        "dtype": info.dtype,
-        "drafter": info.drafter,
-        "tree": info.tree,
-        "nodes": info.nodes,
-        "k": info.k,
-        "sampling": f"temperature {temperature:g}" if temperature else "greedy",
-        "vocab": info.vocab_size,
-        "rows_seen": info.rows_seen,
-        "prefill_ms": round(info.prefill_ms, 3),
-        "limit": info.settings.get("max_new_tokens"),
-        "tokenizer": info.tokenizer,
-        "facts": facts(info),
-        "prompt": info.prompt_ids,
-        "more": {key: getattr(info, key) for key in _MORE},
-    } | ({"cost": info.cost} if info.cost else {})
+    return Start(
+        type=UNSET if run is UNSET else "start",
+        run=run,
+        model=info.model,
+        family=info.family,
+        device=info.device,
+        dtype=info.dtype,
+        drafter=info.drafter,
+        tree=info.tree,
+        nodes=info.nodes,
+        k=info.k,
+        sampling=f"temperature {temperature:g}" if temperature else "greedy",
+        vocab=info.vocab_size,
+        rows_seen=info.rows_seen,
+        prefill_ms=round(info.prefill_ms, 3),
+        limit=info.settings.get("max_new_tokens"),
+        tokenizer=info.tokenizer,
+        facts=facts(info),
+        prompt=info.prompt_ids,
+        more={key: getattr(info, key) for key in _MORE},
+        cost=info.cost,
+        tokens=_tokens(pieces, partial_bytes),
+    )
 
 
-def _step(step: StepTrace) -> dict[str, Any]:
+def _step(step: StepTrace) -> Step:
     layout = tidy(step.parents, step.ranks)
     timing = step.timing
     used = _used(step)
-    rare = {} if step.budget is None else {"budget": msgspec.structs.astuple(step.budget)}
-    rare |= {key: told for key, told in (("src", step.sources), ("exp", step.expected)) if told}
-    if step.passes > 1:
-        rare["passes"] = step.passes
-    if step.held is not None:
-        rare["held"] = msgspec.structs.astuple(step.held)
-    return {
-        "index": step.index,
-        "committed": step.committed,
-        "stop": _words(step.stop),
-        "ms": [
-            round(t, 3)
-            for t in (timing.draft_ms, timing.forward_ms, timing.verify_ms, timing.update_ms)
-        ],
-        "cached": step.cached,
-        "ids": step.tokens,
-        "parents": step.parents,
-        "ranks": step.ranks,
-        "choices": step.choices,
-        "status": "".join(_STATUS[s] for s in step.statuses),
-        "why": verdicts(step),
-        "top": step.candidates,
-        "p": [[round(p * CHANCES) for p in row] for row in step.probabilities],
-        "path": step.path,
-        "bonus": step.bonus,
-        "emitted": step.emitted,
-        "x": layout.columns,
-        "y": layout.rows,
-        "counts": layout.counts,
-        "height": layout.height,
-        "at": (
+    return Step(
+        index=step.index,
+        committed=step.committed,
+        stop=_words(step.stop),
+        ms=(
+            round(timing.draft_ms, 3),
+            round(timing.forward_ms, 3),
+            round(timing.verify_ms, 3),
+            round(timing.update_ms, 3),
+        ),
+        cached=step.cached,
+        ids=step.tokens,
+        parents=step.parents,
+        ranks=step.ranks,
+        choices=step.choices,
+        status="".join(_STATUS[s] for s in step.statuses),
+        why=verdicts(step),
+        top=step.candidates,
+        probabilities=tuple(tuple([round(p * CHANCES) for p in row]) for row in step.probabilities),
+        path=step.path,
+        bonus=step.bonus,
+        emitted=step.emitted,
+        x=layout.columns,
+        y=layout.rows,
+        counts=layout.counts,
+        height=layout.height,
+        bonus_at=(
             None if step.bonus is None else bonus_place(layout, step.path[-1] if step.path else 0)
         ),
-        "new_rows": sum(not row.before for row in step.rows),
-        "rows": [_row(row, step, used) for row in ordered_rows(step)],
-        **rare,
-    }
+        new_rows=sum(not row.before for row in step.rows),
+        rows=[_row(row, step, used) for row in ordered_rows(step)],
+        budget=None if step.budget is None else Budget(*msgspec.structs.astuple(step.budget)),
+        sources=step.sources,
+        expected=step.expected,
+        passes=step.passes,
+        held=None if step.held is None else PathEnd(*msgspec.structs.astuple(step.held)),
+    )
 
 
-def _row(row: RowChange, step: StepTrace, used: Mapping[tuple[int, int], str]) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "t": row.token,
-        "n": row.node,
-        "b": row.before,
-        "c": "".join(change[0] for change in row.changes),
-    }
-    if row.after != step.candidates[row.node]:
-        record["a"] = row.after
+def _row(row: RowChange, step: StepTrace, used: Mapping[tuple[int, int], str]) -> Row:
     marks = "".join(used.get((row.token, token), "-") for token in row.before)
-    if marks.strip("-"):
-        record["u"] = marks
-    if row.evicted:
-        record["e"] = row.evicted
-    return record
+    return Row(
+        token=row.token,
+        node=row.node,
+        before=row.before,
+        changes="".join(change[0] for change in row.changes),
+        after=None if row.after == step.candidates[row.node] else row.after,
+        used=marks if marks.strip("-") else "",
+        evicted=row.evicted,
+    )
 
 
 def _used(step: StepTrace) -> dict[tuple[int, int], str]:
@@ -356,17 +346,16 @@ def _used(step: StepTrace) -> dict[tuple[int, int], str]:
     return used
 
 
-def _end(stop_reason: str | None, text: str, identical: bool | None) -> dict[str, Any]:
-    return {"stop": _words(stop_reason), "text": text, "identical": identical}
+def _end(stop_reason: str | None, text: str, identical: bool | None) -> End:
+    return End(stop=_words(stop_reason), text=text, identical=identical)
 
 
 def _words(stop_reason: str | None) -> str | None:
     return None if stop_reason is None else STOP_REASONS.get(stop_reason, stop_reason)
 
 
-def _tokens(pieces: Mapping[int, str], partial_bytes: Mapping[int, str]) -> dict[str, Any]:
-    """The ``tokens`` of a record; see the module."""
-    table = {}
+def _tokens(pieces: Mapping[int, str], partial_bytes: Mapping[int, str]) -> Tokens:
+    table: Tokens = {}
     for token, piece in pieces.items():
         partial = partial_bytes.get(token, "")
         full, short = full_label(piece, partial), label(piece, partial)
@@ -379,9 +368,5 @@ def _tokens(pieces: Mapping[int, str], partial_bytes: Mapping[int, str]) -> dict
                 entry.pop()
                 if text == short:
                     entry.pop()
-        table[str(token)] = entry
-    return {"tokens": table}
-
-
-def _encode(record: dict[str, Any]) -> str:
-    return msgspec.json.encode(record).decode()
+        table[token] = entry
+    return table

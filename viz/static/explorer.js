@@ -1,7 +1,8 @@
 // @ts-check
 /**
- * The explorer: `mount(element)` builds it inside an element; `receive(string)` feeds it the records of
- * viz/records/run_records.py. All drawing happens here in the browser; the panels read one state and draw what has changed.
+ * The explorer: `mount(element)` builds it inside an element; `receive(string)` feeds it the
+ * records of viz/records/run_records.py. All drawing happens here in the browser; the panels read
+ * one state and draw what has changed.
  */
 
 import { make } from "./kit/dom.js";
@@ -9,15 +10,16 @@ import { listenToDrops, refusalOfFiles } from "./frame/drop.js";
 import { createBanner, createHeader } from "./frame/header.js";
 import { createEmpty, createHelp } from "./frame/help.js";
 import { createInspector } from "./frame/inspector.js";
-import { listenToKeys } from "./kit/keys.js";
+import { listenToKeys } from "./frame/keys.js";
 import { createTour } from "./tour/tour.js";
 import { createMatrixPanel } from "./frame/matrix.js";
-import { createPanels } from "./panels/panels.js";
+import { createPanels } from "./frame/tabs.js";
+import { PANELS } from "./panels/panels.js";
 import { PHASE_MS, createPlayer, initialState } from "./state/player.js";
 import { createProjector } from "./kit/projector.js";
 import { addStep, draftedIn, endRun, learnAnalysis, openRun, tokenOf } from "./state/records.js";
 import { createResume } from "./state/resume.js";
-import { createRings } from "./kit/rings.js";
+import { createRings } from "./frame/rings.js";
 import { createStepsPanel } from "./frame/steps.js";
 import { WORDS } from "./words/words.js";
 import { addStyles } from "./styles.js";
@@ -28,13 +30,15 @@ import { createWaiting } from "./frame/waiting.js";
 const ROOT_ID = "tr-explorer";
 
 /**
+ * @typedef {import("./state/records.js").Run} Run
+ * @typedef {import("./state/records.js").Received} Received
+ */
+
+/**
  * @param {HTMLElement} element where the explorer goes
- * @param {{onRequest?: (request: Request) => void}} [options]
- *   `onRequest` is told where the reader is, whenever that changes, which runs lie side by side and which of them is
- *   shown; and the wish to see a recorded example, runs in files, or the tour, or to save a comparison. Without it
- *   there is nobody to ask: examples and files are not offered.
- * @typedef {{type: "view", run: string, step: number, phase: string} | {type: "example", name: string} | {type: "files", files: File[]}
- *   | {type: "kept", run: string, shown: boolean} | {type: "save comparison", format: string, runs: string[]} | {type: "lessons"} | {type: "again"}} Request
+ * @param {{onRequest?: import("./frame/tabs.js").OnRequest}} [options]
+ *   `onRequest` gets where the reader is whenever that changes, and what the reader asks for.
+ *   Without it examples and files are not offered.
  */
 export function mount(element, { onRequest } = {}) {
   addStyles();
@@ -51,7 +55,7 @@ export function mount(element, { onRequest } = {}) {
   });
   const help = createHelp();
   const frameBox = make("div", "tr-frame");
-  const cards = createPanels(state, player, onRequest);
+  const cards = createPanels(PANELS, state, player, onRequest);
   const tour = createTour({
     root,
     frame: frameBox,
@@ -73,10 +77,12 @@ export function mount(element, { onRequest } = {}) {
   const text = createTextPanel(state, player);
   const resume = createResume(() => tour.own().state, runOf);
   const waiting = createWaiting();
+  /** @type {{element: HTMLElement}[]} */
   const over = [banner, waiting];
   const regions = [
     header,
-    ...over,
+    banner,
+    waiting,
     text,
     tree,
     createMatrixPanel(state, player),
@@ -160,37 +166,40 @@ export function mount(element, { onRequest } = {}) {
       onRequest?.({ type: "view", run: run.id, step: state.step, phase: state.phase });
   }
 
-  /** The run that was started last: it goes on while the reader looks at another. @type {Run | null} */
+  /**
+   * The run that was started last: it goes on while the reader looks at another.
+   * @type {Run | null}
+   */
   let started = null;
 
-  /** @param {string} id @returns {Run | null} */
+  /** @param {string | undefined} id @returns {Run | null} */
   function runOf(id) {
     const { state: own } = tour.own();
     return [own.run, started, ...own.kept].find((run) => run?.id === id) ?? null;
   }
 
-  /** A run that comes whole. @param {any} record */
+  /** A run that comes whole. @param {import("./state/records.js").WholeRun} record */
   function wholeRun(record) {
     const run = openRun(record.run, record.start);
     run.recorded = record.name ?? "";
     for (const step of record.steps) addStep(run, step);
-    endRun(run, record.end);
+    endRun(run, record.end ?? {});
     return run;
   }
 
-  /** @param {any} record */
+  /** @param {Received | import("./tour/tour.js").Lessons} record */
   function take(record) {
     resume.take(record);
     waiting.take(record);
     if (tour.isOpen() && isWished(record)) tour.leave();
     const { state: own, player: reader } = tour.own();
     const current = own.run;
-    const known = runOf(record.run);
+    const known = "run" in record ? runOf(record.run) : null;
     switch (record.type) {
       case "start":
         player.setError(null);
         if (known) break;
-        started = openRun(record.run, record);
+        started = openRun(record.run ?? "", record);
         reader.open(started);
         break;
       case "step":
@@ -226,7 +235,7 @@ export function mount(element, { onRequest } = {}) {
         reader.openPanel("compare");
         break;
       case "progress":
-        reader.setMaking(record.words === null ? null : record);
+        reader.setMaking(record.words === null ? null : { ...record, words: record.words });
         break;
       case "analysis":
         if (!known || !learnAnalysis(known, record)) break;
@@ -262,20 +271,27 @@ export function mount(element, { onRequest } = {}) {
     }
   }
 
-  /** Whether a record that comes while the tour is open is something new, and not a run that goes on behind it. @param {any} record */
+  /**
+   * Whether a record that comes during the tour is something new, and not a run that goes on
+   * meanwhile.
+   * @param {Received | import("./tour/tour.js").Lessons} record
+   */
   function isWished(record) {
     if (record.type === "step") return !runOf(record.run)?.running;
-    return ["start", "run", "compare", "reset"].includes(record.type);
+    return ["start", "run", "compare", "reset"].includes(record.type ?? "");
   }
 
-  /** Go where a view record says. @param {any} record @param {import("./state/player.js").State} own @param {import("./state/player.js").Player} reader */
+  /**
+   * Go where a view record says.
+   * @param {import("./state/records.js").View} record
+   * @param {import("./state/player.js").State} own
+   * @param {import("./state/player.js").Player} reader
+   */
   function look(record, own, reader) {
     reader.goTo(record.step, record.phase ?? undefined);
     if (record.panel !== undefined)
-      reader.openPanel(cards.names.includes(record.panel) ? record.panel : null);
-    const row = own.run?.steps[own.step - 1]?.rows.find(
-      (/** @type {import("./state/records.js").Row} */ { t }) => t === record.row,
-    );
+      reader.openPanel(cards.names.includes(record.panel ?? "") ? record.panel : null);
+    const row = own.run?.steps[own.step - 1]?.rows.find(({ t }) => t === record.row);
     if (record.node !== undefined || row) reader.select(record.node ?? row?.n ?? null);
     if (record.highlight !== undefined) reader.ring(record.highlight);
   }
@@ -316,7 +332,10 @@ export function mount(element, { onRequest } = {}) {
       const content = JSON.parse(text);
       for (const record of Array.isArray(content) ? content : [content]) take(record);
     },
-    /** Whether files that were chosen outside may be sent; a sentence tells why not. @param {File[]} files */
+    /**
+     * Whether files that were chosen outside may be sent; a sentence tells why not.
+     * @param {File[]} files
+     */
     mayTake(files) {
       const sentence = refusalOfFiles(files, largestFile);
       if (sentence) player.setError(sentence);
@@ -326,7 +345,9 @@ export function mount(element, { onRequest } = {}) {
     /** The run on the screen, for the server that is asked to go on with it. */
     claim: () => resume.claim(),
 
-    /** What the server is asked to save, and, if it does not have that, what is known of it here. */
+    /**
+     * What the server is asked to save, and, if it does not have that, what is known of it here.
+     */
     wish: resume.wish,
     handOver: resume.handOver,
 

@@ -1,5 +1,8 @@
 // @ts-check
-/** The page that viz/export.py writes: the explorer, fed with the record that lies in the page itself. */
+/**
+ * The page that viz/export.py writes: the explorer, fed with the record that lies in the page
+ * itself.
+ */
 
 import { mount } from "./explorer.js";
 import { unpack } from "./kit/unpack.js";

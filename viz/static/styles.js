@@ -1,5 +1,8 @@
 // @ts-check
-/** The explorer's style sheets, in the order in which they apply; viz/assets.py reads the names from here too. */
+/**
+ * The explorer's style sheets, in the order in which they apply; viz/assets.py reads the names from
+ * here too.
+ */
 
 import { make } from "./kit/dom.js";
 

@@ -1,11 +1,18 @@
 // @ts-check
-/** Saved runs that are dropped onto the explorer: a hint while they are held there, and the files handed on. */
+/**
+ * Saved runs that are dropped onto the explorer: a hint while they are held there, and the files
+ * handed on.
+ */
 
 import { MOST_RUNS } from "../state/align.js";
 import { make } from "../kit/dom.js";
 import { WORDS } from "../words/words.js";
 
-/** Why files are not worth sending, in a sentence; null if they are. @param {File[]} files @param {number} largest bytes */
+/**
+ * Why files are not worth sending, in a sentence; null if they are.
+ * @param {File[]} files
+ * @param {number} largest bytes
+ */
 export function refusalOfFiles(files, largest) {
   if (!files.length || files.length > MOST_RUNS) return WORDS.dropFew(MOST_RUNS);
   const tooLarge = files.find((file) => file.size > largest);
@@ -16,8 +23,9 @@ export function refusalOfFiles(files, largest) {
 
 /**
  * @param {HTMLElement} root
- * @param {{take: (files: File[]) => void, refuse: (sentence: string) => void, largest: () => number}} parts
- *   `take` gets files worth sending, `refuse` a sentence why they are not; `largest` is the most bytes of a file
+ * @param {{take: (files: File[]) => void, refuse: (sentence: string) => void, largest: () =>
+ *   number}} parts `take` gets files worth sending, `refuse` a sentence why they are not; `largest`
+ *   is the most bytes of a file
  * @returns {() => void} stops listening
  */
 export function listenToDrops(root, { take, refuse, largest }) {

@@ -1,5 +1,7 @@
 // @ts-check
-/** The header line: how well the run goes, what is run, and how it ended. And the banner for errors. */
+/**
+ * The header line: how well the run goes, what is run, and how it ended. And the banner for errors.
+ */
 
 import { make, makeButton, setText } from "../kit/dom.js";
 import { WORDS } from "../words/words.js";
@@ -80,7 +82,7 @@ export function createHeader(state, openHelp, canRun, buttons) {
       setText(status, stateOf(run));
       status.title = run.end?.stop ?? "";
       progress.hidden = !run.running || !info.limit;
-      if (!progress.hidden) {
+      if (!progress.hidden && info.limit) {
         progress.max = info.limit;
         progress.value = emitted;
         progress.title = WORDS.progressOf(emitted, info.limit);

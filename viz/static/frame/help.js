@@ -37,8 +37,8 @@ export function createHelp() {
 }
 
 /**
- * The screen before the first run: one sentence, a small tree that says what kind of picture will come, and recorded
- * runs, which can be seen while the model still loads.
+ * The screen before the first run: one sentence, a small tree that says what kind of picture will
+ * come, and recorded runs, which can be seen while the model still loads.
  * @param {(name: string) => void} openExample
  * @param {() => void} openTour
  * @param {boolean} canRun whether the reader can make runs here
@@ -75,11 +75,12 @@ export function createEmpty(openExample, openTour, canRun) {
     [5, 8],
   ];
   for (const [from, to] of edges) {
-    const [a, b] = [chips[from], chips[to]];
+    const [[column, row], [toColumn, toRow, onPath]] = [chips[from], chips[to]];
+    const [x, y, toX, toY] = [column * 84 + 52, row * 32 + 16, toColumn * 84 + 8, toRow * 32 + 16];
     const line = makeSvg("path", {
-      d: `M${a[0] * 84 + 52} ${a[1] * 32 + 16}C${a[0] * 84 + 72} ${a[1] * 32 + 16} ${b[0] * 84 - 8} ${b[1] * 32 + 16} ${b[0] * 84 + 8} ${b[1] * 32 + 16}`,
+      d: `M${x} ${y}C${x + 20} ${y} ${toX - 16} ${toY} ${toX} ${toY}`,
     });
-    line.classList.toggle("tr-on-path", b[2]);
+    line.classList.toggle("tr-on-path", onPath);
     picture.append(line);
   }
   chips.forEach(([column, row, onPath], i) => {

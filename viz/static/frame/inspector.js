@@ -73,7 +73,12 @@ export function createInspector(state) {
     else drawBars(run, shown, scored, why === "u", isBonus);
   }
 
-  /** Where a node came from and what was expected of it, where the trace tells. @param {Run} run @param {Step} shown @param {number} at */
+  /**
+   * Where a node came from and what was expected of it, where the trace tells.
+   * @param {Run} run
+   * @param {Step} shown
+   * @param {number} at
+   */
   function sourceWords(run, shown, at) {
     const found = shown.src ? sourceOf(shown, at) : null;
     const words = [];
@@ -99,7 +104,12 @@ export function createInspector(state) {
     return WORDS.verdict[/** @type {keyof typeof WORDS.verdict} */ (shown.why[at])](below, choice);
   }
 
-  /** Before the model has spoken: the row that the children come out of. @param {Run} run @param {Step} shown @param {number} at */
+  /**
+   * Before the model has spoken: the row that the children come out of.
+   * @param {Run} run
+   * @param {Step} shown
+   * @param {number} at
+   */
   function drawRow(run, shown, at) {
     const row = shown.why[at] === "u" ? undefined : shown.rows.find(({ t }) => t === shown.ids[at]);
     setText(title, row?.b.length ? WORDS.rowNow(mention(run, shown.ids[at])) : "");
@@ -122,7 +132,13 @@ export function createInspector(state) {
     while (bars.children.length < count) bars.append(makeBar());
   }
 
-  /** @param {Run} run @param {Step} shown @param {number} at @param {boolean} filler @param {boolean} isBonus */
+  /**
+   * @param {Run} run
+   * @param {Step} shown
+   * @param {number} at
+   * @param {boolean} filler
+   * @param {boolean} isBonus
+   */
   function drawBars(run, shown, at, filler, isBonus) {
     const label = mention(run, shown.ids[at]);
     setText(title, filler ? "" : isBonus ? WORDS.nextBonus(label) : WORDS.next(label));
@@ -167,7 +183,12 @@ export function createInspector(state) {
   };
 }
 
-/** The drafted child of a node that has this token; −1 if there is none. @param {Step} step @param {number} parent @param {number} id */
+/**
+ * The drafted child of a node that has this token; −1 if there is none.
+ * @param {Step} step
+ * @param {number} parent
+ * @param {number} id
+ */
 function childOf(step, parent, id) {
   return step.ids.findIndex(
     (token, n) => n > 0 && step.parents[n] === parent && token === id && step.status[n] !== "u",

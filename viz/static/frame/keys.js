@@ -1,15 +1,28 @@
 // @ts-check
-/** Keys of the explorer, heard anywhere on the page unless something there wants them for itself. */
+/**
+ * Keys of the explorer, heard anywhere on the page unless something there wants them for itself.
+ */
 
 /** @typedef {import("../state/player.js").Player} Player */
 
 const TYPING = "input, textarea, select, [contenteditable]:not([contenteditable=false])";
-const CHOOSING =
-  "[role=tab], [role=listbox], [role=option], [role=slider], [role=menuitem], [role=radio], [role=spinbutton], [role=combobox]";
+const CHOOSING = [
+  "tab",
+  "listbox",
+  "option",
+  "slider",
+  "menuitem",
+  "radio",
+  "spinbutton",
+  "combobox",
+]
+  .map((role) => `[role=${role}]`)
+  .join(", ");
 
 /**
- * @param {{player: Player, steps: () => number, step: () => number, openHelp: () => void, more: () => Record<string, () => void>, root: HTMLElement}} parts
- *   `more` are keys that come before the explorer's own, and need no run
+ * @param {{player: Player, steps: () => number, step: () => number, openHelp: () => void, more: ()
+ *   => Record<string, () => void>, root: HTMLElement}} parts `more` are keys that come before the
+ *   explorer's own, and need no run
  * @returns {() => void} stops listening
  */
 export function listenToKeys({ player, steps, step, openHelp, more, root }) {

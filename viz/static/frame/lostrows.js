@@ -1,5 +1,8 @@
 // @ts-check
-/** Rows that lost a token, over the whole run: what the search of the matrix panel finds beyond the step shown. */
+/**
+ * Rows that lost a token, over the whole run: what the search of the matrix panel finds beyond the
+ * step shown.
+ */
 
 import { make, makeButton, setText } from "../kit/dom.js";
 import { tokenOf } from "../state/records.js";
@@ -9,7 +12,8 @@ import { WORDS } from "../words/words.js";
  * @typedef {import("../state/records.js").Run} Run
  * @typedef {import("../state/player.js").State} State
  * @typedef {import("../state/player.js").Player} Player
- * @typedef {{step: number, node: number, row: number, token: number}} Loss a row, the node that overwrote it, what it lost
+ * @typedef {{step: number, node: number, row: number, token: number}} Loss a row, the node that
+ *   overwrote it, what it lost
  */
 
 /** More are not listed; the head tells how many there are. */

@@ -12,7 +12,8 @@ import { WORDS } from "../words/words.js";
  * @typedef {import("../state/records.js").Step} Step
  * @typedef {import("../state/player.js").State} State
  * @typedef {import("../state/player.js").Player} Player
- * @typedef {{line: HTMLElement, head: HTMLElement, cells: HTMLElement[], evicted: HTMLElement, row: Row}} Line
+ * @typedef {{line: HTMLElement, head: HTMLElement, cells: HTMLElement[], evicted: HTMLElement, row:
+ *   Row}} Line
  */
 
 /** Letters that the columns have room for. */
@@ -99,7 +100,13 @@ export function createMatrixPanel(state, player) {
     shown.rows.forEach((row, i) => fillLine(lines[i], run, shown, row, pathTokens));
   }
 
-  /** @param {Line} line @param {Run} run @param {Step} shown @param {Row} row @param {Set<number>} pathTokens */
+  /**
+   * @param {Line} line
+   * @param {Run} run
+   * @param {Step} shown
+   * @param {Row} row
+   * @param {Set<number>} pathTokens
+   */
   function fillLine(line, run, shown, row, pathTokens) {
     line.row = row;
     line.line.dataset.row = String(row.t);

@@ -1,9 +1,9 @@
 // @ts-check
-/** Rings around the parts of the picture that a lesson, or whoever sent a view record, points at. */
+/** Rings around the parts of the picture that a lesson or a view record points at. */
 
 /**
  * @typedef {import("../state/player.js").State} State
- * @typedef {{nodes: number[]} | {rows: number[]} | {region: string}} Part
+ * @typedef {import("../state/records.js").Part} Part
  */
 
 const REGIONS = {
@@ -20,10 +20,13 @@ export function createRings(root, state) {
   /** @type {Element[]} */
   let ringed = [];
 
-  /** @param {Part} part @returns {string[]} selectors of what it means; names of no region mean nothing */
+  /**
+   * @param {Part} part
+   * @returns {string[]} selectors of what it means; names of no region mean nothing
+   */
   function selectors(part) {
-    if ("nodes" in part) return part.nodes.map((node) => `[data-node="${Number(node)}"]`);
-    if ("rows" in part) return part.rows.map((row) => `[data-row="${Number(row)}"]`);
+    if (part.nodes) return part.nodes.map((node) => `[data-node="${Number(node)}"]`);
+    if (part.rows) return part.rows.map((row) => `[data-row="${Number(row)}"]`);
     const found = REGIONS[/** @type {keyof typeof REGIONS} */ (part.region)];
     return found ? [found] : [];
   }

@@ -1,71 +1,62 @@
 // @ts-check
 /**
- * The panels below the steps and the tree: a strip of tabs and one card. Only the open panel draws; none need be open.
- *
- * A panel is a module with `createXPanel(state, player)`, and one entry in `PANELS`; see the typedef for its parts.
+ * The panels below the steps and the tree: a strip of tabs and one card. Only the open panel draws;
+ * none need be open.
  */
 
-import { createAttentionPanel } from "./attention.js";
-import { createBudgetPanel } from "./budget.js";
-import { createComparePanel } from "./compare.js";
-import { createCostPanel } from "./cost.js";
-import { createDiagnosisPanel } from "./diagnosis.js";
 import { make, makeButton, setText } from "../kit/dom.js";
-import { createMatrixMapPanel } from "./matrixmap.js";
-import { createMetricsPanel } from "./metrics.js";
-import { createSourcesPanel } from "./sources.js";
 import { WORDS } from "../words/words.js";
 
 /**
  * @typedef {import("../state/player.js").State} State
  * @typedef {import("../state/player.js").Player} Player
+ * @typedef {(request: import("../state/records.js").Request) => void} OnRequest
+ *
  * @typedef {object} Panel
- * @property {string} name its `data-panel`, and its name in `state.panel` and in a view record
  * @property {string} title on its tab
- * @property {HTMLElement} element
- * @property {() => void} draw called after every change while it is open; cheap where nothing of it has changed
- * @property {() => void} [settle] called after everything is drawn, for what needs to know how wide it has become
+ * @property {HTMLElement} element hidden while the panel is closed
+ * @property {() => void} draw called after every change while it is open; cheap where nothing of it
+ *   has changed
+ * @property {() => void} [settle] called after everything is drawn, for what needs to know how wide
+ *   it has become
  * @property {() => void} [destroy]
+ *
+ * @typedef {(state: State, player: Player, onRequest?: OnRequest) => Panel} CreatePanel
  */
 
-/** Every panel, in the order of the tabs. @type {((state: State, player: Player, onRequest?: (request: any) => void) => Panel)[]} */
-const PANELS = [
-  createDiagnosisPanel,
-  createMetricsPanel,
-  createComparePanel,
-  createAttentionPanel,
-  createMatrixMapPanel,
-  createCostPanel,
-  createBudgetPanel,
-  createSourcesPanel,
-];
-
-/** @param {State} state @param {Player} player @param {(request: any) => void} [onRequest] see explorer.js */
-export function createPanels(state, player, onRequest) {
+/**
+ * @param {Record<string, CreatePanel>} list every panel by name, in the order of the tabs
+ * @param {State} state
+ * @param {Player} player
+ * @param {OnRequest} [onRequest]
+ */
+export function createPanels(list, state, player, onRequest) {
   const card = make("section", "tr-panels");
   card.setAttribute("aria-label", WORDS.panels);
   const strip = make("div", "tr-panels-strip");
-  const list = make("div", "tr-tabs");
-  list.setAttribute("role", "tablist");
-  list.setAttribute("aria-label", WORDS.panels);
+  const tabList = make("div", "tr-tabs");
+  tabList.setAttribute("role", "tablist");
+  tabList.setAttribute("aria-label", WORDS.panels);
   const marks = createMarks(state, player);
-  strip.append(list, marks.element);
+  strip.append(tabList, marks.element);
   card.append(strip);
 
-  const panels = PANELS.map((create) => create(state, player, onRequest));
-  const tabs = panels.map((panel) => {
+  const names = Object.keys(list);
+  const panels = names.map((name) => list[name](state, player, onRequest));
+  const tabs = panels.map((panel, i) => {
+    const name = names[i];
     const tab = makeButton("tr-tab", panel.title);
     tab.setAttribute("role", "tab");
-    tab.id = `tr-tab-${panel.name}`;
-    tab.addEventListener("click", () => open(state.panel === panel.name ? null : panel.name));
+    tab.id = `tr-tab-${name}`;
+    tab.addEventListener("click", () => open(state.panel === name ? null : name));
     panel.element.classList.add("tr-panel-body");
-    panel.element.id = `tr-panel-${panel.name}`;
-    panel.element.dataset.panel = panel.name;
+    panel.element.id = `tr-panel-${name}`;
+    panel.element.dataset.panel = name;
     panel.element.setAttribute("role", "tabpanel");
     panel.element.setAttribute("aria-labelledby", tab.id);
     panel.element.hidden = true;
     tab.setAttribute("aria-controls", panel.element.id);
-    list.append(tab);
+    tabList.append(tab);
     card.append(panel.element);
     return tab;
   });
@@ -80,7 +71,7 @@ export function createPanels(state, player, onRequest) {
     player.openPanel(name);
   }
 
-  list.addEventListener("keydown", (event) => {
+  tabList.addEventListener("keydown", (event) => {
     const at = tabs.findIndex((tab) => tab === document.activeElement);
     const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1 }[event.key];
     if (to === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -88,15 +79,14 @@ export function createPanels(state, player, onRequest) {
     const next = (to + tabs.length) % tabs.length;
     tabs[next].focus();
     // With no panel open the arrows only look for one.
-    if (state.panel !== null) open(panels[next].name);
+    if (state.panel !== null) open(names[next]);
   });
 
   return {
     element: card,
-    /** Names of all panels. */
-    names: panels.map((panel) => panel.name),
+    names,
     draw() {
-      const at = panels.findIndex((panel) => panel.name === state.panel);
+      const at = state.panel === null ? -1 : names.indexOf(state.panel);
       if (shown !== state.panel) {
         shown = state.panel;
         panels.forEach((panel, i) => {
@@ -113,7 +103,7 @@ export function createPanels(state, player, onRequest) {
     settle() {
       if (unsettled) card.scrollIntoView({ block: "nearest" });
       unsettled = false;
-      if (state.run?.steps.length) panels.find((panel) => panel.name === state.panel)?.settle?.();
+      if (state.run?.steps.length) panels[names.indexOf(state.panel ?? "")]?.settle?.();
     },
     destroy() {
       for (const panel of panels) panel.destroy?.();
@@ -121,7 +111,9 @@ export function createPanels(state, player, onRequest) {
   };
 }
 
-/** The steps that a panel has marked: what they have in common, and buttons to walk through them. */
+/**
+ * The steps that a panel has marked: what they have in common, and buttons to walk through them.
+ */
 function createMarks(/** @type {State} */ state, /** @type {Player} */ player) {
   const box = make("div", "tr-marks");
   box.setAttribute("role", "group");

@@ -1,7 +1,7 @@
 // @ts-check
 /** The text panel: the prompt, then the output, tinted by the step that emitted it. */
 
-import { joinBytes } from "../kit/bytes.js";
+import { joinBytes } from "../state/bytes.js";
 import { make, makePanel, setText } from "../kit/dom.js";
 import { BONUS_NODE, tokenOf } from "../state/records.js";
 import { sourceOf } from "../state/sources.js";
@@ -11,7 +11,8 @@ import { WORDS } from "../words/words.js";
  * @typedef {import("../state/records.js").Run} Run
  * @typedef {import("../state/player.js").State} State
  * @typedef {import("../state/player.js").Player} Player
- * @typedef {{id: number, step: number, node: number}} Written a token of the output: its step (from 1) and its node
+ * @typedef {{id: number, step: number, node: number}} Written a token of the output: its step (from
+ *   1) and its node
  */
 
 /** Pixels of a line, kept free above and below the step shown. */
@@ -20,11 +21,13 @@ const LINE = 24;
 /** A prompt longer than this is folded to its last tokens. */
 const PROMPT_SHOWN = 64;
 
-/** Characters that need a mark: white space, controls, direction marks and others without a shape. */
-const SHAPELESS = /^[\p{Z}\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}]$/u;
-/** Cuts text at them, but leaves emoji whole that are joined by a character of that kind. */
-const CUTS =
-  /(\p{Extended_Pictographic}(?:[\uFE0F\p{Emoji_Modifier}]?\u200D\p{Extended_Pictographic})+|[\p{Z}\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}])/u;
+/** A character that needs a mark: white space, a control, a direction mark, any without a shape. */
+const SHAPELESS_ONE = String.raw`[\p{Z}\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}]`;
+const SHAPELESS = new RegExp(`^${SHAPELESS_ONE}$`, "u");
+/** Emoji that are joined by a character of that kind, and stay whole. */
+const PICTURE = String.raw`\p{Extended_Pictographic}`;
+const JOINED = String.raw`${PICTURE}(?:[\uFE0F\p{Emoji_Modifier}]?\u200D${PICTURE})+`;
+const CUTS = new RegExp(`(${JOINED}|${SHAPELESS_ONE})`, "u");
 const SPACE_CLASSES = new Map([
   [" ", "tr-space"],
   ["\n", "tr-break"],
@@ -37,8 +40,8 @@ const SPACE_MARKS = new Map([
 ]);
 
 /**
- * Put text into an element with its white space marked; the marks are drawn by the style sheet over the real
- * characters, so that copied text is the text.
+ * Put text into an element with its white space marked; the marks are drawn by the style sheet over
+ * the real characters, so that copied text is the text.
  * @param {Element} element
  * @param {string} text
  */
@@ -117,7 +120,8 @@ export function createTextPanel(state, player) {
         const node = step.path[place] ?? BONUS_NODE;
         const span = make("span", node === BONUS_NODE ? "tr-token tr-own" : "tr-token");
         span.dataset.at = String(drawn.written.length);
-        span.title = `“${tokenOf(shown, id).full}” · id ${id} · ${WORDS.emittedBy(step.index, node === BONUS_NODE)}`;
+        const emittedBy = WORDS.emittedBy(step.index, node === BONUS_NODE);
+        span.title = `“${tokenOf(shown, id).full}” · id ${id} · ${emittedBy}`;
         drawn.written.push({ id, step: i + 1, node });
         drawn.tokens.push(span);
         group.append(span);
@@ -126,7 +130,8 @@ export function createTextPanel(state, player) {
       output.append(group);
     }
     if (drawn.written.length === before) return;
-    // A character may begin in an earlier step and end in this one, so trailing bytes are read again.
+    // A character may begin in an earlier step and end in this one, so trailing bytes are read
+    // again.
     let from = before;
     while (from > 0 && tokenOf(shown, drawn.written[from - 1].id).hex) from -= 1;
     const fresh = drawn.written.slice(from).map(({ id }) => tokenOf(shown, id));
@@ -208,7 +213,9 @@ export function createTextPanel(state, player) {
       for (const span of copied) span.classList.add("tr-copied");
       hot.push(...copied);
     },
-    /** Reads of the layout wait until everything is drawn, or each would cost a layout of its own. */
+    /**
+     * Reads of the layout wait until everything is drawn, or each would cost a layout of its own.
+     */
     settle() {
       const now = drawn.groups[shownStep - 1];
       if (unsettled && now) keepInView(now);
@@ -217,8 +224,8 @@ export function createTextPanel(state, player) {
   };
 
   /**
-   * Spans that these nodes were copied from. A place in the folded part of the prompt has none; one behind the root is
-   * in the node's own branch, and not in the text.
+   * Spans that these nodes were copied from. A place in the folded part of the prompt has none; one
+   * behind the root is in the node's own branch, and not in the text.
    * @param {number[]} nodes
    */
   function copiedFrom(nodes) {
@@ -235,7 +242,10 @@ export function createTextPanel(state, player) {
     return /** @type {HTMLElement[]} */ (spans.filter((span) => span instanceof HTMLElement));
   }
 
-  /** Spans of the step shown that these nodes wrote; the root's is the one before them. @param {number[]} nodes */
+  /**
+   * Spans of the step shown that these nodes wrote; the root's is the one before them.
+   * @param {number[]} nodes
+   */
   function tokensOfNodes(nodes) {
     const group = drawn.groups[state.step - 1];
     const own = /** @type {HTMLElement[]} */ ([...group.children]);

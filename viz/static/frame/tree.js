@@ -63,7 +63,10 @@ export function createTreePanel(state, player) {
   let run = null;
   /** @type {Step | null} */
   let step = null;
-  /** How the scale was chosen: for reading, to see it all, or by hand. @type {"read" | "whole" | "hand"} */
+  /**
+   * How the scale was chosen: for reading, to see it all, or by hand.
+   * @type {"read" | "whole" | "hand"}
+   */
   let mode = "read";
   let scale = 1;
   let column = 100;
@@ -71,7 +74,10 @@ export function createTreePanel(state, player) {
   let columns = 0;
   let unsettled = false;
 
-  /** Take the scale and width of columns; places everything anew if the latter changed. @param {boolean} [anew] */
+  /**
+   * Take the scale and width of columns; places everything anew if the latter changed.
+   * @param {boolean} [anew]
+   */
   function refit(anew = false) {
     if (!step || !scroller.clientWidth) return;
     if (mode !== "hand") {
@@ -96,7 +102,8 @@ export function createTreePanel(state, player) {
     heads.classList.toggle("tr-narrowest", column * scale < 20);
     [...heads.children].forEach((child, depth) => {
       if (child instanceof HTMLElement) {
-        // As wide as a column, and above the middle of its nodes, which leave 18 between two columns.
+        // As wide as a column, and above the middle of its nodes, which leave 18 between two
+        // columns.
         child.style.left = `${(depth * column - 9) * scale}px`;
         child.style.width = `${column * scale}px`;
       }
@@ -235,7 +242,8 @@ export function createTreePanel(state, player) {
           return;
         }
         const reshaped = shapes.fill(step, state.run);
-        // A bonus after the deepest node needs a column more; where one step needs it all have it, so nothing jumps.
+        // A bonus after the deepest node needs a column more; where one step needs it all have it,
+        // so nothing jumps.
         if (reshaped || state.run.reach !== columns) {
           columns = state.run.reach;
           rows = step.height + SPARE_ROWS;

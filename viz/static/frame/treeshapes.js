@@ -1,7 +1,8 @@
 // @ts-check
 /**
- * The shapes of the tree: chips and edges, made once per shape of tree and refilled with every step. How they look
- * in each phase is the style sheet's business; it reads data-status here and data-phase at the root.
+ * The shapes of the tree: chips and edges, made once per shape of tree and refilled with every
+ * step. How they look in each phase is the style sheet's business; it reads data-status here and
+ * data-phase at the root.
  */
 
 import { clip, makeSvg, setText } from "../kit/dom.js";
@@ -35,8 +36,8 @@ function sameNumbers(a, b) {
 }
 
 /**
- * @param {{mini?: boolean}} [options] a mini is one of several and only looked at: its verdict always shows, and its
- *   nodes do not count among those of the tree that the page is about
+ * @param {{mini?: boolean}} [options] a mini is one of several and only looked at: its verdict
+ *   always shows, and its nodes do not count among those of the tree that the page is about
  */
 export function createTreeShapes({ mini = false } = {}) {
   const svg = makeSvg("svg", { class: "tr-shapes", role: "img" });
@@ -105,7 +106,8 @@ export function createTreeShapes({ mini = false } = {}) {
     if (a.y === b.y) return `M${start} ${a.y}H${b.x}`;
     const turn = start + 9 + side;
     const bend = Math.sign(b.y - a.y) * Math.min(BEND, Math.abs(b.y - a.y) / 2);
-    return `M${start} ${a.y}H${turn - BEND}Q${turn} ${a.y} ${turn} ${a.y + bend}V${b.y - bend}Q${turn} ${b.y} ${turn + BEND} ${b.y}H${b.x}`;
+    const down = `M${start} ${a.y}H${turn - BEND}Q${turn} ${a.y} ${turn} ${a.y + bend}`;
+    return `${down}V${b.y - bend}Q${turn} ${b.y} ${turn + BEND} ${b.y}H${b.x}`;
   }
 
   /** @param {Chip} chip @param {{x: number, y: number}} at */
@@ -120,7 +122,12 @@ export function createTreeShapes({ mini = false } = {}) {
   return {
     element: svg,
 
-    /** Show a step's tokens and verdicts. @param {Step} step @param {Run} run @returns {boolean} whether the shape is another */
+    /**
+     * Show a step's tokens and verdicts.
+     * @param {Step} step
+     * @param {Run} run
+     * @returns {boolean} whether the shape is another
+     */
     fill(step, run) {
       const reshaped =
         !shape ||
@@ -218,7 +225,11 @@ export function createTreeShapes({ mini = false } = {}) {
       return group === bonus.group ? BONUS_NODE : Number(group.dataset.node);
     },
 
-    /** Set the words that appear when the pointer rests on a node. @param {number} node @param {string} words */
+    /**
+     * Set the words that appear when the pointer rests on a node.
+     * @param {number} node
+     * @param {string} words
+     */
     describe(node, words) {
       const chip = chipOf(node);
       if (chip) setText(chip.title, words);

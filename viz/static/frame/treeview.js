@@ -1,5 +1,7 @@
 // @ts-check
-/** The window onto the tree: how large it is drawn, and moving it. Scrolling is the browser's own. */
+/**
+ * The window onto the tree: how large it is drawn, and moving it. Scrolling is the browser's own.
+ */
 
 /** Rows and columns of the layout in pixels at scale 1. */
 export const ROW_HEIGHT = 14;
@@ -7,8 +9,8 @@ const WIDEST_COLUMN = 150;
 
 const LARGEST_SCALE = 4;
 /**
- * How large a tree is drawn: the largest scale that a window is filled with, the one at which a tree starts that would
- * need a smaller one than can be read, and the narrowest column at scale 1.
+ * How large a tree is drawn: the largest scale that a window is filled with, the one at which a
+ * tree starts that would need a smaller one than can be read, and the narrowest column at scale 1.
  * @typedef {{largest: number, readable: number, starting: number, narrowest: number}} Sizes
  */
 
@@ -61,7 +63,11 @@ export function fitTree(size, room, whole, sizes = NEAR) {
  * @param {(scale: number) => void} setScale
  */
 export function createZoom(scroller, scaleNow, setScale) {
-  /** @param {number} factor @param {number} [x] @param {number} [y] point that stays where it is, in the window */
+  /**
+   * @param {number} factor
+   * @param {number} [x]
+   * @param {number} [y] point that stays where it is, in the window
+   */
   function zoomBy(factor, x = scroller.clientWidth / 2, y = scroller.clientHeight / 2) {
     const before = scaleNow();
     const after = Math.max(0.08, Math.min(LARGEST_SCALE, before * factor));

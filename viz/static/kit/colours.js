@@ -4,8 +4,9 @@
 import { make } from "./dom.js";
 
 /**
- * Custom properties as the browser resolves them, light or dark. Asked of it once and kept until the scheme changes:
- * a question in the middle of drawing would make it lay out the page then and there.
+ * Custom properties as the browser resolves them, light or dark. Asked of it once and kept until
+ * the scheme changes: a question in the middle of drawing would make it lay out the page then and
+ * there.
  * @param {HTMLElement} element any within the explorer
  * @param {() => void} changed called when they are others
  */

@@ -70,8 +70,9 @@ export function makePanel(className, title) {
 }
 
 /**
- * Set the text of an element only if it changes, which spares layout; and within the text node that is there, since
- * a step changes hundreds of texts, and as many nodes thrown away would pile up between two collections.
+ * Set the text of an element only if it changes, which spares layout; and within the text node that
+ * is there, since a step changes hundreds of texts, and as many nodes thrown away would pile up
+ * between two collections.
  * @param {Element} element
  * @param {string} text
  */
@@ -83,11 +84,13 @@ export function setText(element, text) {
 }
 
 /** Characters that take two columns of a fixed-width font, or nearly. */
-const WIDE =
-  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60]|\p{Extended_Pictographic}/u;
+const EAST_ASIAN =
+  "\\u1100-\\u115f\\u2e80-\\ua4cf\\uac00-\\ud7a3\\uf900-\\ufaff\\ufe30-\\ufe6f\\uff00-\\uff60";
+const WIDE = new RegExp(`[${EAST_ASIAN}]|\\p{Extended_Pictographic}`, "u");
 
 /**
- * Cut text to a width. Labels are cut in script rather than by the style sheet, which would make a layer of every cell.
+ * Cut text to a width. Labels are cut in script rather than by the style sheet, which would make a
+ * layer of every cell.
  * @param {string} text
  * @param {number} limit columns, the ellipsis included
  */

@@ -1,8 +1,14 @@
 // @ts-check
-/** The tree as it is seen, as a file: an SVG that needs no style sheet, or a PNG drawn from it. All in the browser. */
+/**
+ * The tree as it is seen, as a file: an SVG that needs no style sheet, or a PNG drawn from it. All
+ * in the browser.
+ */
 
 const NAMESPACE = "http://www.w3.org/2000/svg";
-/** What the style sheet decides about a shape, and about text; all of them are presentation attributes too. */
+/**
+ * What the style sheet decides about a shape, and about text; all of them are presentation
+ * attributes too.
+ */
 const SHAPE = ["fill", "stroke", "stroke-width", "stroke-dasharray"];
 const TEXT = [
   "fill",
@@ -50,7 +56,11 @@ export function asSvgText(drawing, ground, title) {
   return new XMLSerializer().serializeToString(copy);
 }
 
-/** Walk both trees side by side: computed styles are the original's, attributes the copy's. @param {Element} from @param {Element} to */
+/**
+ * Walk both trees side by side: computed styles are the original's, attributes the copy's.
+ * @param {Element} from
+ * @param {Element} to
+ */
 function settle(from, to) {
   const copies = [...to.children];
   [...from.children].forEach((child, i) => {
@@ -81,7 +91,10 @@ function writeStyle(style, copy) {
   }
 }
 
-/** A colour that every program can read: mixed ones are computed by drawing them. @param {string} colour */
+/**
+ * A colour that every program can read: mixed ones are computed by drawing them.
+ * @param {string} colour
+ */
 function plainColour(colour) {
   if (colour === "none" || /^(#|rgb\()/.test(colour)) return colour;
   const canvas = document.createElement("canvas");
@@ -105,7 +118,8 @@ export async function asPng(svg, width, height) {
     Math.sqrt(LARGEST_AREA / (width * height)),
   );
   const image = new Image();
-  // Not by an object's address: from a page on the disk, that would count as another site's and lock the canvas.
+  // Not by an object's address: from a page on the disk, that would count as another site's and
+  // lock the canvas.
   image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svg)}`;
   await image.decode();
   const canvas = document.createElement("canvas");

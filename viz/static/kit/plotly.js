@@ -1,16 +1,13 @@
 // @ts-check
 /**
- * plotly.js, brought in when it is first needed: from the server that this module came from, or, on a saved page, out
- * of the page itself. There it becomes an inline script, which the page's policy allows by the hash of its text.
+ * plotly.js, brought in when it is first needed: from the server that this module came from, or, on
+ * a saved page, out of the page itself. There it becomes an inline script, which the page's policy
+ * allows by the hash of its text.
  */
 
 import { unpack } from "./unpack.js";
 
 const PACKED_ID = "tr-saved-plotly";
-
-/**
- * @typedef {{name: string, data: any[], layout: any}} Figure with names of colours, such as `$accepted`
- */
 
 /** @returns {Promise<any>} Plotly; refused if it cannot be had */
 export async function loadPlotly() {

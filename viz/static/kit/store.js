@@ -1,5 +1,8 @@
 // @ts-check
-/** What the browser remembers for a reader: small JSON values. Where storage is denied, as long as the page is open. */
+/**
+ * What the browser remembers for a reader: small JSON values. Where storage is denied, as long as
+ * the page is open.
+ */
 
 /** @param {string} key name of the value, one for each thing remembered */
 export function createStore(key) {

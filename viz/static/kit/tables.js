@@ -1,11 +1,16 @@
 // @ts-check
-/** Tables of the panels: filled again in place, numbers to the right, a button where a line leads somewhere. */
+/**
+ * Tables of the panels: filled again in place, numbers to the right, a button where a line leads
+ * somewhere.
+ */
 
 import { make, setText } from "./dom.js";
 
 /**
- * A cell: text, or a text that is pressed, with whether it is pressed now and what its line is compared with as a bar.
- * @typedef {{text: string, title?: string, press?: () => void, pressed?: boolean, bar?: number}} Cell
+ * A cell: text, or a text that is pressed, with whether it is pressed now and what its line is
+ * compared with as a bar.
+ * @typedef {{text: string, title?: string, press?: () => void, pressed?: boolean, bar?: number}}
+ *   Cell
  */
 
 /**
@@ -27,7 +32,8 @@ export function createTable(caption, columns) {
   table.append(title, top, body);
   const box = make("div", "tr-table-box");
   box.append(table);
-  // A table that does not fit is scrolled, so the keyboard must get there; one that fits is no stop for it.
+  // A table that does not fit is scrolled, so the keyboard must get there; one that fits is no stop
+  // for it.
   const parts = { tabindex: "0", role: "group", "aria-label": caption };
   new ResizeObserver(() => {
     const wide = box.scrollWidth > box.clientWidth + 1;
@@ -64,7 +70,12 @@ export function createTable(caption, columns) {
   };
 }
 
-/** @param {HTMLTableCellElement} cell @param {Cell} content @param {number} line @param {(() => void)[]} deeds */
+/**
+ * @param {HTMLTableCellElement} cell
+ * @param {Cell} content
+ * @param {number} line
+ * @param {(() => void)[]} deeds
+ */
 function fillCell(cell, content, line, deeds) {
   let holder = /** @type {HTMLElement | null} */ (cell.firstElementChild);
   const tag = content.press ? "BUTTON" : "SPAN";

@@ -1,5 +1,8 @@
 // @ts-check
-/** The attention panel: which tokens each token of the pass may look at. One path for all cells, so any tree is cheap. */
+/**
+ * The attention panel: which tokens each token of the pass may look at. One path for all cells, so
+ * any tree is cheap.
+ */
 
 import { clip, make, makeSvg, setText } from "../kit/dom.js";
 import { isJudged, shownNode } from "../state/player.js";
@@ -13,7 +16,10 @@ import { WORDS } from "../words/words.js";
  * @typedef {import("../state/player.js").Player} Player
  */
 
-/** Pixels: left of the mask stand positions, then the brackets of siblings; the prefix is one block, however long. */
+/**
+ * Pixels: left of the mask stand positions, then the brackets of siblings; the prefix is one block,
+ * however long.
+ */
 const POSITIONS = 46;
 const BRACKETS = 12;
 const PREFIX = 64;
@@ -26,7 +32,7 @@ const [SMALLEST_CELL, LARGEST_CELL] = [2.5, 18];
 const POSITION_LINE = 11;
 const NAMED = 18;
 
-/** @param {State} state @param {Player} player @returns {import("./panels.js").Panel} */
+/** @param {State} state @param {Player} player @returns {import("../frame/tabs.js").Panel} */
 export function createAttentionPanel(state, player) {
   const element = make("div", "tr-attention");
   const window = make("div", "tr-mask-window");
@@ -104,12 +110,18 @@ export function createAttentionPanel(state, player) {
     svg.setAttribute("aria-label", WORDS.maskWords(count, shown.committed - 1, countPairs(shown)));
   }
 
-  /** Positions, one for all nodes of a depth, and a bracket around the children of one node. @param {Step} shown */
+  /**
+   * Positions, one for all nodes of a depth, and a bracket around the children of one node.
+   * @param {Step} shown
+   */
   function drawEdge(shown) {
     const places = [];
     let brackets = "";
     let written = -Infinity;
-    /** @param {(node: number) => number} keyOf @param {(first: number, last: number) => void} found */
+    /**
+     * @param {(node: number) => number} keyOf
+     * @param {(first: number, last: number) => void} found
+     */
     const groups = (keyOf, found) => {
       for (let first = 0, node = 1; node <= shown.ids.length; node++) {
         if (node < shown.ids.length && keyOf(node) === keyOf(first)) continue;
@@ -148,7 +160,11 @@ export function createAttentionPanel(state, player) {
     layers.brackets.setAttribute("d", brackets);
   }
 
-  /** Rows that are pointed at, or the one chosen, and what they see. @param {Run} run @param {Step} shown */
+  /**
+   * Rows that are pointed at, or the one chosen, and what they see.
+   * @param {Run} run
+   * @param {Step} shown
+   */
   function light(run, shown) {
     const chosen = state.selected ?? shownNode(state);
     const node = chosen === BONUS_NODE ? pathEnd(shown) : chosen;
@@ -219,12 +235,11 @@ export function createAttentionPanel(state, player) {
   });
   const watcher = new ResizeObserver(() => {
     width = window.clientWidth;
-    if (step && state.panel === "attention") player.refresh();
+    if (step && !element.hidden) player.refresh();
   });
   watcher.observe(window);
 
   return {
-    name: "attention",
     title: WORDS.attentionTitle,
     element,
     draw() {

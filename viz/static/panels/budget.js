@@ -1,5 +1,8 @@
 // @ts-check
-/** The panel “why 12 nodes?”: what the measured budget weighed for the step shown, and what it chose. */
+/**
+ * The panel “why 12 nodes?”: what the measured budget weighed for the step shown, and what it
+ * chose.
+ */
 
 import { make, makeSvg, setText } from "../kit/dom.js";
 import { WORDS } from "../words/words.js";
@@ -16,7 +19,7 @@ const EDGE = { left: 44, right: 12, top: 24, bottom: 24 };
 /** Sizes written below an axis; of more every second is left out, and so on. */
 const LABELS = 12;
 
-/** @param {State} state @returns {import("./panels.js").Panel} */
+/** @param {State} state @returns {import("../frame/tabs.js").Panel} */
 export function createBudgetPanel(state) {
   const element = make("div", "tr-budget");
   const answer = make("p", "tr-budget-answer");
@@ -42,7 +45,10 @@ export function createBudgetPanel(state) {
   element.append(answer, more, body);
   let drawn = "";
 
-  /** @param {NonNullable<import("../state/records.js").Step["budget"]>} budget @param {number} step */
+  /**
+   * @param {NonNullable<import("../state/records.js").Step["budget"]>} budget
+   * @param {number} step
+   */
   function drawChoice([chosen, reason, spine, sizes, expected, ms], step) {
     const rate = sizes.map((_, i) => (1000 * expected[i]) / ms[i]);
     const at = sizes.indexOf(chosen);
@@ -77,7 +83,11 @@ export function createBudgetPanel(state) {
     );
   }
 
-  /** A draft that its drafter grew. @param {NonNullable<import("../state/records.js").Step["budget"]>} budget @param {number} step */
+  /**
+   * A draft that its drafter grew.
+   * @param {NonNullable<import("../state/records.js").Step["budget"]>} budget
+   * @param {number} step
+   */
   function drawGrowth([chosen, reason, , sizes, expected, ms, later = [], rate = 0], step) {
     const left = sizes.map((_, i) => expected[i] + later[i] - rate * ms[i]);
     const at = sizes.indexOf(chosen);
@@ -137,7 +147,6 @@ export function createBudgetPanel(state) {
   }
 
   return {
-    name: "budget",
     title: WORDS.budgetTitle,
     element,
     draw() {
@@ -160,7 +169,8 @@ export function createBudgetPanel(state) {
 const SHOWN = [0, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 80];
 
 /**
- * One line over the sizes, evenly spaced; the chosen one has a ring, a line down and its number in words.
+ * One line over the sizes, evenly spaced; the chosen one has a ring, a line down and its number in
+ * words.
  * @param {number[]} sizes
  * @param {number} chosen its place, −1 if it is none of them
  * @param {Line} line
@@ -201,7 +211,8 @@ function drawChart(sizes, chosen, line) {
       i % every === 0 && svg.append(label(String(size), x(i), HEIGHT - EDGE.bottom + 14, "middle")),
   );
   svg.append(label(line.text(top), EDGE.left - 6, y(top) + 4, "end"));
-  if (base - y(top) > 12) svg.append(label("0", EDGE.left - 6, base + 4, "end")); // else they would lie on each other
+  // Where they would overlap, the highest value alone.
+  if (base - y(top) > 12) svg.append(label("0", EDGE.left - 6, base + 4, "end"));
   if (chosen >= 0) {
     const [cx, cy] = [x(chosen), y(line.values[chosen])];
     svg.append(
@@ -220,7 +231,13 @@ function drawChart(sizes, chosen, line) {
   return figure;
 }
 
-/** @param {string} words @param {number} x @param {number} y @param {string} anchor @param {string} [className] */
+/**
+ * @param {string} words
+ * @param {number} x
+ * @param {number} y
+ * @param {string} anchor
+ * @param {string} [className]
+ */
 function label(words, x, y, anchor, className = "") {
   const element = makeSvg("text", { x, y, "text-anchor": anchor, class: className });
   element.textContent = words;

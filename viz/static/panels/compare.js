@@ -1,5 +1,8 @@
 // @ts-check
-/** The compare panel: two to four runs of one prompt side by side. What is drawn is in comparelanes.js and comparetrees.js. */
+/**
+ * The compare panel: two to four runs of one prompt side by side. What is drawn is in
+ * comparelanes.js and comparetrees.js.
+ */
 
 import { LETTERS, MOST_RUNS, align, refusalOf, stepAt } from "../state/align.js";
 import { createCurves, createLanes } from "./comparelanes.js";
@@ -20,8 +23,8 @@ const HALF = ["bfloat16", "float16"];
 /**
  * @param {State} state
  * @param {Player} player
- * @param {(request: import("../explorer.js").Request) => void} [onRequest] see explorer.js; without it nothing can be saved or run
- * @returns {import("./panels.js").Panel}
+ * @param {import("../frame/tabs.js").OnRequest} [onRequest] without it nothing can be saved or run
+ * @returns {import("../frame/tabs.js").Panel}
  */
 export function createComparePanel(state, player, onRequest) {
   const element = make("div", "tr-compare");
@@ -72,7 +75,11 @@ export function createComparePanel(state, player, onRequest) {
     onRequest?.({ type: "kept", run: state.run.id, shown: true });
   });
 
-  /** Show a run above, at the step that wrote a position. @param {number} place of the run @param {number} at */
+  /**
+   * Show a run above, at the step that wrote a position.
+   * @param {number} place of the run
+   * @param {number} at
+   */
   function go(place, at) {
     const [run, lane] = [state.kept[place], found?.lanes[place]];
     if (!run || !lane) return;
@@ -192,7 +199,6 @@ export function createComparePanel(state, player, onRequest) {
   }
 
   return {
-    name: "compare",
     title: WORDS.compareTitle,
     element,
     draw() {
@@ -250,7 +256,11 @@ function letterOf(place) {
   return letter;
 }
 
-/** Whether the texts are equal, and who was ahead where. @param {Run[]} runs @param {Alignment} found */
+/**
+ * Whether the texts are equal, and who was ahead where.
+ * @param {Run[]} runs
+ * @param {Alignment} found
+ */
 function sentences(runs, found) {
   const names = found.lanes.map((lane, i) => `${LETTERS[i]} (${lane.name})`);
   const leads = found.leads.map((lead) =>

@@ -1,5 +1,7 @@
 // @ts-check
-/** The picture of a comparison: a curve and a lane for each run, over the positions of the output. */
+/**
+ * The picture of a comparison: a curve and a lane for each run, over the positions of the output.
+ */
 
 import { LETTERS, stepAt } from "../state/align.js";
 import { clip, make, makeSvg } from "../kit/dom.js";
@@ -79,7 +81,8 @@ export function createLanes(chosen) {
   /** @param {LaneStep} line @param {number} y top of its lane */
   function bracket(line, y) {
     const [left, right] = [(line.first - 1) * CELL + 3, line.last * CELL - 3];
-    return `M${left} ${y + 15}V${y + 9}Q${left} ${y + 7} ${left + 2} ${y + 7}H${right - 2}Q${right} ${y + 7} ${right} ${y + 9}V${y + 15}`;
+    const rise = `M${left} ${y + 15}V${y + 9}Q${left} ${y + 7} ${left + 2} ${y + 7}`;
+    return `${rise}H${right - 2}Q${right} ${y + 7} ${right} ${y + 9}V${y + 15}`;
   }
 
   /** @param {string} text @param {number} x @param {number} y @param {string} name */
@@ -113,7 +116,8 @@ export function createLanes(chosen) {
         }),
       );
       const parts = [];
-      // Where all have the same token it is told once, above; behind the difference each lane tells its own.
+      // Where all have the same token it is told once, above; behind the difference each lane tells
+      // its own.
       const whole = lanes.findIndex((lane) => lane.tokens.length === longest);
       const together = difference && alignment.verdict === "different" ? shared : longest;
       for (let p = 0; p < longest; p++) {
@@ -193,7 +197,12 @@ export function createLanes(chosen) {
       seen = 0;
     },
 
-    /** Mark the step that is shown above, and the position that is looked at. @param {number} run @param {LaneStep | null} line @param {number} position */
+    /**
+     * Mark the step that is shown above, and the position that is looked at.
+     * @param {number} run
+     * @param {LaneStep | null} line
+     * @param {number} position
+     */
     mark(run, line, position) {
       now.setAttribute(
         "d",
@@ -231,7 +240,8 @@ function roundMark(x, y) {
 function starMark(x, y) {
   const points = Array.from({ length: 10 }, (_, i) => {
     const [radius, angle] = [i % 2 ? 2.3 : 5.4, (i * Math.PI) / 5];
-    return `${(x + radius * Math.sin(angle)).toFixed(1)} ${(y - radius * Math.cos(angle)).toFixed(1)}`;
+    const [right, up] = [radius * Math.sin(angle), radius * Math.cos(angle)];
+    return `${(x + right).toFixed(1)} ${(y - up).toFixed(1)}`;
   });
   return `M${points.join("L")}z`;
 }
@@ -253,7 +263,10 @@ function makeMarksLegend() {
   return legend;
 }
 
-/** Passes against tokens, one line a run. @param {(position: number) => void} chosen called when a place is clicked */
+/**
+ * Passes against tokens, one line a run.
+ * @param {(position: number) => void} chosen called when a place is clicked
+ */
 export function createCurves(chosen) {
   const element = make("div", "tr-curves");
   const svg = makeSvg("svg", {

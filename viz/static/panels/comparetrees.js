@@ -1,5 +1,8 @@
 // @ts-check
-/** The trees of all compared runs that wrote one position, side by side: to look at, not to work with. */
+/**
+ * The trees of all compared runs that wrote one position, side by side: to look at, not to work
+ * with.
+ */
 
 import { LETTERS, stepAt } from "../state/align.js";
 import { make, setText } from "../kit/dom.js";
@@ -15,7 +18,10 @@ import { ROW_HEIGHT, fitTree, sizesAt } from "../frame/treeview.js";
 
 const FREE_ROWS = 2;
 const LARGEST = 1.1;
-/** Milliseconds for which the position must rest: up to four trees a step are too much while a reader runs through the steps. */
+/**
+ * Milliseconds for which the position must rest: up to four trees a step are too much while a
+ * reader runs through the steps.
+ */
 const REST_MS = 60;
 /** Pixels of a box: what is larger is scrolled. */
 const TALLEST_BOX = 240;
@@ -44,7 +50,8 @@ export function createCompareTrees() {
     element,
     /** @param {Run[]} runs @param {Alignment} found @param {number} position */
     draw(runs, found, position) {
-      const key = `${runs.map((run) => run.id).join("|")} ${position} ${found.lanes.map((lane) => lane.tokens.length)}`;
+      const lengths = found.lanes.map((lane) => lane.tokens.length);
+      const key = `${runs.map((run) => run.id).join("|")} ${position} ${lengths}`;
       if (key === wanted) return;
       wanted = key;
       clearTimeout(timer);
@@ -70,7 +77,8 @@ export function createCompareTrees() {
       title,
       WORDS.compareTreesAt(position, token === undefined ? null : tokenOf(runs[0], token).full),
     );
-    // All reads of the layout, then all writes, then all scrolling: three layouts, however many trees.
+    // All reads of the layout, then all writes, then all scrolling: three layouts, however many
+    // trees.
     const widths = runs.map((_, i) => minis[i].width());
     runs.forEach((run, i) =>
       minis[i].draw(run, LETTERS[i], stepAt(found.lanes[i], position), widths[i]),

@@ -1,5 +1,8 @@
 // @ts-check
-/** The panel “ms and bytes”: what a pass over a tree reads and takes, beside passes over one token each. */
+/**
+ * The panel “ms and bytes”: what a pass over a tree reads and takes, beside passes over one token
+ * each.
+ */
 
 import { make, setText } from "../kit/dom.js";
 import { WORDS } from "../words/words.js";
@@ -12,7 +15,7 @@ import { createTable } from "../kit/tables.js";
 
 const PARTS = /** @type {const} */ (["draft", "forward", "verify", "update"]);
 
-/** @param {State} state @returns {import("./panels.js").Panel} */
+/** @param {State} state @returns {import("../frame/tabs.js").Panel} */
 export function createCostPanel(state) {
   const element = make("div", "tr-cost");
   const lead = make("p", "tr-panel-lead");
@@ -121,7 +124,6 @@ export function createCostPanel(state) {
   }
 
   return {
-    name: "cost",
     title: WORDS.costTitle,
     element,
     draw() {

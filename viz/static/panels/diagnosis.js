@@ -1,5 +1,8 @@
 // @ts-check
-/** The diagnosis panel: why this step's path ended, what that cost over the run, and what would have helped. */
+/**
+ * The diagnosis panel: why this step's path ended, what that cost over the run, and what would have
+ * helped.
+ */
 
 import { make, setText } from "../kit/dom.js";
 import { tokenOf } from "../state/records.js";
@@ -12,7 +15,7 @@ import { createTable } from "../kit/tables.js";
  * @typedef {import("../state/player.js").Player} Player
  */
 
-/** @param {State} state @param {Player} player @returns {import("./panels.js").Panel} */
+/** @param {State} state @param {Player} player @returns {import("../frame/tabs.js").Panel} */
 export function createDiagnosisPanel(state, player) {
   const element = make("div", "tr-diagnosis");
   const why = make("div", "tr-why-step");
@@ -52,13 +55,12 @@ export function createDiagnosisPanel(state, player) {
 
   let drawn = "";
 
-  /** @param {any} found @param {Run} shown */
-  function drawRun(found, shown) {
-    const [mostSteps, mostLost] = [2, 3].map((at) =>
-      Math.max(1, ...found.reasons.map((/** @type {any} */ line) => line[at])),
-    );
+  /** @param {import("../state/records.js").Analysis} analysis @param {Run} shown */
+  function drawRun(analysis, shown) {
+    const mostSteps = Math.max(1, ...analysis.reasons.map(([, , steps]) => steps));
+    const mostLost = Math.max(1, ...analysis.reasons.map(([, , , lost]) => lost));
     reasons.fill(
-      found.reasons.map(([key, words, steps, lost]) => [
+      analysis.reasons.map(([key, words, steps, lost]) => [
         {
           text: words,
           press: () => markReason(key, words),
@@ -69,10 +71,10 @@ export function createDiagnosisPanel(state, player) {
         { text: String(lost), bar: lost / mostLost },
       ]),
     );
-    const most = Math.max(1, ...found.costly.map((/** @type {any} */ line) => line[2]));
-    costly.element.hidden = !found.costly.length;
+    const most = Math.max(1, ...analysis.costly.map(([, , lost]) => lost));
+    costly.element.hidden = !analysis.costly.length;
     costly.fill(
-      found.costly.map(([token, steps, lost]) => {
+      analysis.costly.map(([token, steps, lost]) => {
         const name = `“${tokenOf(shown, token).label}”`;
         return [
           {
@@ -86,9 +88,9 @@ export function createDiagnosisPanel(state, player) {
         ];
       }),
     );
-    whatIfs.element.hidden = !found.what_ifs.length;
+    whatIfs.element.hidden = !analysis.what_ifs.length;
     whatIfs.fill(
-      found.what_ifs.map(([words, passes, mat, saved, sure]) => [
+      analysis.what_ifs.map(([words, passes, mat, saved, sure]) => [
         words,
         passes === null ? "–" : String(passes),
         mat === null ? "–" : mat.toFixed(2),
@@ -96,11 +98,11 @@ export function createDiagnosisPanel(state, player) {
         sure,
       ]),
     );
-    additions.element.hidden = !found.additions.length;
+    additions.element.hidden = !analysis.additions.length;
     additions.fill(
-      found.additions.map(([words, steps, saved]) => [words, String(steps), String(saved)]),
+      analysis.additions.map(([words, steps, saved]) => [words, String(steps), String(saved)]),
     );
-    notes.replaceChildren(...found.notes.map((/** @type {string} */ note) => make("li", "", note)));
+    notes.replaceChildren(...analysis.notes.map((note) => make("li", "", note)));
   }
 
   /** @param {string} key @param {string} words */
@@ -109,10 +111,7 @@ export function createDiagnosisPanel(state, player) {
       key: `reason ${key}`,
       name: words,
       find: (run) =>
-        (run.analysis?.why ?? []).flatMap(
-          (/** @type {string[]} */ [found], /** @type {number} */ i) =>
-            found === key ? [i + 1] : [],
-        ),
+        (run.analysis?.why ?? []).flatMap(([reason], i) => (reason === key ? [i + 1] : [])),
     });
   }
 
@@ -121,12 +120,14 @@ export function createDiagnosisPanel(state, player) {
     follow({
       key: `after ${token}`,
       name: WORDS.endedAfter(name),
-      find: (run) =>
-        run.analysis?.costly.find((/** @type {any} */ line) => line[0] === token)?.[1] ?? [],
+      find: (run) => run.analysis?.costly.find(([after]) => after === token)?.[1] ?? [],
     });
   }
 
-  /** Mark steps, and go to the first of them if the one shown is none of them. @param {Parameters<Player["mark"]>[0]} marks */
+  /**
+   * Mark steps, and go to the first of them if the one shown is none of them.
+   * @param {Parameters<Player["mark"]>[0]} marks
+   */
   function follow(marks) {
     player.mark(marks);
     const steps = state.marks?.steps ?? [];
@@ -135,25 +136,23 @@ export function createDiagnosisPanel(state, player) {
   }
 
   return {
-    name: "diagnosis",
     title: WORDS.diagnosisTitle,
     element,
     draw() {
       const shown = /** @type {Run} */ (state.run);
-      const found = shown.analysis;
-      const line = found?.why[state.step - 1];
-      const words =
-        found?.reasons.find((/** @type {string[]} */ [key]) => key === line?.[0])?.[1] ?? "";
+      const { analysis } = shown;
+      const line = analysis?.why[state.step - 1];
+      const words = analysis?.reasons.find(([key]) => key === line?.[0])?.[1] ?? "";
       why.dataset.reason = line?.[0] ?? "";
       setText(reason, line ? WORDS.whyStep(state.step, words) : "");
       setText(what, line?.[1] ?? WORDS.diagnosisWaits);
       setText(help, line?.[2] ?? "");
-      run.hidden = !found;
-      notes.hidden = !found;
-      const key = `${shown.id} ${found?.steps} ${state.marks?.key}`;
-      if (!found || key === drawn) return;
+      run.hidden = !analysis;
+      notes.hidden = !analysis;
+      const key = `${shown.id} ${analysis?.steps} ${state.marks?.key}`;
+      if (!analysis || key === drawn) return;
       drawn = key;
-      drawRun(found, shown);
+      drawRun(analysis, shown);
     },
   };
 }

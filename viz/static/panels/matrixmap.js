@@ -23,7 +23,7 @@ const [SMALLEST_DOT, LARGEST_DOT] = [1.5, 12];
 const OLD = 20;
 const LISTED_NAME = 16;
 
-/** @param {State} state @param {Player} player @returns {import("./panels.js").Panel} */
+/** @param {State} state @param {Player} player @returns {import("../frame/tabs.js").Panel} */
 export function createMatrixMapPanel(state, player) {
   const element = make("div", "tr-map");
   const bar = make("div", "tr-map-bar");
@@ -156,7 +156,11 @@ export function createMatrixMapPanel(state, player) {
     rings.setAttribute("d", d);
   }
 
-  /** Tokens that the reader looks for; null if for none. @param {Run} run @returns {Set<number> | null} */
+  /**
+   * Tokens that the reader looks for; null if for none.
+   * @param {Run} run
+   * @returns {Set<number> | null}
+   */
   function found(run) {
     const text = wanted.trim().toLowerCase();
     if (!text) return null;
@@ -170,7 +174,11 @@ export function createMatrixMapPanel(state, player) {
     return new Set(exact.length ? exact : within);
   }
 
-  /** @param {Run} run @param {{token: number, writes: number, lost: number, last: number}[]} now @param {import("../state/rowhistory.js").Loss[]} losses */
+  /**
+   * @param {Run} run
+   * @param {{token: number, writes: number, lost: number, last: number}[]} now
+   * @param {import("../state/rowhistory.js").Loss[]} losses
+   */
   function drawLists(run, now, losses) {
     const ids = found(run);
     const name = (/** @type {number} */ token) =>
@@ -275,12 +283,11 @@ export function createMatrixMapPanel(state, player) {
   });
   const watcher = new ResizeObserver(() => {
     width = window.clientWidth;
-    if (state.panel === "matrix-map") player.refresh();
+    if (!element.hidden) player.refresh();
   });
   watcher.observe(window);
 
   return {
-    name: "matrix-map",
     title: WORDS.mapTitle,
     element,
     draw() {
@@ -290,7 +297,8 @@ export function createMatrixMapPanel(state, player) {
       body.hidden = bar.hidden = empty;
       if (empty) return setText(lead, WORDS.matrixNone);
       const marked = /** @type {string} */ (state.marks?.key ?? "");
-      const key = `${run.id} ${run.steps.length} ${state.step} ${mode} ${wanted} ${marked} ${pointed} ${width}`;
+      const shown = [run.id, run.steps.length, state.step, mode, wanted, marked, pointed, width];
+      const key = shown.join(" ");
       if (key === drawn) return;
       drawn = key;
       const { lives, losses } = history.of(run);

@@ -1,5 +1,8 @@
 // @ts-check
-/** The metrics panel: the run's figures, made by viz/figures/plotly_figures.py, drawn by plotly, one a frame so that nothing waits. */
+/**
+ * The metrics panel: the run's figures, made by viz/figures/plotly_figures.py, drawn by plotly, one
+ * a frame so that nothing waits.
+ */
 
 import { coloured, loadPlotly } from "../kit/plotly.js";
 import { watchColours } from "../kit/colours.js";
@@ -8,11 +11,12 @@ import { WORDS } from "../words/words.js";
 import { createTable } from "../kit/tables.js";
 
 /**
- * @typedef {import("../kit/plotly.js").Figure} Figure
+ * @typedef {import("../state/records.js").Figure} Figure
  * @typedef {import("../state/records.js").Run} Run
  * @typedef {import("../state/player.js").State} State
  * @typedef {import("../state/player.js").Player} Player
- * @typedef {{name: string, box: HTMLElement, plot: HTMLElement, now: HTMLElement, table: HTMLDetailsElement, figure: Figure, drawn: string, tabled: string}} Chart
+ * @typedef {{name: string, box: HTMLElement, plot: HTMLElement, now: HTMLElement, table:
+ *   HTMLDetailsElement, figure: Figure, drawn: string, tabled: string}} Chart
  */
 
 const HEIGHT = 250;
@@ -20,7 +24,7 @@ const HEIGHT = 250;
 const STEPPED = new Set(["accepted_per_step", "time_per_phase", "sliding_mat"]);
 const CONFIG = { displayModeBar: false, responsive: false, doubleClick: false };
 
-/** @param {State} state @param {Player} player @returns {import("./panels.js").Panel} */
+/** @param {State} state @param {Player} player @returns {import("../frame/tabs.js").Panel} */
 export function createMetricsPanel(state, player) {
   const element = make("div", "tr-metrics");
   const lead = make("p", "tr-panel-lead");
@@ -82,7 +86,7 @@ export function createMetricsPanel(state, player) {
   /** Draw the next chart that is out of date, and come back for the others. */
   function drawNext() {
     frame = 0;
-    if (state.panel !== "metrics" || !plotly) return;
+    if (element.hidden || !plotly) return;
     for (const chart of charts.values()) {
       const key = `${drawn} ${width} ${turned}`;
       if (chart.drawn === key || !width) continue;
@@ -172,12 +176,11 @@ export function createMetricsPanel(state, player) {
 
   const watcher = new ResizeObserver(() => {
     width = grid.clientWidth;
-    if (state.panel === "metrics") player.refresh();
+    if (!element.hidden) player.refresh();
   });
   watcher.observe(grid);
 
   return {
-    name: "metrics",
     title: WORDS.metricsTitle,
     element,
     draw() {
@@ -218,7 +221,11 @@ export function createMetricsPanel(state, player) {
   };
 }
 
-/** A figure as a table: one line for each place on its first axis. @param {Figure} figure */
+/**
+ * A figure as a table: one line for each value on its first axis.
+ * @param {Figure} figure
+ * @returns {{names: string[], lines: string[][]}}
+ */
 function tabled({ data, layout }) {
   const text = (/** @type {any} */ value) =>
     value === null || value === undefined

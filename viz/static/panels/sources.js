@@ -1,5 +1,8 @@
 // @ts-check
-/** The panel of sources: where this step's drafts came from, what was expected of them, and what happened. */
+/**
+ * The panel of sources: where this step's drafts came from, what was expected of them, and what
+ * happened.
+ */
 
 import { clip, make, setText } from "../kit/dom.js";
 import { isJudged } from "../state/player.js";
@@ -20,7 +23,7 @@ import { createTable } from "../kit/tables.js";
 const NODES_LISTED = 16;
 const NODE_NAME = 16;
 
-/** @param {State} state @param {Player} player @returns {import("./panels.js").Panel} */
+/** @param {State} state @param {Player} player @returns {import("../frame/tabs.js").Panel} */
 export function createSourcesPanel(state, player) {
   const element = make("div", "tr-sources");
   const lead = make("p", "tr-panel-lead");
@@ -46,7 +49,10 @@ export function createSourcesPanel(state, player) {
   body.append(left, right);
   element.append(lead, body);
 
-  /** Counts over the steps read so far of one run. @type {{run: Run | null, read: number, counts: Map<SourceName, Count>}} */
+  /**
+   * Counts over the steps read so far of one run.
+   * @type {{run: Run | null, read: number, counts: Map<SourceName, Count>}}
+   */
   let all = { run: null, read: 0, counts: new Map() };
   let drawn = "";
 
@@ -105,13 +111,12 @@ export function createSourcesPanel(state, player) {
   }
 
   return {
-    name: "sources",
     title: WORDS.sourcesTitle,
     element,
     draw() {
       const run = /** @type {Run} */ (state.run);
       const step = run.steps[state.step - 1];
-      const key = `${run.id} ${run.steps.length} ${state.step} ${isJudged(state)} ${state.selected}`;
+      const key = [run.id, run.steps.length, state.step, isJudged(state), state.selected].join(" ");
       if (key === drawn || !step) return;
       drawn = key;
       if (all.run !== run) all = { run, read: 0, counts: new Map() };

@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * Runs of one prompt side by side, aligned by output position: tr_core/analysis/alignment.py for the browser, where any runs
- * that were kept can be laid together without a server. The tests hold the two to the same numbers. Positions count
- * from 1, runs from 0.
+ * Runs of one prompt side by side, aligned by output position: tr_core/analysis/alignment.py for
+ * the browser, where any runs that were kept can be laid together without a server. The tests hold
+ * the two to the same numbers. Positions count from 1, runs from 0.
  */
 
 import { CHANCES } from "./records.js";
@@ -11,10 +11,13 @@ import { WORDS } from "../words/words.js";
 /**
  * @typedef {import("./records.js").Run} Run
  * @typedef {{step: number, first: number, last: number, accepted: number, passes: number}} LaneStep
- * @typedef {{name: string, steps: LaneStep[], emitter: number[], passes: number[], tokens: number[]}} Lane
- * @typedef {{run: number, step: number, first: number, last: number, spent: number[], gain: number}} Jump
+ * @typedef {{name: string, steps: LaneStep[], emitter: number[], passes: number[], tokens:
+ *   number[]}} Lane
+ * @typedef {{run: number, step: number, first: number, last: number, spent: number[], gain:
+ *   number}} Jump
  * @typedef {{run: number, position: number, passes: number}} Lead
- * @typedef {{token: number | null, step: number | null, probability: number | null, margin: number | null}} Chosen
+ * @typedef {{token: number | null, step: number | null, probability: number | null, margin: number
+ *   | null}} Chosen
  * @typedef {object} Summary
  * @property {number} tokens
  * @property {number} passes
@@ -31,7 +34,8 @@ import { WORDS } from "../words/words.js";
  * @property {number} shared positions at which all runs have the same token, from 1 on
  * @property {"equal" | "beginning" | "different"} verdict
  * @property {{position: number, runs: Chosen[]} | null} difference
- * @property {number[][]} alike where not all are equal, groups of runs that wrote the same from beginning to end
+ * @property {number[][]} alike where not all are equal, groups of runs that wrote the same from
+ *   beginning to end
  * @property {string[]} mayDiffer settings that may change the text, and differ
  * @property {Jump[]} jumps
  * @property {Lead[]} leads
@@ -43,7 +47,11 @@ export const LETTERS = ["A", "B", "C", "D"];
 const JUMPS = 10;
 const TEXT_FACTS = ["model", "dtype", "device", "sampling"];
 
-/** Why a run cannot lie beside the others, in a sentence; null if it can. @param {Run[]} kept @param {Run} run */
+/**
+ * Why a run cannot lie beside the others, in a sentence; null if it can.
+ * @param {Run[]} kept
+ * @param {Run} run
+ */
 export function refusalOf(kept, run) {
   const [first] = kept;
   if (kept.some(({ id }) => id === run.id)) return null;
@@ -138,7 +146,12 @@ function laneOf(name, run) {
   return lane;
 }
 
-/** Passes from before `first` to `last`. @param {Lane} lane @param {number} first @param {number} last */
+/**
+ * Passes from before `first` to `last`.
+ * @param {Lane} lane
+ * @param {number} first
+ * @param {number} last
+ */
 function spent(lane, first, last) {
   return lane.passes[last - 1] - (first > 1 ? lane.passes[first - 2] : 0);
 }
@@ -185,7 +198,13 @@ function leadsOf(lanes, shared) {
   });
 }
 
-/** What a run has at a place of the output, from 0. @param {Run} run @param {Lane} lane @param {number} place @returns {Chosen} */
+/**
+ * What a run has at a place of the output, from 0.
+ * @param {Run} run
+ * @param {Lane} lane
+ * @param {number} place
+ * @returns {Chosen}
+ */
 function chosenAt(run, lane, place) {
   const number = lane.emitter[place];
   if (number === undefined) return { token: null, step: null, probability: null, margin: null };

@@ -1,14 +1,17 @@
 // @ts-check
-/** Tokens that are only bytes → the characters they make together, such as one emoji out of four tokens. */
+/**
+ * Tokens that are only bytes → the characters they make together, such as one emoji out of four
+ * tokens.
+ */
 
-/** @typedef {import("../state/records.js").Token} Token */
+/** @typedef {import("./records.js").Token} Token */
 
 /** Tokens after which a run of bytes that makes no character is given up. */
 const LONGEST_CHARACTER = 8;
 
 /**
- * What each token shows: its text; for tokens that make a character together, the first shows it and the others
- * show nothing; bytes that never make one show their hexadecimal label.
+ * What each token shows: its text; for tokens that make a character together, the first shows it
+ * and the others show nothing; bytes that never make one show their hexadecimal label.
  * @param {Token[]} tokens
  * @returns {string[]}
  */
@@ -26,7 +29,11 @@ export function joinBytes(tokens) {
   return shown;
 }
 
-/** Number of tokens from `start` on that are text together; 0 if there is none. @param {Token[]} tokens @param {number} start */
+/**
+ * Number of tokens from `start` on that are text together; 0 if there is none.
+ * @param {Token[]} tokens
+ * @param {number} start
+ */
 function decodableLength(tokens, start) {
   for (let end = start + 1; end <= Math.min(tokens.length, start + LONGEST_CHARACTER); end++) {
     if (!tokens[end - 1].hex) return 0;

@@ -12,8 +12,8 @@ import { BONUS_NODE } from "./records.js";
  */
 
 /**
- * Steps that a panel has marked: what they have in common, in words, and their numbers, rising. `find` finds them again
- * when the run has gone on.
+ * Steps that a panel has marked: what they have in common, in words, and their numbers, rising.
+ * `find` finds them again when the run has gone on.
  * @typedef {{key: string, name: string, steps: number[], find: (run: Run) => number[]}} Marks
  */
 
@@ -21,7 +21,8 @@ import { BONUS_NODE } from "./records.js";
  * @typedef {object} State
  * @property {Run | null} run
  * @property {Run[]} kept runs that lie side by side in the compare panel
- * @property {{words: string, done: number, of: number} | null} making a run that is made to lie there: its tokens so far
+ * @property {{words: string, done: number, of: number} | null} making a run that is made to lie
+ *   there: its tokens so far
  * @property {number} step number of the step shown, from 1; 0 when there is none
  * @property {string} phase
  * @property {number | null} selected node that the reader has chosen; null: where the path ended
@@ -34,7 +35,8 @@ import { BONUS_NODE } from "./records.js";
  * @property {boolean} animate whether what is drawn next may move: not while scrubbing
  * @property {string | null} panel name of the open panel; null: none is
  * @property {Marks | null} marks
- * @property {{run: string | undefined, step: number, parts: import("../kit/rings.js").Part[]} | null} rings parts of one step that are pointed at
+ * @property {{run: string | undefined, step: number, parts: import("./records.js").Part[]} | null}
+ *   rings parts of one step that are pointed at
  */
 
 export const PHASES = ["draft", "verify", "accept", "recycle"];
@@ -116,7 +118,10 @@ export function createPlayer(state, changed) {
       show(steps());
     },
 
-    /** Lay a run beside those that are compared; a sentence tells if it cannot lie there. @param {Run} run */
+    /**
+     * Lay a run beside those that are compared; a sentence tells if it cannot lie there.
+     * @param {Run} run
+     */
     keep(run) {
       const sentence = refusalOf(state.kept, run);
       if (sentence) return player.setError(sentence);
@@ -145,13 +150,16 @@ export function createPlayer(state, changed) {
       changed();
     },
 
-    /** Ring parts of the step shown. @param {import("../kit/rings.js").Part[]} parts */
+    /** Ring parts of the step shown. @param {import("./records.js").Part[]} parts */
     ring(parts) {
       state.rings = parts.length ? { run: state.run?.id, step: state.step, parts } : null;
       changed();
     },
 
-    /** Mark steps; the same key again takes the marks away. @param {Omit<Marks, "steps"> | null} wanted */
+    /**
+     * Mark steps; the same key again takes the marks away.
+     * @param {Omit<Marks, "steps"> | null} wanted
+     */
     mark(wanted) {
       const again = wanted && state.marks?.key === wanted.key;
       state.marks =
@@ -176,7 +184,10 @@ export function createPlayer(state, changed) {
       changed();
     },
 
-    /** A step was added: follow it, unless the reader is looking at an earlier one or the run is being played. */
+    /**
+     * A step was added: follow it, unless the reader is looking at an earlier one or the run is
+     * being played.
+     */
     added() {
       if (state.step < steps() - 1 || state.playing) {
         state.unread += 1;
@@ -185,7 +196,11 @@ export function createPlayer(state, changed) {
       show(steps(), PHASES[Math.max(phaseAt(), PHASES.indexOf(FRESH_PHASE))], true);
     },
 
-    /** Go to a step by hand, in the phase that the reader is in. @param {number} step @param {string} [phase] */
+    /**
+     * Go to a step by hand, in the phase that the reader is in.
+     * @param {number} step
+     * @param {string} [phase]
+     */
     goTo(step, phase) {
       player.pause();
       show(step, phase);
@@ -291,7 +306,10 @@ export function isJudged(state) {
   return PHASES.indexOf(state.phase) >= PHASES.indexOf("accept");
 }
 
-/** The node that the inspector is about: the chosen one, else the root, or where the path ended. @param {State} state */
+/**
+ * The node that the inspector is about: the chosen one, else the root, or where the path ended.
+ * @param {State} state
+ */
 export function shownNode(state) {
   if (state.selected !== null) return state.selected;
   const step = state.run?.steps[state.step - 1];

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * What is needed to go on with the run on the screen: for a server that does not know it, its last checkpoint, unread; for
- * a page loaded anew, the records that it was drawn from.
+ * What is needed to go on with the run on the screen: for a server that does not know it, its last
+ * checkpoint, unread; for a page loaded anew, the records that it was drawn from.
  */
 
 import { recordOf } from "./records.js";
@@ -46,7 +46,10 @@ export function createResume(own, runOf) {
       return JSON.stringify({ run, steps: shown.steps.length, ...kept });
     },
 
-    /** A wish to save the run on the screen, as ui/tab/browser_state.py has it. @param {string} what */
+    /**
+     * A wish to save the run on the screen, as ui/tab/browser_state.py has it.
+     * @param {string} what
+     */
     wish(what) {
       const shown = own().run;
       return JSON.stringify({
@@ -56,7 +59,10 @@ export function createResume(own, runOf) {
       });
     },
 
-    /** The wish with all that is known here of its runs, for a server that does not have them. @param {string} wish */
+    /**
+     * The wish with all that is known here of its runs, for a server that does not have them.
+     * @param {string} wish
+     */
     handOver(wish) {
       const { runs, ...more } = JSON.parse(wish);
       const records = runs.map(runOf).filter(Boolean).map(recordOf);
@@ -71,9 +77,10 @@ export function createResume(own, runOf) {
 
     /** Records, as text, that bring the run back to the screen. */
     records() {
-      if (!own().run || !records.length) return [];
+      const shown = own().run;
+      if (!shown || !records.length) return [];
       const kept = records.map((record) => JSON.stringify(record));
-      if (run === own().run.id) kept.push(JSON.stringify({ type: "checkpoint", run, text }));
+      if (run === shown.id) kept.push(JSON.stringify({ type: "checkpoint", run, text }));
       kept.push(JSON.stringify({ type: "view", step: own().step, phase: own().phase }));
       return kept;
     },

@@ -1,5 +1,7 @@
 // @ts-check
-/** What a run did to the matrix: which steps wrote which row, and what the rows lost. Draws nothing. */
+/**
+ * What a run did to the matrix: which steps wrote which row, and what the rows lost. Draws nothing.
+ */
 
 /**
  * @typedef {import("./records.js").Run} Run
@@ -50,7 +52,8 @@ export function createRowLives() {
 }
 
 /**
- * A row as it is after a step: times written, candidates lost, and the last step that wrote it (0: none so far).
+ * A row as it is after a step: times written, candidates lost, and the last step that wrote it (0:
+ * none so far).
  * @param {Life} life
  * @param {number} step
  */

@@ -1,5 +1,8 @@
 // @ts-check
-/** Where drafted tokens came from: as the trace tells it, for tree, inspector, text and the panel of sources. */
+/**
+ * Where drafted tokens came from: as the trace tells it, for tree, inspector, text and the panel of
+ * sources.
+ */
 
 import { lineage } from "./records.js";
 import { WORDS } from "../words/words.js";
@@ -7,7 +10,8 @@ import { WORDS } from "../words/words.js";
 /**
  * @typedef {import("./records.js").Run} Run
  * @typedef {import("./records.js").Step} Step
- * @typedef {keyof typeof WORDS.sources} SourceName as the reader is told: rows by the length of their key
+ * @typedef {keyof typeof WORDS.sources} SourceName as the reader is told: rows by the length of
+ *   their key
  * @typedef {{name: SourceName, key: number, place: number}} NodeSource
  */
 
@@ -15,8 +19,8 @@ import { WORDS } from "../words/words.js";
 const LONGEST_KEY = 3;
 
 /**
- * The source of a node; null for the root, a filler, and where nothing is known of it. Without sources in the trace, a
- * drafter that keeps a matrix takes all from its rows.
+ * The source of a node; null for the root, a filler, and where nothing is known of it. Without
+ * sources in the trace, a drafter that keeps a matrix takes all from its rows.
  * @param {Step} step
  * @param {number} node
  * @returns {NodeSource | null}
@@ -29,7 +33,10 @@ export function sourceOf(step, node) {
   return name in WORDS.sources ? { name: /** @type {SourceName} */ (name), key, place } : null;
 }
 
-/** Tokens of the key that answered: the last of the way to the node's parent, as far as the text before it is not needed. */
+/**
+ * Tokens of the key that answered: the last of the way to the node's parent, as far as the text
+ * before it is not needed.
+ */
 export function keyOf(
   /** @type {Run} */ run,
   /** @type {Step} */ step,

@@ -1,5 +1,8 @@
 // @ts-check
-/** The card of the tour: chapters, text, prediction or question, and the way on. What happens is lesson.js's. */
+/**
+ * The card of the tour: chapters, text, prediction or question, and the way on. What happens is
+ * lesson.js's.
+ */
 
 import { make, makeButton, setText } from "../kit/dom.js";
 import { WORDS } from "../words/words.js";
@@ -7,13 +10,18 @@ import { WORDS } from "../words/words.js";
 /**
  * A paragraph, marked up in Python: texts, and texts with their mark.
  * @typedef {(string | ["b" | "code", string])[]} Paragraph
- * @typedef {{label: Paragraph, reply: Paragraph, right: boolean, node?: number, row?: number}} Option
- * @typedef {{kind: "predict" | "question", pick: "node" | "row" | "none", text: Paragraph, options: Option[], reveal?: string}} Ask
- * @typedef {{run: string, step: number, phase: string, text: Paragraph[], panel?: string, select?: number, highlight?: import("../kit/rings.js").Part, ask?: Ask}} Scene
+ * @typedef {{label: Paragraph, reply: Paragraph, right: boolean, node?: number, row?: number}}
+ *   Option
+ * @typedef {{kind: "predict" | "question", pick: "node" | "row" | "none", text: Paragraph, options:
+ *   Option[], reveal?: string}} Ask
+ * @typedef {{run: string, step: number, phase: string, text: Paragraph[], panel?: string, select?:
+ *   number, highlight?: import("../state/records.js").Part, ask?: Ask}} Scene
  * @typedef {{title: string, minutes: number, scenes: Scene[]}} Chapter
- * @typedef {{chapters: Chapter[], chapter: number, scene: number, done: Set<number>, picked: number[], settled: boolean}} Place
- *   `picked` are the answers tried, the last one last; `settled` whether the right one is out
- * @typedef {{go: (chapter: number, scene: number) => void, next: () => void, back: () => void, pick: (option: number) => void, leave: () => void}} Deeds
+ * @typedef {{chapters: Chapter[], chapter: number, scene: number, done: Set<number>, picked:
+ *   number[], settled: boolean}} Place `picked` are the answers tried, the last one last; `settled`
+ *   whether the right one is out
+ * @typedef {{go: (chapter: number, scene: number) => void, next: () => void, back: () => void,
+ *   pick: (option: number) => void, leave: () => void}} Deeds
  */
 
 /** Letters that choose an answer. */
@@ -60,7 +68,7 @@ export function createLessonCard(deeds) {
   foot.append(back, dots, next);
   card.append(head, progress, list, body, foot);
 
-  contents.addEventListener("click", () => showList(list.hidden));
+  contents.addEventListener("click", () => showList(Boolean(list.hidden)));
   leave.addEventListener("click", deeds.leave);
   back.addEventListener("click", deeds.back);
   next.addEventListener("click", deeds.next);
@@ -173,7 +181,11 @@ export function createLessonCard(deeds) {
       body.focus({ preventScroll: true });
     },
 
-    /** An answer was tried, or the right one shown. @param {Place} place @param {Option | null} said */
+    /**
+     * An answer was tried, or the right one shown.
+     * @param {Place} place
+     * @param {Option | null} said
+     */
     answer(place, said) {
       const focused =
         document.activeElement instanceof HTMLElement

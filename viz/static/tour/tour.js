@@ -1,8 +1,9 @@
 // @ts-check
 /**
- * The tour: chapters that drive the explorer through recorded runs, and ask before they show. What they say and where
- * they lead comes in a `lessons` record (viz/lessons/record.py). While the tour has the screen, the visitor's own run is kept
- * aside with a player of its own, so that nothing of it is lost and its records go on being taken.
+ * The tour: chapters that drive the explorer through recorded runs, and ask before they show. What
+ * they say and where they lead comes in a `lessons` record (viz/lessons/record.py). While the tour
+ * has the screen, the visitor's own run is kept aside with a player of its own, so that nothing of
+ * it is lost and its records go on being taken.
  */
 
 import { makeButton } from "../kit/dom.js";
@@ -13,6 +14,9 @@ import { addStep, endRun, openRun } from "../state/records.js";
 import { WORDS } from "../words/words.js";
 
 /**
+ * @typedef {{type: "lessons", chapters: import("./card.js").Chapter[], open?: number, runs:
+ *   Record<string, import("../state/records.js").WholeRun>}} Lessons what viz/lessons/record.py
+ *   writes; `open` is the chapter to open at once, from 1, or 0 for where the reader was
  * @typedef {import("../state/player.js").State} State
  * @typedef {import("../state/player.js").Player} Player
  * @typedef {import("../state/records.js").Run} Run
@@ -37,13 +41,16 @@ export function createTour({ root, frame, state, player, panels, ask }) {
   const button = makeButton("tr-header-button tr-learn-button", WORDS.learn);
   button.title = WORDS.learnHint;
   button.addEventListener("click", toggle);
-  /** @type {any} */
+  /** @type {Lessons | null} */
   let record = null;
   /** @type {Map<string, Run>} */
   const runs = new Map();
   /** @type {{state: State, player: Player} | null} */
   let aside = null;
-  /** Where to begin as soon as the chapters have come; null: where the reader was. @type {{chapter: number | null} | null} */
+  /**
+   * Where to begin as soon as the chapters have come; null: where the reader was.
+   * @type {{chapter: number | null} | null}
+   */
   let waiting = null;
   let unsettled = false;
   /** @type {Place} */
@@ -89,7 +96,10 @@ export function createTour({ root, frame, state, player, panels, ask }) {
     button.focus({ preventScroll: true });
   }
 
-  /** Progress as it was stored; what does not fit the chapters, which may be others by now, is dropped. */
+  /**
+   * Progress as it was stored; what does not fit the chapters, which may be others by now, is
+   * dropped.
+   */
   function remembered() {
     const found = store.read() ?? {};
     const fits = (/** @type {any} */ c) =>
@@ -135,11 +145,11 @@ export function createTour({ root, frame, state, player, panels, ask }) {
   function runOf(name) {
     const known = runs.get(name);
     if (known) return known;
-    const content = record.runs[name];
+    const content = /** @type {Lessons} */ (record).runs[name];
     const run = openRun(`lesson ${name}`, content.start);
     run.recorded = "";
     for (const step of content.steps) addStep(run, step);
-    endRun(run, content.end);
+    endRun(run, content.end ?? {});
     runs.set(name, run);
     return run;
   }
@@ -233,7 +243,10 @@ export function createTour({ root, frame, state, player, panels, ask }) {
     toggle,
     leave,
     isOpen: () => aside !== null,
-    /** Whether something is still to be guessed, or comes out in a later phase, so that nothing else may tell it. */
+    /**
+     * Whether something is still to be guessed, or comes out in a later phase, so that nothing else
+     * may tell it.
+     */
     isSecret: () =>
       aside !== null &&
       (!isJudged(state) || (sceneOf(place).ask?.kind === "predict" && !place.settled)),
@@ -246,7 +259,7 @@ export function createTour({ root, frame, state, player, panels, ask }) {
     },
     /** Keys of the tour while it is open. */
     keys: () => (aside ? keys : {}),
-    /** The chapters have come. @param {any} content */
+    /** The chapters have come. @param {Lessons} content */
     receive(content) {
       record = content;
       place.chapters = content.chapters;
