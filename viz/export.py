@@ -65,8 +65,8 @@ _PAGE = """<!doctype html>
 <body>
 <header class="tr-saved-head"><h1>Token Recycling Explorer</h1><p dir="auto">{summary}</p></header>
 <main id="tr-saved-explorer"></main>
-<noscript><p>This page draws a recorded run in your browser: allow it to run its script. Nothing is fetched or
-sent.</p></noscript>
+<noscript><p>This page draws a recorded run in your browser: allow it to run its script. Nothing is
+fetched or sent.</p></noscript>
 <script type="text/plain" id="tr-saved-record">{record}</script>
 <script type="text/plain" id="tr-saved-plotly">{plotly}</script>
 <script type="module">{script}</script>

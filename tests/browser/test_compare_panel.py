@@ -256,8 +256,12 @@ def test_progress_is_told_and_ends(page):
 
 def test_hostile_text_is_text(page):
     pieces = {t: viz_runs.HOSTILE[t % 4] for t in PAPER.pieces}
-    bad = [msgspec.structs.replace(with_info(t, model="<img src=x onerror=hit=1>" * n), pieces=pieces, partial_bytes={})
-           for n, t in enumerate((PAPER, SMALL), 1)]  # fmt: skip
+    bad = [
+        msgspec.structs.replace(
+            with_info(t, model="<img src=x onerror=hit=1>" * n), pieces=pieces, partial_bytes={}
+        )
+        for n, t in enumerate((PAPER, SMALL), 1)
+    ]
     lay(page, *bad)
     page.locator("[data-jump]").first.click()
     settle(page)

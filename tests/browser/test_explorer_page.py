@@ -22,7 +22,8 @@ pytestmark = pytest.mark.browser
 def contents(page):
     """The contract attributes of everything in the explorer."""
     return page.evaluate("""() => { const root = document.querySelector("#tr-explorer");
-        const all = (selector, read, within = root) => [...within.querySelectorAll(selector)].map(read);
+        const all = (selector, read, within = root) =>
+          [...within.querySelectorAll(selector)].map(read);
         const cells = row => all("[data-cell]", c => [+c.dataset.cell, c.dataset.change], row);
         return {
           nodes: all("[data-node]", e => [+e.dataset.node, e.dataset.status]),
@@ -154,7 +155,8 @@ def test_play_walks_through_phases_and_steps_and_ends(page):
     feed(page, viz.run_record(viz_runs.toy_run(3)), viz.view_record(2, "verify"))
     page.get_by_label("Speed").select_option("8")
     seen = page.evaluate(
-        """() => new Promise(done => { const root = document.querySelector("#tr-explorer"), seen = [];
+        """() => new Promise(done => {
+           const root = document.querySelector("#tr-explorer"), seen = [];
         new MutationObserver(() => { const now = root.dataset.step + root.dataset.phase;
           if (seen.at(-1) !== now) seen.push(now); if (now === "3recycle") done(seen) })
           .observe(root, {attributes: true, attributeFilter: ["data-step", "data-phase"]});
@@ -386,7 +388,8 @@ def test_passes_that_settled_near_ties_are_counted(page):
 
 def test_tree_rows_and_text_highlight_each_other(page):
     feed(page, viz.run_record(viz_runs.tiny_run()))
-    hot = """() => ({ nodes: [...document.querySelectorAll("[data-node].tr-hot")].map(e => e.dataset.node),
+    hot = """() => ({
+      nodes: [...document.querySelectorAll("[data-node].tr-hot")].map(e => e.dataset.node),
       rows: [...document.querySelectorAll("[data-row].tr-hot")].map(e => e.dataset.row),
       text: [...document.querySelectorAll(".tr-text .tr-hot")].map(e => e.textContent) })"""
     for target in (
@@ -487,8 +490,10 @@ def test_the_page_is_told_where_the_reader_is(page):
 def test_everything_of_a_step_fits_a_laptop_and_nothing_jumps(open_page, scheme):
     page = open_page(1160, 900, color_scheme=scheme)
     feed(page, viz.run_record(viz_runs.toy_run(30, stop_reason="eos")))
-    boxes = """() => JSON.stringify([...document.querySelectorAll(".tr-panel, .tr-tree-scroll, [data-node='80'] rect")]
-      .map(e => e.getBoundingClientRect()).map(b => [b.x, b.y, b.width, b.height].map(Math.round)))"""
+    boxes = """() => JSON.stringify(
+      [...document.querySelectorAll(".tr-panel, .tr-tree-scroll, [data-node='80'] rect")]
+      .map(e => e.getBoundingClientRect())
+      .map(b => [b.x, b.y, b.width, b.height].map(Math.round)))"""
     places = set()
     for step in range(1, 31):
         for phase in viz.PHASES:
@@ -541,9 +546,11 @@ def test_zoom_and_fit(page):
 def test_scrubbing_is_quick_and_leaves_nothing_behind(page):
     """The bound is generous, for busy machines; the figure itself is measured elsewhere."""
     feed(page, viz.run_record(viz_runs.toy_run(120)))
-    scrub = """async count => { const slider = document.querySelector("#tr-explorer input[type=range]"), took = [];
+    scrub = """async count => {
+      const slider = document.querySelector("#tr-explorer input[type=range]"), took = [];
       for (let i = 0; i < count; i++) { const start = performance.now();
-        slider.value = String(1 + (i * 37) % 120); slider.dispatchEvent(new Event("input", {bubbles: true}));
+        slider.value = String(1 + (i * 37) % 120);
+        slider.dispatchEvent(new Event("input", {bubbles: true}));
         await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
         took.push(performance.now() - start); }
       return took.sort((a, b) => a - b)[count >> 1] }"""

@@ -90,7 +90,8 @@ def card(page, chapter, scene):
 def where(page):
     """(step, phase, panel that is open, ringed nodes, ringed rows) of the explorer."""
     return page.evaluate("""() => { const root = document.querySelector("#tr-explorer");
-        const ringed = (name) => [...root.querySelectorAll(`[data-${name}].tr-ring`)].map(e => +e.dataset[name]).sort();
+        const ringed = (name) => [...root.querySelectorAll(`[data-${name}].tr-ring`)]
+          .map(e => +e.dataset[name]).sort();
         const panel = root.querySelector("[data-panel]:not([hidden])");
         return [+root.dataset.step, root.dataset.phase, panel?.dataset.panel ?? null,
           ringed("node"), ringed("row")] }""")
@@ -373,7 +374,8 @@ def test_text_of_a_chapter_is_text(explorer, lessons):
 def overlaps(page, selector):
     """Pairs of visible elements that lie on each other."""
     return page.evaluate(
-        """(selector) => { const all = [...document.querySelectorAll(selector)].filter(e => e.checkVisibility());
+        """(selector) => {
+           const all = [...document.querySelectorAll(selector)].filter(e => e.checkVisibility());
         const box = (e) => e.getBoundingClientRect();
         const meet = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
           && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1;
@@ -393,8 +395,10 @@ def test_projector_mode_is_large_and_nothing_overlaps(tour, chapter):
     settle(page)
     assert page.get_by_role("button", name="Projector mode").get_attribute("aria-pressed") == "true"
     sizes = page.evaluate(
-        """() => { const size = (s) => parseFloat(getComputedStyle(document.querySelector(s)).fontSize);
-        const label = document.querySelector("[data-node='1'] .tr-label").getBoundingClientRect().height;
+        """() => {
+        const size = (s) => parseFloat(getComputedStyle(document.querySelector(s)).fontSize);
+        const node = document.querySelector("[data-node='1'] .tr-label");
+        const label = node.getBoundingClientRect().height;
         return [size(".tr-lesson-text"), size(".tr-text-scroll"), size(".tr-rows"), label] }"""
     )
     assert min(sizes) >= 18, sizes
@@ -419,7 +423,8 @@ def test_a_phone_shows_the_tree_and_the_card(tour, scheme):
     card(page, 3, 2)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     tops = page.evaluate(
-        """() => [...document.querySelectorAll("[data-node]:not([data-status=unseen]) .tr-chip")].map(e => {
+        """() => [...document.querySelectorAll("[data-node]:not([data-status=unseen]) .tr-chip")]
+           .map(e => {
         const box = e.getBoundingClientRect();
         const on = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
         return Boolean(on?.closest("[data-node]")) })"""

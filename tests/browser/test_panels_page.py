@@ -174,7 +174,8 @@ def test_counts_costs_and_what_ifs(page):
     ]
     what_ifs = lines(page, "What would have helped")
     assert what_ifs[1] == [
-        "a wider tree: every rank at every node, same depth", "4", "2.00", "1", "at most, with these rows",
+        "a wider tree: every rank at every node, same depth", "4", "2.00", "1",
+        "at most, with these rows",
     ]  # fmt: skip
     assert what_ifs[-1] == ["a larger k: 4", "–", "–", "–", "not in the record"]
     assert lines(page, "One more node") == [["[0, 1]", "1", "1"], ["[0, 0, 0]", "1", "1"]]
@@ -329,7 +330,8 @@ def test_the_map_tells_rows_as_they_were_after_the_step(page):
         ["“d”", "1", "0", "4 steps"],
     ]
     filled = """canvas => { const context = canvas.getContext("2d"), dot = 12;
-      return [...Array(10).keys()].filter(i => context.getImageData(i * dot + 4, 4, 1, 1).data[3] > 0) }"""
+      return [...Array(10).keys()]
+        .filter(i => context.getImageData(i * dot + 4, 4, 1, 1).data[3] > 0) }"""
     assert page.locator(".tr-map-canvas").evaluate(filled) == [0, 1, 2, 3]
     feed(page, viz.view_record(1))
     assert page.locator(".tr-map-canvas").evaluate(filled) == [
@@ -385,8 +387,8 @@ def test_bytes_and_milliseconds_of_a_step_and_the_run(page):
     show(page, msgspec.structs.replace(TELLING, info=info), "cost", 1)
     assert (
         page.locator(".tr-cost > p").first.inner_text()
-        == "This step read 105 MB for 4 tokens; a pass for its root alone would have read 102 MB."
-        " It emitted 2 tokens, for which plain decoding reads 1.95 × as much."
+        == "This step read 105 MB for 4 tokens; a pass over its root alone would have read 102 MB."
+        " It emitted 2 tokens: plain decoding reads 1.95 × as much for that."
     )
     assert lines(page, "Bytes read for what step 1 emitted") == [
         ["1 pass over a tree", "100 MB", "5.00 MB", "105 MB", "52.5 MB"],

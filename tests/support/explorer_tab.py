@@ -11,12 +11,14 @@ from tests.support.browser import served
 
 HARNESS = """<!doctype html><html lang="en" style="color-scheme: light dark">
 <meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Explorer</title><link rel="icon" href="data:,"><body style="margin: 0; background: light-dark(#fbfbfa, #0f1216)">
+<title>Explorer</title><link rel="icon" href="data:,">
+<body style="margin: 0; background: light-dark(#fbfbfa, #0f1216)">
 <input aria-label="Elsewhere">
 <div id="host"></div><script type="module">
 import { mount } from "./tr/explorer.js";
 window.requests = [];
-window.explorer = mount(document.getElementById("host"), { onRequest: (request) => window.requests.push(request) });
+const onRequest = (request) => window.requests.push(request);
+window.explorer = mount(document.getElementById("host"), { onRequest });
 </script>"""
 
 
@@ -70,7 +72,8 @@ def feed(page, *records):
     """Hand over records, and wait until they are drawn."""
     page.evaluate(
         """records => { records.forEach(r => window.explorer.receive(r));
-           return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done))) }""",
+           return new Promise(done =>
+             requestAnimationFrame(() => requestAnimationFrame(done))) }""",
         list(records),
     )
 

@@ -15,10 +15,10 @@ from tr_core.trees.templates import paper
 from tr_core.trees.tree import DraftTree, TreeTemplate
 
 WORDS = (
-    " the", " a", ".", "\n", " fox", " river", " saw", " and", "ing", "s", " was", " Mia", " ran", " to", " old",
-    " <<", "36", "+", "=", ">>", " pencils", " boxes", "The", ",", " one", " day", " she", " very", " in", " of",
-    " little", " bird", "ed", " happy", " it", " said", ' "', "!", " her", " big", " tree", " under", " for", " my",
-    " friend", "?", "\n\n", "12", "9", "*",
+    " the", " a", ".", "\n", " fox", " river", " saw", " and", "ing", "s", " was", " Mia", " ran",
+    " to", " old", " <<", "36", "+", "=", ">>", " pencils", " boxes", "The", ",", " one", " day",
+    " she", " very", " in", " of", " little", " bird", "ed", " happy", " it", " said", ' "', "!",
+    " her", " big", " tree", " under", " for", " my", " friend", "?", "\n\n", "12", "9", "*",
 )  # fmt: skip
 HOSTILE = (
     "<script>alert(1)</script>",

@@ -38,7 +38,7 @@ def test_each_step_has_its_reason_and_two_sentences():
             "0 of 3 drafted tokens accepted: after “a” the model chose “c” (probability 0.75),"
             " which is not among the 2 candidates of its row (“b”, “d”)."
         ),
-        "It had been there until step 1, when the root that read “b” “a” evicted it.",
+        "The row held it until step 1, when the root that read “b” “a” evicted it.",
     ]
 
 

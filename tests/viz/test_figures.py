@@ -40,9 +40,9 @@ SMALL = run(
 )
 NOTHING = run([A])
 FIGURES = [
-    viz.acceptance_by_depth_and_rank, viz.accepted_histogram, viz.accepted_per_step, viz.bytes_per_token,
-    viz.matrix_over_time, viz.most_rewritten_rows, viz.reliability, viz.sliding_mat, viz.time_per_phase,
-    viz.tokens_against_passes, viz.why_paths_ended,
+    viz.acceptance_by_depth_and_rank, viz.accepted_histogram, viz.accepted_per_step,
+    viz.bytes_per_token, viz.matrix_over_time, viz.most_rewritten_rows, viz.reliability,
+    viz.sliding_mat, viz.time_per_phase, viz.tokens_against_passes, viz.why_paths_ended,
 ]  # fmt: skip
 
 

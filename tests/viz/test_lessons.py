@@ -219,19 +219,21 @@ def test_facts_by_hand(toy):
     assert ROWS["rows by rejected nodes"](step) == [CAT, SAW, RAN]
     assert ROWS["new rows by rejected nodes"](step) == [RAN]
     values = {
-        "root": "the", "choice": "dog", "bonus": "and", "path": "dog", "written": "dog and", "accepted": "1",
-        "emitted": "2", "drafted": "5", "scored": "6", "rejected": "3", "fillers": "1", "cached before": "3",
-        "cached": "5", "position": "3", "rows written": "5", "rows new": "2", "rows filled": "5",
-        "written so far": "5", "rate": "20.0 %", "passes here": "1", "next guesses": "",
+        "root": "the", "choice": "dog", "bonus": "and", "path": "dog", "written": "dog and",
+        "accepted": "1", "emitted": "2", "drafted": "5", "scored": "6", "rejected": "3",
+        "fillers": "1", "cached before": "3", "cached": "5", "position": "3", "rows written": "5",
+        "rows new": "2", "rows filled": "5", "written so far": "5", "rate": "20.0 %",
+        "passes here": "1", "next guesses": "",
     }  # fmt: skip
     assert {name: STEP_VALUES[name](toy, step) for name in STEP_VALUES} == values
     assert STEP_VALUES["next guesses"](toy, toy.steps[5]) == "the, and"
     assert STEP_VALUES["next guesses"](toy, toy.steps[9]) == ""
     assert STEP_VALUES["bonus"](toy, toy.steps[9]) == "none"
     run_values = {
-        "passes": "10", "tokens": "18", "passes saved": "8", "tokens per pass": "1.80", "all accepted": "9",
-        "all drafted": "50", "all rate": "18.0 %", "empty passes": "4", "budget": "5", "k": "2", "vocabulary": "6",
-        "megabytes": "0", "same as plain": "yes", "text": " ".join(STORY[1:]),
+        "passes": "10", "tokens": "18", "passes saved": "8", "tokens per pass": "1.80",
+        "all accepted": "9", "all drafted": "50", "all rate": "18.0 %", "empty passes": "4",
+        "budget": "5", "k": "2", "vocabulary": "6", "megabytes": "0", "same as plain": "yes",
+        "text": " ".join(STORY[1:]),
     }  # fmt: skip
     assert {name: RUN_VALUES[name](toy) for name in RUN_VALUES} == run_values
     assert not set(NODES) & set(ROWS) & set(STEP_VALUES) & set(RUN_VALUES)
@@ -269,8 +271,8 @@ def test_a_good_chapter_is_taken():
     assert scene["text"] == [["Text of 2 words."]]
     assert scene["highlight"] == {"nodes": [3]}
     assert [(o["label"], o["node"], o["right"]) for o in scene["ask"]["options"]] == [
-        (["the"], 0, False), (["the › cat"], 1, False), (["the › dog"], 2, True), (["the › cat › saw"], 3, False),
-        (["the › cat › ran"], 4, False),
+        (["the"], 0, False), (["the › cat"], 1, False), (["the › dog"], 2, True),
+        (["the › cat › saw"], 3, False), (["the › cat › ran"], 4, False),
     ]  # fmt: skip
 
 

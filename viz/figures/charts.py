@@ -113,11 +113,16 @@ def time_per_phase(trace: RunTrace) -> Chart:
     steps = [step.index for step in trace.steps]
     bars = [
         _bars(
-            steps, [getattr(step.timing, f"{phase}_ms") for step in trace.steps], colour, name=phase,
+            steps,
+            [getattr(step.timing, f"{phase}_ms") for step in trace.steps],
+            colour,
+            name=phase,
             hovertemplate=f"step %{{x}}: {phase} %{{y:.2f}} ms<extra></extra>",
         )
-        for phase, colour in zip(("draft", "forward", "verify", "update"), PHASE_COLOURS, strict=True)
-    ]  # fmt: skip
+        for phase, colour in zip(
+            ("draft", "forward", "verify", "update"), PHASE_COLOURS, strict=True
+        )
+    ]
     return _chart(
         bars, _across("step"), _up("milliseconds", rangemode="tozero"), barmode="stack", bargap=0.1
     )
@@ -139,13 +144,19 @@ def emitted_by_class(trace: RunTrace) -> Chart:
     """Tokens emitted of each class that occurred, told apart by whether they had been drafted."""
     shares = {name: share for name, share in acceptance.by_class(trace).items() if share.total}
     bars = [
-        _bars(values, list(shares), colour, name=name, orientation="h",
-              hovertemplate=f"%{{y}}: %{{x}} {name}<extra></extra>")
+        _bars(
+            values,
+            list(shares),
+            colour,
+            name=name,
+            orientation="h",
+            hovertemplate=f"%{{y}}: %{{x}} {name}<extra></extra>",
+        )
         for name, values, colour in (
             ("drafted", [s.accepted for s in shares.values()], ACCEPTED),
             ("bonus", [s.total - s.accepted for s in shares.values()], BONUS),
         )
-    ]  # fmt: skip
+    ]
     up = UP | {"autorange": "reversed", "type": "category", "automargin": True, "showgrid": False}
     return _chart(bars, _across("tokens", tickformat="d"), up, barmode="stack", bargap=0.3)
 

@@ -29,9 +29,13 @@ def passes_by_position(traces: Sequence[RunTrace]) -> go.Figure:
     figure = go.Figure()
     for lane, (colour, dash) in zip(found.lanes, LINES, strict=False):
         figure.add_scatter(
-            name=safe(lane.name), x=list(range(len(lane.passes) + 1)), y=[0, *lane.passes], mode="lines",
-            line={"color": colour, "dash": dash, "width": 2}, hovertemplate="token %{x}: %{y} passes",
-        )  # fmt: skip
+            name=safe(lane.name),
+            x=list(range(len(lane.passes) + 1)),
+            y=[0, *lane.passes],
+            mode="lines",
+            line={"color": colour, "dash": dash, "width": 2},
+            hovertemplate="token %{x}: %{y} passes",
+        )
     if found.difference is not None:
         figure.add_vline(
             x=found.shared, line={"color": INK, "dash": "dot"}, annotation_text="first difference"
@@ -67,14 +71,28 @@ def steps_by_position(traces: Sequence[RunTrace]) -> go.Figure:
                         safe(f"step {line.step}: {' '.join(name(t) for t in tokens)}, {kind}")
                     )
         figure.add_bar(
-            name=kind, y=names, base=bases, x=widths, hovertext=hovers, hoverinfo="text", orientation="h",
-            marker={"color": colour, "line": {"color": INK, "width": 1}, "pattern": {"shape": pattern}},
-        )  # fmt: skip
+            name=kind,
+            y=names,
+            base=bases,
+            x=widths,
+            hovertext=hovers,
+            hoverinfo="text",
+            orientation="h",
+            marker={
+                "color": colour,
+                "line": {"color": INK, "width": 1},
+                "pattern": {"shape": pattern},
+            },
+        )
     figure = calm(figure)
     figure.update_layout(barmode="overlay", height=max(240, 110 + 46 * len(found.lanes)))
     figure.update_xaxes(title_text="position in the output")
     figure.update_yaxes(
-        type="category", automargin=True, showgrid=False, autorange="reversed",
-        categoryorder="array", categoryarray=[safe(lane.name) for lane in found.lanes],
-    )  # fmt: skip
+        type="category",
+        automargin=True,
+        showgrid=False,
+        autorange="reversed",
+        categoryorder="array",
+        categoryarray=[safe(lane.name) for lane in found.lanes],
+    )
     return figure

@@ -31,8 +31,9 @@ def _figure(chart: Callable[P, charts.Chart]) -> Callable[P, go.Figure]:
     def figure(*args: P.args, **kwargs: P.kwargs) -> go.Figure:
         return go.Figure(chart(*args, **kwargs)).update_layout(template="none")
 
-    # What help() tells: the chart's arguments, but this return.
-    figure.__signature__ = signature(chart).replace(return_annotation=go.Figure)  # type: ignore[attr-defined]
+    # For help(): the chart's arguments, but this return.
+    shown = signature(chart).replace(return_annotation=go.Figure)
+    figure.__signature__ = shown  # type: ignore[attr-defined]
     return figure
 
 
@@ -56,15 +57,24 @@ def matrix_over_time(trace: RunTrace) -> go.Figure:
     figure = go.Figure(
         [
             go.Scatter(
-                name="rows filled", x=steps, y=[s.rows_seen for s in states], mode="lines",
-                line={"color": ACCEPTED, "width": 2}, hovertemplate="step %{x}: %{y} rows<extra></extra>",
+                name="rows filled",
+                x=steps,
+                y=[s.rows_seen for s in states],
+                mode="lines",
+                line={"color": ACCEPTED, "width": 2},
+                hovertemplate="step %{x}: %{y} rows<extra></extra>",
             ),
             go.Scatter(
-                name="age of the rows used", x=steps, y=[s.age for s in states], mode="lines", yaxis="y2",
-                line={"color": BONUS, "dash": "dot"}, hovertemplate="step %{x}: %{y:.1f} steps old<extra></extra>",
+                name="age of the rows used",
+                x=steps,
+                y=[s.age for s in states],
+                mode="lines",
+                yaxis="y2",
+                line={"color": BONUS, "dash": "dot"},
+                hovertemplate="step %{x}: %{y:.1f} steps old<extra></extra>",
             ),
         ]
-    )  # fmt: skip
+    )
     figure.update_layout(
         yaxis2={"title": {"text": "age in steps"}, "overlaying": "y", "side": "right"}
     )
@@ -78,7 +88,7 @@ def matrix_over_time(trace: RunTrace) -> go.Figure:
 
 
 def most_rewritten_rows(trace: RunTrace, count: int = 15) -> go.Figure:
-    """The rows that lost most candidates over the run: how often written, how many candidates lost."""
+    """The rows that lost most candidates over the run: times written, and candidates lost."""
     name = namer(trace)
     rows = RowHistory(trace).lives()[:count]
     labels = [safe(name(row.token)) for row in rows]
@@ -150,15 +160,29 @@ def bytes_per_token(trace: RunTrace) -> go.Figure:
     figure = go.Figure(
         [
             go.Scatter(
-                name=name, x=steps, y=values, mode="lines", line={"color": colour, "dash": dash},
+                name=name,
+                x=steps,
+                y=values,
+                mode="lines",
+                line={"color": colour, "dash": dash},
                 hovertemplate="step %{x}: %{y:.1f} MB a token<extra></extra>",
             )
             for name, values, colour, dash in (
-                (trace.info.drafter, [line.tree / line.emitted / 1e6 for line in lines], ACCEPTED, "solid"),
-                ("plain decoding", [line.plain_for_all / line.emitted / 1e6 for line in lines], INK, "dot"),
+                (
+                    trace.info.drafter,
+                    [line.tree / line.emitted / 1e6 for line in lines],
+                    ACCEPTED,
+                    "solid",
+                ),
+                (
+                    "plain decoding",
+                    [line.plain_for_all / line.emitted / 1e6 for line in lines],
+                    INK,
+                    "dot",
+                ),
             )
         ]
-    )  # fmt: skip
+    )
     figure.update_xaxes(title_text="step")
     figure.update_yaxes(title_text="MB read a token", rangemode="tozero")
     return calm(figure)

@@ -130,6 +130,5 @@ def _label(trace: RunTrace, token: int) -> str:
 
 
 def _name(trace: RunTrace, token: int) -> str:
-    return safe(
-        f"“{full_label(trace.pieces.get(token, f'<id {token}>'), trace.partial_bytes.get(token, ''))}”"
-    )
+    piece = trace.pieces.get(token, f"<id {token}>")
+    return safe(f"“{full_label(piece, trace.partial_bytes.get(token, ''))}”")

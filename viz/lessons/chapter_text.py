@@ -6,7 +6,7 @@ A chapter is a text file in Markdown's clothes::
     # Guess, check, keep                    its title
     minutes: 2
 
-    ## toy, step 4, verify                  a scene: run, step, phase (draft, verify, accept or recycle)
+    ## toy, step 4, verify                  a scene: run, step and phase
     ring: node 2                            what to point at, see below; may be left out
     panel: attention                        a panel to open; may be left out
     select: node 2                          a node for the inspector; may be left out

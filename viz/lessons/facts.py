@@ -177,7 +177,7 @@ def _tokens(step: StepTrace, fits: Callable[[RowChange], bool]) -> list[int]:
 
 
 def _best_line(step: StepTrace) -> list[int]:
-    """First candidate of first candidate …: what a chain would have tried, as far as the tree goes."""
+    """First candidate of first candidate …: what a chain would have tried, within the tree."""
     line: list[int] = []
     node = 0
     while True:

@@ -1,5 +1,4 @@
-"""The tour: chapters (``assets/lessons/*.md``) and the runs that they are about → one record for
-the browser.
+"""The tour: chapters (``assets/lessons/*.md``) and their runs → one record for the browser.
 
 What a chapter says of its run is looked up here in the trace: numbers and words in braces, the
 nodes and rows pointed at, and the right answer of every prediction. What does not fit the trace is
@@ -8,14 +7,14 @@ refused, with the file and the line.
 The record, besides its ``type`` "lessons":
 
     chapters  [{title, minutes, scenes: [scene]}]
-    runs      {name: start, steps and end, as in a ``run`` record}
-    open      number of the chapter to open at once, from 1; 0 for where the reader was, or the first; left out where
-              the reader opens it
+    runs      {name: run, start, steps and end, as in a ``WholeRun``}
+    open      number of the chapter to open at once, from 1; 0 for where the reader was, or the
+              first; left out where the reader opens it
 
-    scene     run, step, phase, text: [paragraph], and where told: panel, select: node, highlight, ask
-    ask       kind (predict or question), pick (node, row or none), text: paragraph, options, and for predictions
-              reveal: the phase that shows the answer
-    options   [{label: paragraph, reply: paragraph, right, node or row: what may be clicked in its place}]
+    scene     run, step, phase, text: [paragraph], and if given: panel, select: node, highlight, ask
+    ask       kind (predict or question), pick (node, row or none), text: paragraph, options, and
+              for predictions reveal: the phase that shows the answer
+    options   [{label: paragraph, reply: paragraph, right, node or row: what may be clicked instead}]
     highlight {nodes: [node]}, {rows: [token]} or {region: name}
     paragraph [text, or [mark, text] with the mark “b” or “code”]
 """

@@ -1,7 +1,7 @@
-"""Trace → the records that the browser draws, each one JSON string; ``schema.py`` says what they hold.
+"""Trace → the records that the browser draws, each one JSON string.
 
-Everything that needs thought is done here (labels, positions, verdicts, changes of cells), so the
-browser only draws.
+``schema.py`` says what they hold. Everything that needs thought is done here (labels, positions,
+verdicts, changes of cells), so the browser only draws.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def compare_record(
 
 
 def progress_record(words: str | None, done: int = 0, of: int = 0) -> str:
-    """How far a run for a comparison has come, in tokens; None when there is nothing to wait for."""
+    """How far a run for a comparison has come, in tokens; None when nothing is to come."""
     return encode(Progress(words, done, of))
 
 
@@ -224,7 +224,7 @@ def verdicts(step: StepTrace) -> str:
 
 
 def ordered_rows(step: StepTrace) -> list[RowChange]:
-    """Rows in the order to read them: those of root and path first, then those that changed most."""
+    """Rows in the order to read them: of root and path first, then those that changed most."""
     place = {step.tokens[node]: i for i, node in enumerate((0, *step.path))}
     weight = {"fresh": 2, "moved": 1, "kept": 0}
 

@@ -29,7 +29,7 @@ def printed() -> str:
     blocks = [
         *(_block(struct) for struct in (*PARTS, *RECORDS)),
         _comment(["What the page receives.", f"@typedef {{{received}}} Received"]),
-        "/** `CHANCES` of viz/records/schema.py: probabilities are whole numbers of these parts. */\n"
+        "/** Probabilities are whole numbers of these parts: `CHANCES` of the schema. */\n"
         f"export const CHANCES = {CHANCES:_};",
     ]
     return "\n\n".join([BEGIN, *blocks, END])

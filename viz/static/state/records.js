@@ -263,7 +263,7 @@
  *   Analysis | Queue | Loading | Checkpoint | Forgotten} Received
  */
 
-/** `CHANCES` of viz/records/schema.py: probabilities are whole numbers of these parts. */
+/** Probabilities are whole numbers of these parts: `CHANCES` of the schema. */
 export const CHANCES = 100_000;
 
 // End of what is printed.
