@@ -74,7 +74,7 @@ def test_the_tokens_that_cost_most_lead_to_their_steps():
 def test_what_ifs_say_what_could_not_be_replayed():
     lines = {words: rest for words, *rest in analysis(TELLING)["what_ifs"]}
     assert lines["this run"] == [5, 1.6, 0, "as recorded"]
-    assert lines["a wider tree: every rank at every node, as deep as now"] == [
+    assert lines["a wider tree: every rank at every node, same depth"] == [
         4,
         2.0,
         1,
