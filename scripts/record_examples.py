@@ -20,7 +20,6 @@ sys.path.insert(0, str(ROOT))
 from tr_core import Session, Settings, load_target  # noqa: E402
 from tr_core.decoding.recording import Recording  # noqa: E402
 from tr_core.models import catalog  # noqa: E402
-from tr_core.models import plain_generate as reference  # noqa: E402
 from ui.tab import examples  # noqa: E402
 
 LARGEST = 1_000_000
@@ -49,7 +48,7 @@ def main() -> int:
         recording = Recording(session)
         for step in session.run():
             recording.add(step)
-        identical = reference.plain_ids(target, session.prompt_ids, settings) == session.output_ids
+        identical = target.plain_ids(session.prompt_ids, settings) == session.output_ids
         text = recording.trace(reference_identical=identical).to_json()
         if len(text.encode()) > LARGEST:
             raise SystemExit(

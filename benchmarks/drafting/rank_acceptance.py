@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.shared import report
 from benchmarks.shared.prompt_sets import read as read_prompts
 from tr_core import Session, Settings, load_target
-from tr_core.analysis import acceptance
+from tr_core.analysis import metrics
 from tr_core.decoding.recording import record
 from tr_core.models import catalog
 
@@ -32,7 +32,7 @@ def main() -> None:
     steps = []
     for _, text in read_prompts(args.prompts):
         steps += record(Session(target, settings).start(target.vocabulary.encode(text))).steps
-    by_rank = acceptance.by_rank(steps)
+    by_rank = metrics.by_rank(steps)
     rows = [
         {"rank": r, "accepted": round(s.rate, 4), "drafted": s.total} for r, s in by_rank.items()
     ]

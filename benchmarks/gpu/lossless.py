@@ -41,7 +41,7 @@ def check(bench: Any) -> None:
 def _line(family: str, dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
     made = tiny_models.model(family, FAMILIES[family].attention[0]).to(device=device, dtype=dtype)
     target = wrap(made, tiny_models.byte_tokenizer(), family)
-    expected = target.generate_plain(PROMPT, max_new_tokens=TOKENS, eos_ids=())
+    expected = target.plain_ids(PROMPT, Settings(max_new_tokens=TOKENS, ignore_eos=True))
     settings = Settings(
         tree="paper", max_new_tokens=TOKENS, ignore_eos=True, capture="off", trace=False
     )

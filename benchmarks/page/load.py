@@ -24,7 +24,6 @@ from benchmarks.page.served import Served
 from benchmarks.page.tab import Refused, Tab, in_threads
 from benchmarks.shared import report
 from tr_core import Settings, load_target
-from tr_core.models import plain_generate as reference
 from tr_core.models.catalog import source
 
 # Sentences that are no errors: the limits that the page states.
@@ -44,7 +43,7 @@ def expected_ids(visitors: int, new_tokens: int) -> list[list[int]]:
     target = load_target(source("pocket"))
     settings = Settings(max_new_tokens=new_tokens)
     prompts = [target.vocabulary.encode(prompt_of(visitor)) for visitor in range(visitors)]
-    return [reference.plain_ids(target, ids, settings) for ids in prompts]
+    return [target.plain_ids(ids, settings) for ids in prompts]
 
 
 class Visitors:

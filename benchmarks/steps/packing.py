@@ -19,9 +19,9 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 from benchmarks.shared import report
 from tr_core.models import catalog
 from tr_core.models.hf_target import HFTarget
-from tr_core.models.loading import behind, examine
+from tr_core.models.load_progress import silence_libraries
+from tr_core.models.loading import build_target, examine
 from tr_core.models.packed_weights import PackedLinear, packed
-from tr_core.models.quiet import quiet
 from tr_core.target import Draft
 from tr_core.trees import templates
 
@@ -61,7 +61,10 @@ def measured(name: str, model: PreTrainedModel, rounds: int) -> report.Table:
     runner = packed(model)
     took = time.perf_counter() - began
     found = examine(model)
-    ways = {"as stored": behind(model, found), "packed": behind(model, found, runner=runner)}
+    ways = {
+        "as stored": build_target(model, found),
+        "packed": build_target(model, found, runner=runner),
+    }
     for target in ways.values():
         target.prefill(range(10, 10 + CACHED))
     rows = []
@@ -90,7 +93,7 @@ def main() -> None:
     tables = []
     for name in args.dtypes.split(","):
         dtype = getattr(torch, name)
-        with quiet():
+        with silence_libraries():
             pocket = AutoModelForCausalLM.from_pretrained(catalog.source("pocket"), dtype=dtype)
             tables.append(measured("pocket", pocket, args.rounds))
             tables.append(

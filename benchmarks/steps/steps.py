@@ -28,7 +28,7 @@ from tr_core.drafters.candidate_matrix import CandidateMatrix
 from tr_core.drafters.token_recycling import TokenRecycling
 from tr_core.models import catalog
 from tr_core.models.hf_target import HFTarget
-from tr_core.models.loading import quiet, wrap
+from tr_core.models.loading import silence_libraries, wrap
 from tr_core.target import Draft
 from tr_core.trees import templates
 from tr_core.trees.tree import TreeTemplate
@@ -172,7 +172,7 @@ def random_target(
         vocab_size=vocab_size, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, max_position_embeddings=positions, tie_word_embeddings=True,
     )  # fmt: skip
-    with quiet():
+    with silence_libraries():
         tokenizer = AutoTokenizer.from_pretrained(catalog.source(args.model))
         model = AutoModelForCausalLM.from_config(config).to(device)
     return wrap(model, tokenizer, "random, 64 wide, 2 layers")

@@ -22,7 +22,7 @@ from benchmarks.shared import report
 from tr_core import Session, Settings, load_target
 from tr_core.models import catalog
 from tr_core.models.hf_target import HFTarget
-from tr_core.models.loading import quiet, wrap
+from tr_core.models.loading import silence_libraries, wrap
 
 TREES = ("small-8", "small-16", "paper")
 PROMPT = (
@@ -85,7 +85,7 @@ def tables(args: argparse.Namespace) -> list[report.Table]:
     for dtype in args.dtypes.split(","):
         known = load_target(catalog.source(args.model), dtype=dtype, device=args.device)
         ids = known.vocabulary.encode(PROMPT)
-        with quiet():
+        with silence_libraries():
             random = random_llama(known, AutoTokenizer.from_pretrained(catalog.source(args.model)))
         rows = []
         for target in (known, random):

@@ -19,7 +19,6 @@ from gradio_client import Client
 from tests.support.app_page import SOON_MS, at_least, click
 from tests.support.app_process import ROOT, wait_until_ready
 from tr_core import Settings, load_target
-from tr_core.models import plain_generate as reference
 from tr_core.models.catalog import source
 from tr_core.trace import read_trace
 from ui.tab.workspace import CHECKPOINT_EVERY
@@ -222,8 +221,8 @@ def test_two_servers_behind_one_client_make_one_run(server, app_url):
     assert turn > 2
     assert [step["index"] for step in steps] == list(range(1, len(steps) + 1))
     target = load_target(source("pocket"))
-    ids = reference.plain_ids(
-        target, target.vocabulary.encode(asked["prompt"]), Settings(max_new_tokens=40, **sampling)
+    ids = target.plain_ids(
+        target.vocabulary.encode(asked["prompt"]), Settings(max_new_tokens=40, **sampling)
     )
     assert last["output_ids"] == [token for step in steps for token in step["emitted"]] == ids
 

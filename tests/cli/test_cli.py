@@ -13,7 +13,6 @@ from tests.support import tiny_models
 from tr_core import RunTrace
 from tr_core.__main__ import load_html
 from tr_core.cli import main as cli
-from tr_core.models import plain_generate as reference
 from tr_core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,9 +50,7 @@ def test_run_writes_what_generate_writes(capsys, folder, drafter, extra):
     target = tiny_models.target("llama")
     sampled = Settings(temperature=0.9, top_p=0.8, seed=3) if extra else Settings()
     settings = Settings(**{**vars(sampled), "max_new_tokens": 24, "ignore_eos": True})
-    assert result["output_ids"] == reference.plain_ids(
-        target, target.vocabulary.encode("the then"), settings
-    )
+    assert result["output_ids"] == target.plain_ids(target.vocabulary.encode("the then"), settings)
     assert result["text"] == target.vocabulary.decode(result["output_ids"])
     assert result["new_tokens"] == 24
     assert result["mean_accepted_tokens"] == pytest.approx(24 / result["steps"], abs=1e-4)

@@ -15,9 +15,9 @@ import pytest
 
 from tests.support import viz_runs
 from tests.support.hand_runs import A, B, C, D, E, run, step
-from tr_core.analysis import acceptance
 from tr_core.analysis import bytes_read as traffic
 from tr_core.analysis import diagnosis_report as report
+from tr_core.analysis import metrics
 from tr_core.analysis.csv_tables import NODE_COLUMNS, STEP_COLUMNS, nodes_csv, steps_csv
 from tr_core.analysis.diagnosis import REASONS, diagnose
 from tr_core.analysis.row_history import RowHistory
@@ -167,24 +167,24 @@ SMALL = run(
 
 
 def test_acceptance_by_depth_rank_and_position():
-    table = acceptance.by_depth_and_rank(SMALL.steps)
+    table = metrics.by_depth_and_rank(SMALL.steps)
     assert {place: (s.total, s.accepted) for place, s in table.items()} == {
         (1, 0): (2, 2), (1, 1): (2, 0), (2, 0): (2, 1),
     }  # fmt: skip
-    assert {rank: s.rate for rank, s in acceptance.by_rank(SMALL.steps).items()} == {
+    assert {rank: s.rate for rank, s in metrics.by_rank(SMALL.steps).items()} == {
         0: 3 / 4,
         1: 0.0,
     }
     # Emitted: b e | a | b e c, of which b; none; b e were drafted.
-    spans = acceptance.by_position(SMALL, parts=2)
+    spans = metrics.by_position(SMALL, parts=2)
     assert [(s.first, s.last, s.accepted, s.passes) for s in spans] == [
         (1, 3, 1, 2.0),
         (4, 6, 2, pytest.approx(1.0)),
     ]
     assert spans[1].mean_accepted_tokens == pytest.approx(3.0)
-    assert [s.last - s.first + 1 for s in acceptance.by_position(SMALL, parts=99)] == [1] * 6
-    assert acceptance.by_position(run([A])) == []
-    assert acceptance.sliding_mat(SMALL.steps, window=2) == [(1, 2.0), (2, 1.5), (3, 2.0)]
+    assert [s.last - s.first + 1 for s in metrics.by_position(SMALL, parts=99)] == [1] * 6
+    assert metrics.by_position(run([A])) == []
+    assert metrics.sliding_mat(SMALL.steps, window=2) == [(1, 2.0), (2, 1.5), (3, 2.0)]
 
 
 @pytest.mark.parametrize(
@@ -198,14 +198,14 @@ def test_acceptance_by_depth_rank_and_position():
     ],
 )  # fmt: skip
 def test_token_classes(piece, before, kind):
-    assert acceptance.token_class(piece, before) == kind
+    assert metrics.token_class(piece, before) == kind
 
 
 def test_bytes_that_are_no_text_are_of_class_other():
     trace = msgspec.structs.replace(
         SMALL, partial_bytes={E: "e2"}, pieces=SMALL.pieces | {E: "<0xE2>"}
     )
-    shares = acceptance.by_class(trace)
+    shares = metrics.by_class(trace)
     assert (shares["other"].total, shares["other"].accepted) == (2, 1)
     assert sum(s.total for s in shares.values()) == 6
 
@@ -279,7 +279,7 @@ def test_a_model_tells_its_bytes():
     from tests.support import tiny_models
     from tr_core import Session, Settings
     from tr_core.decoding.recording import describe
-    from tr_core.models import footprint
+    from tr_core.models import memory
 
     target = tiny_models.target("llama")
     session = Session(target, Settings(max_new_tokens=2)).start([1, 2, 3])
@@ -296,6 +296,6 @@ def test_a_model_tells_its_bytes():
     assert info.weight_bytes == 4 * (everything - embedding.numel())
     # An embedding that is the output layer too is read whole, and is there once.
     model.lm_head.weight = embedding
-    assert footprint.weight_bytes(model) == info.weight_bytes
+    assert memory.weight_bytes(model) == info.weight_bytes
     everything = sum(p.numel() for p in model.parameters())
     assert info.weight_bytes == 4 * everything

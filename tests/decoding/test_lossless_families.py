@@ -31,13 +31,12 @@ from tests.support.lossless import (
 from tr_core import Settings
 from tr_core.attention.families import FAMILIES
 from tr_core.drafters.registry import DRAFTERS
-from tr_core.models.plain_generate import plain_ids
 
 
 @pytest.mark.parametrize(("family", "attention"), tiny.CASES)
 def test_greedy_output_equals_generate(family: str, attention: str) -> None:
     target = tiny.target(family, attention)
-    expected = target.generate_plain(PROMPT, max_new_tokens=40, eos_ids=())
+    expected = target.plain_ids(PROMPT, Settings(max_new_tokens=40, ignore_eos=True))
     assert len(set(expected)) > 3, "a constant output would prove nothing"
     for drafter in drafters_for(family):
         for tree in TREES:
@@ -61,7 +60,7 @@ def test_recycling_accepts_drafts_on_the_tiny_models() -> None:
 @pytest.mark.parametrize(("family", "attention"), tiny.CASES)
 def test_hostile_drafts_change_nothing(family: str, attention: str) -> None:
     target = tiny.target(family, attention)
-    free = target.generate_plain(PROMPT, max_new_tokens=40, eos_ids=())
+    free = target.plain_ids(PROMPT, Settings(max_new_tokens=40, ignore_eos=True))
     end = late_end(free)
     for eos, expected in (((), free), ((end,), free[: free.index(end) + 1])):
         mine = target.fork()
@@ -87,7 +86,7 @@ def test_sampled_output_equals_generate_with_the_same_seed(family: str, drafter:
                 drafter=drafter, tree=tree, max_new_tokens=40, ignore_eos=True, **SAMPLED, seed=seed
             )
             session = decoded(target.fork(), settings)
-            assert session.output_ids == plain_ids(target, PROMPT, settings), (seed, tree)
+            assert session.output_ids == target.plain_ids(PROMPT, settings), (seed, tree)
             outputs.add(tuple(session.output_ids))
     assert len(outputs) == 2, "the seed must matter, the tree must not"
 
@@ -100,20 +99,20 @@ def test_the_models_maximum_length_ends_the_output(family: str, drafter: str) ->
     session = decoded(target, settings, prompt)
     assert session.stop_reason == "model_length"
     assert len(session.output_ids) == 12
-    assert session.output_ids == plain_ids(target, prompt, settings)
+    assert session.output_ids == target.plain_ids(prompt, settings)
 
 
 @pytest.mark.parametrize(("family", "drafter"), meetings(["llama", "qwen3", "gpt_oss"]))
 def test_an_end_token_in_the_middle_of_a_path_ends_the_output(family: str, drafter: str) -> None:
     target = tiny.target(family)
-    free = target.generate_plain(PROMPT, max_new_tokens=40, eos_ids=())
+    free = target.plain_ids(PROMPT, Settings(max_new_tokens=40, ignore_eos=True))
     for end in sorted({free[7], free[20], late_end(free)}):
         mine = target.fork()
         mine.eos_ids = frozenset([end])
         session = decoded(mine, Settings(drafter=drafter, tree="paper", max_new_tokens=60))
         assert (
             session.output_ids
-            == mine.generate_plain(PROMPT, max_new_tokens=60)
+            == mine.plain_ids(PROMPT, Settings(max_new_tokens=60))
             == free[: free.index(end) + 1]
         )
         assert session.stop_reason == "eos"
@@ -122,13 +121,13 @@ def test_an_end_token_in_the_middle_of_a_path_ends_the_output(family: str, draft
 @pytest.mark.parametrize("drafter", DRAFTERS)
 def test_a_stop_string_ends_the_output_where_generate_ends_it(drafter: str) -> None:
     target = tiny.target("llama", "sdpa")
-    free = target.generate_plain(PROMPT, max_new_tokens=40, eos_ids=())
+    free = target.plain_ids(PROMPT, Settings(max_new_tokens=40, ignore_eos=True))
     pieces = [target.vocabulary.token_bytes(t).decode("latin-1") for t in free]
     for stop in (pieces[12] + pieces[13], pieces[6]):
         settings = Settings(
             drafter=drafter, tree="paper", max_new_tokens=40, ignore_eos=True, stop=(stop,)
         )
         session = decoded(target.fork(), settings)
-        assert session.output_ids == plain_ids(target, PROMPT, settings)
+        assert session.output_ids == target.plain_ids(PROMPT, settings)
         assert len(session.output_ids) < 40
         assert session.stop_reason == "stop_string"

@@ -193,7 +193,7 @@ def test_a_divergence_is_a_near_tie_within_the_tolerance_and_a_bug_above_it():
     target = tiny_models.target("llama", "sdpa", tie_word_embeddings=False)
     head = target._loaded.model.lm_head.weight
     ids = target.vocabulary.encode("the then")
-    output = target.generate_plain(ids, max_new_tokens=30, eos_ids=())
+    output = target.plain_ids(ids, Settings(max_new_tokens=30, ignore_eos=True))
     twin = next(t for t in range(2, target.vocab_size) if t not in output)
     index = 12
     with torch.no_grad():

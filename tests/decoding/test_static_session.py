@@ -42,7 +42,6 @@ from tr_core.drafters.token_recycling import TokenRecycling
 from tr_core.errors import SettingsError
 from tr_core.models import hf_target
 from tr_core.models.hf_target import HFTarget
-from tr_core.models.plain_generate import plain_ids
 from tr_core.target import Draft
 from tr_core.trace import RunTrace
 
@@ -86,7 +85,7 @@ def static(target, prompt=PROMPT, **settings):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_writes_what_generate_writes(family):
     target = tiny.target(family, FAMILIES[family].attention[0])
-    expected = target.generate_plain(PROMPT, max_new_tokens=40, eos_ids=())
+    expected = target.plain_ids(PROMPT, Settings(max_new_tokens=40, ignore_eos=True))
     for drafter in ("token_recycling", "none"):
         assert static(target.fork(), drafter=drafter, tree="paper").output_ids == expected
 
@@ -126,7 +125,7 @@ def test_growing_past_buckets_and_past_the_room_changes_nothing(drafter, monkeyp
     monkeypatch.setattr(StaticCache, "reserve", reserve)
     for length in (170, 940):  # crosses 256 rows, and 1,024, where the buffers move
         prompt = [2 + (n * n) % 90 for n in range(length)]
-        expected = target.generate_plain(prompt, max_new_tokens=90, eos_ids=())
+        expected = target.plain_ids(prompt, Settings(max_new_tokens=90, ignore_eos=True))
         session = static(target, prompt, drafter=drafter, tree="paper", max_new_tokens=90)
         assert session.output_ids == expected
         assert session._static.captures >= 2
@@ -146,13 +145,13 @@ def test_sampled_output_equals_generate_with_the_same_seed(family, drafter):
             session = static(
                 target, drafter=drafter, tree=tree, max_new_tokens=30, **SAMPLED, seed=seed
             )
-            assert session.output_ids == plain_ids(target, PROMPT, settings)
+            assert session.output_ids == target.plain_ids(PROMPT, settings)
 
 
 @pytest.mark.parametrize("family", ["llama", "mistral"])
 def test_hostile_drafts_from_outside_change_nothing(family):
     target = tiny.target(family)
-    free = target.generate_plain(PROMPT, max_new_tokens=40, eos_ids=())
+    free = target.plain_ids(PROMPT, Settings(max_new_tokens=40, ignore_eos=True))
     end = late_end(free)
     for tree in TREES:
         hostile = Hostile(PROMPT + free, [end, free[3]], target.vocab_size)
@@ -170,7 +169,7 @@ def test_hostile_drafts_from_outside_change_nothing(family):
 
 def test_an_end_token_or_a_limit_in_the_middle_of_a_path():
     target = tiny.target("qwen3")
-    free = target.generate_plain(PROMPT, max_new_tokens=40, eos_ids=())
+    free = target.plain_ids(PROMPT, Settings(max_new_tokens=40, ignore_eos=True))
     for count in range(1, 12):
         assert static(target, tree="paper", max_new_tokens=count).output_ids == free[:count]
     for end in sorted({free[7], free[20]}):
@@ -186,15 +185,15 @@ def test_the_models_maximum_length(family):
     prompt = [2 + n % 90 for n in range(tiny.LENGTH - 12)]
     session = static(target, prompt, tree=ODD)
     assert session.stop_reason == "model_length"
-    assert session.output_ids == plain_ids(
-        target, prompt, Settings(max_new_tokens=40, ignore_eos=True)
+    assert session.output_ids == target.plain_ids(
+        prompt, Settings(max_new_tokens=40, ignore_eos=True)
     )
 
 
 def test_a_prompt_of_one_token():
     target = tiny.target("llama")
-    assert static(target, [9]).output_ids == target.generate_plain(
-        [9], max_new_tokens=40, eos_ids=()
+    assert static(target, [9]).output_ids == target.plain_ids(
+        [9], Settings(max_new_tokens=40, ignore_eos=True)
     )
 
 
@@ -239,7 +238,7 @@ def test_trees_of_changing_shape_run_through_one_graph():
     assert (
         fast.output_ids
         == ordinary.output_ids
-        == tuple(target.generate_plain(PROMPT, max_new_tokens=50, eos_ids=()))
+        == tuple(target.plain_ids(PROMPT, Settings(max_new_tokens=50, ignore_eos=True)))
     )
     assert len({len(s.tokens) for s in fast.steps}) == 4
     assert [(s.path, s.rows) for s in fast.steps] == [(s.path, s.rows) for s in ordinary.steps]
@@ -267,7 +266,7 @@ def test_a_budget_gets_the_same_answers_and_chooses_the_same_trees(
         ).start(PROMPT)
         runs.append(record(session))
     ordinary, fast = runs
-    assert fast.output_ids == ordinary.output_ids == tuple(plain_ids(target, PROMPT, settings))
+    assert fast.output_ids == ordinary.output_ids == tuple(target.plain_ids(PROMPT, settings))
     for one, other in zip(ordinary.steps, fast.steps, strict=True):
         assert (one.budget, one.path, one.rows) == (other.budget, other.path, other.rows)
     sizes = {s.budget.chosen for s in fast.steps}
@@ -279,7 +278,9 @@ def test_auto_is_lossless_with_measured_costs():
     target = tiny.target("llama", "sdpa")
     for drafter in DRAFTERS:
         session = static(target, drafter=drafter, tree="auto", max_new_tokens=80)
-        assert session.output_ids == target.generate_plain(PROMPT, max_new_tokens=80, eos_ids=())
+        assert session.output_ids == target.plain_ids(
+            PROMPT, Settings(max_new_tokens=80, ignore_eos=True)
+        )
 
 
 def test_strict_decoding_takes_the_ordinary_path():
@@ -339,7 +340,7 @@ def test_fifty_steps_are_one_compiled_graph(family, drafter, monkeypatch):
     torch._dynamo.reset()
     counters.clear()
     target = tiny.target(family, FAMILIES[family].attention[0])
-    expected = target.generate_plain(PROMPT, max_new_tokens=100, eos_ids=())
+    expected = target.plain_ids(PROMPT, Settings(max_new_tokens=100, ignore_eos=True))
     settings = Settings(
         drafter=drafter, tree="small-8", max_new_tokens=100, ignore_eos=True, capture="compile"
     )
@@ -375,7 +376,9 @@ def test_a_model_that_cannot_take_static_steps_takes_ordinary_ones(monkeypatch):
     target = tiny.target("llama")
     session = decoded(target, Settings(max_new_tokens=20, ignore_eos=True, capture="on"))
     assert session.execution == "ordinary: RuntimeError: this model reads a number"
-    assert session.output_ids == target.generate_plain(PROMPT, max_new_tokens=20, eos_ids=())
+    assert session.output_ids == target.plain_ids(
+        PROMPT, Settings(max_new_tokens=20, ignore_eos=True)
+    )
 
 
 class Recorder:
@@ -414,7 +417,7 @@ def test_a_graph_that_cannot_be_recorded_in_the_middle_of_a_run(
     )
     session = Session(target, settings).start(PROMPT)
     trace = record(session)
-    assert trace.output_ids == tuple(plain_ids(target, PROMPT, settings))
+    assert trace.output_ids == tuple(target.plain_ids(PROMPT, settings))
     assert Recorder.made == 3
     start = "captured graph, grouped attention"
     words = f"{start} up to step "

@@ -20,6 +20,7 @@ from tr_core.models import packed_weights as packing
 from tr_core.models.hf_target import HFTarget
 from tr_core.models.loading import wrap
 from tr_core.models.packed_weights import PackedLinear, packed
+from tr_core.settings import Settings
 from tr_core.target import Draft
 from tr_core.trees.templates import chain, paper
 from tr_core.trees.tree import TreeTemplate
@@ -327,27 +328,29 @@ def test_end_ids_come_from_all_three_places_and_generation_defaults_are_cleared(
 def test_plain_generation_is_repeatable_and_leaves_the_random_state_alone() -> None:
     target = tiny.target("llama", "sdpa")
     state = torch.random.get_rng_state()
-    options = {"max_new_tokens": 20, "temperature": 1.0, "top_k": 0, "eos_ids": ()}
-    first = target.generate_plain([5, 6, 7], **options, seed=3)
+    options = {"max_new_tokens": 20, "temperature": 1.0, "ignore_eos": True}
+    first = target.plain_ids([5, 6, 7], Settings(**options, seed=3))
     assert (
         first
-        == target.generate_plain([5, 6, 7], **options, seed=3)
-        != target.generate_plain([5, 6, 7], **options)
+        == target.plain_ids([5, 6, 7], Settings(**options, seed=3))
+        != target.plain_ids([5, 6, 7], Settings(**options))
     )
     assert torch.equal(torch.random.get_rng_state(), state)
     assert target.length == 0
-    assert len(target.generate_plain([5] * 120, max_new_tokens=50, eos_ids=())) == 8
-    greedy = target.generate_plain([5, 6, 7], max_new_tokens=20, eos_ids=())
-    assert target.generate_plain([5, 6, 7], max_new_tokens=20, eos_ids=[greedy[4]])[-1] == greedy[4]
+    assert len(target.plain_ids([5] * 120, Settings(max_new_tokens=50, ignore_eos=True))) == 8
+    greedy = target.plain_ids([5, 6, 7], Settings(max_new_tokens=20, ignore_eos=True))
+    target.eos_ids = frozenset([greedy[4]])
+    assert target.plain_ids([5, 6, 7], Settings(max_new_tokens=20))[-1] == greedy[4]
 
 
 def test_stop_strings_end_where_generate_ends_them() -> None:
     target = tiny.target("llama", "sdpa")
     prompt = target.vocabulary.encode("Hello the")
-    free = target.generate_plain(prompt, max_new_tokens=40, eos_ids=())
+    free = target.plain_ids(prompt, Settings(max_new_tokens=40, ignore_eos=True))
     text = [target.vocabulary.token_bytes(t).decode("latin-1") for t in free]
     for stop in (text[9] + text[10], text[4][:1], "never written"):
-        expected = target.generate_plain(prompt, max_new_tokens=40, stop=[stop], eos_ids=())
+        settings = Settings(max_new_tokens=40, stop=(stop,), ignore_eos=True)
+        expected = target.plain_ids(prompt, settings)
         stopped, ours = target.stopper([stop]), []
         for token in free:
             ours.append(token)

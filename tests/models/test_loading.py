@@ -15,8 +15,9 @@ import torch
 
 from tests.support import tiny_models as tiny
 from tr_core.errors import ModelError, SettingsError, TokenRecyclingError, UnsupportedModelError
+from tr_core.models.load_progress import silence_libraries
 from tr_core.models.loading import load_target
-from tr_core.models.quiet import quiet
+from tr_core.settings import Settings
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +62,7 @@ def edit_config(folder: Path, **changes: object) -> None:
 def split(folder: Path) -> None:
     """Save the weights again, in several files."""
     (folder / "model.safetensors").unlink()
-    with quiet():
+    with silence_libraries():
         tiny.model("llama").save_pretrained(folder, max_shard_size="40KB")
 
 
@@ -74,8 +75,8 @@ def test_a_saved_model_loads_and_writes_as_before(saved: Path) -> None:
     )
     assert (str(target.device), target.dtype, target.attention) == ("cpu", torch.float32, "sdpa")
     prompt = target.vocabulary.encode("the theme")
-    expected = tiny.target("llama", "sdpa").generate_plain(prompt, max_new_tokens=20)
-    assert target.generate_plain(prompt, max_new_tokens=20) == expected
+    expected = tiny.target("llama", "sdpa").plain_ids(prompt, Settings(max_new_tokens=20))
+    assert target.plain_ids(prompt, Settings(max_new_tokens=20)) == expected
 
 
 def test_dtype_and_attention_are_as_asked(saved: Path) -> None:
@@ -238,7 +239,7 @@ def test_a_choice_that_cannot_be_is_told(
 
 
 def test_sdpa_is_refused_where_the_family_has_none(tmp_path: Path) -> None:
-    with quiet():
+    with silence_libraries():
         tiny.model("gemma2").save_pretrained(tmp_path)
     tiny.byte_tokenizer().save_pretrained(tmp_path)
     assert "“gemma2” have no exact “sdpa” attention" in sentence(tmp_path, attention="sdpa")

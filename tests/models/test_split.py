@@ -23,7 +23,7 @@ from tr_core import load_target, token_recycling
 from tr_core.cli.main import main
 from tr_core.drafters import registry
 from tr_core.errors import TokenRecyclingError
-from tr_core.models.loading import behind, examine, wrap
+from tr_core.models.loading import build_target, examine, wrap
 from tr_core.trees import templates
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,7 +59,7 @@ def test_weights_that_come_from_disk_for_each_pass(whole, folder):
         )
         for settings in ({}, {"temperature": 0.8, "seed": 3}):
             # A split model is not packed, and packed products may round otherwise.
-            unpacked = behind(whole, examine(whole), tiny.byte_tokenizer(), name=str(folder))
+            unpacked = build_target(whole, examine(whole), tiny.byte_tokenizer(), name=str(folder))
             expected = decoded(unpacked, **settings)
             found = decoded(target.fork(), **settings)
             assert without_clock(found) == without_clock(expected)
@@ -110,7 +110,7 @@ def test_no_operation_mixes_the_devices_of_a_layer_split():
         hooks, offload = {"": "cpu", **split}, dict.fromkeys(split, False)
         kept = model._skip_keys_device_placement
         attach_align_device_hook_on_blocks(model, hooks, offload, skip_keys=kept)
-        target = behind(model, examine(model))
+        target = build_target(model, examine(model))
         drafter = registry.create("token_recycling", target.vocab_size, 8, target.device)
 
         def learn(offset, logits):

@@ -7,7 +7,6 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 from tr_core import Settings, load_target
-from tr_core.models import plain_generate as reference
 from tr_core.models.catalog import source
 
 PROMPT = "once upon a time, there was a little"
@@ -42,7 +41,7 @@ def test_records_come_step_by_step_and_say_what_generate_says(client, sampling):
     assert (
         emitted
         == end["output_ids"]
-        == reference.plain_ids(target, ids, Settings(max_new_tokens=20, **sampling))
+        == target.plain_ids(ids, Settings(max_new_tokens=20, **sampling))
     )
     assert end["mean_accepted_tokens"] == pytest.approx(len(emitted) / end["steps"])
 

@@ -87,7 +87,7 @@ def work(folder: str, out: str) -> dict:
         "complained": complained.getvalue(),
         "left": not dist.is_initialized(),
     }
-    return told | {"processes": target._loaded.peers.size}
+    return told | {"processes": target._loaded.processes.size}
 
 
 def disagreeing(told, model, target, rank, ids) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.toy import ToyTarget, ToyVocabulary
 from tr_core import RunTrace, Session, Settings
-from tr_core.analysis import acceptance, metrics
+from tr_core.analysis import metrics
 from tr_core.decoding.recording import record
 from tr_core.errors import TraceError
 from tr_core.trace import RowChange
@@ -94,7 +94,7 @@ def test_metrics_of_a_run_made_by_hand(trace):
         == accepted / drafted
         > accepted / (8 * len(trace.steps))
     )
-    by_rank = acceptance.by_rank(trace.steps)
+    by_rank = metrics.by_rank(trace.steps)
     assert by_rank[0].rate > by_rank[1].rate == 0
     assert (
         metrics.mean_accepted_tokens([])

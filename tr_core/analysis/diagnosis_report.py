@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from tr_core.analysis import acceptance, metrics, reliability
 from tr_core.analysis import bytes_read as traffic
+from tr_core.analysis import metrics, reliability
 from tr_core.analysis.diagnosis import Diagnosis
 from tr_core.analysis.row_history import RowHistory
 from tr_core.analysis.wording import (
@@ -47,11 +47,11 @@ def as_json(trace: RunTrace, d: Diagnosis) -> dict[str, Any]:
         "draft_acceptance_rate": metrics.acceptance_rate(trace.steps),
         "per_position_acceptance_rate": list(metrics.accepted_by_depth(trace.steps).values()),
         "by_rank": _shares(
-            {str(rank): share for rank, share in acceptance.by_rank(trace.steps).items()}
+            {str(rank): share for rank, share in metrics.by_rank(trace.steps).items()}
         ),
         "by_depth_and_rank": [
             {"depth": depth, "rank": rank, "drafted": share.total, "accepted": share.accepted}
-            for (depth, rank), share in acceptance.by_depth_and_rank(trace.steps).items()
+            for (depth, rank), share in metrics.by_depth_and_rank(trace.steps).items()
         ],
         "reliability": {
             "all": msgspec.to_builtins(reliability.overall(trace.steps)),
@@ -60,11 +60,10 @@ def as_json(trace: RunTrace, d: Diagnosis) -> dict[str, Any]:
                 for name, r in reliability.by_source(trace.steps).items()
             },
         },
-        "by_class": _shares(acceptance.by_class(trace)),
-        "by_position": msgspec.to_builtins(acceptance.by_position(trace)),
+        "by_class": _shares(metrics.by_class(trace)),
+        "by_position": msgspec.to_builtins(metrics.by_position(trace)),
         "sliding_mat": [
-            {"step": s, "mean_accepted_tokens": mat}
-            for s, mat in acceptance.sliding_mat(trace.steps)
+            {"step": s, "mean_accepted_tokens": mat} for s, mat in metrics.sliding_mat(trace.steps)
         ],
         "costly_tokens": texts(msgspec.to_builtins(d.costly), "token"),
         "additions": msgspec.to_builtins(d.additions),
@@ -127,7 +126,7 @@ def as_text(trace: RunTrace, d: Diagnosis, *, each_step: bool = False) -> str:
         if d.never_accepted is not None:
             lines.append(f"tree nodes that no step accepted: {d.never_accepted} of {info.nodes}")
         parts.append(lines)
-    classes = acceptance.by_class(trace)
+    classes = metrics.by_class(trace)
     parts.append(
         [f"{'token class':<20}{'emitted':>8}{'from drafts':>17}"]
         + [f"{c:<20}{s.total:>8}{s.rate:>17.0%}" for c, s in classes.items() if s.total]
@@ -148,7 +147,7 @@ def _places(trace: RunTrace) -> list[str]:
             f"{'depth':<8}" + "".join(f"{depth:>6}" for depth in depths),
             f"{'':<8}" + "".join(f"{rate:>6.0%}" for rate in depths.values()),
         ]
-    ranks = dict(list(acceptance.by_rank(trace.steps).items())[:RANKS])
+    ranks = dict(list(metrics.by_rank(trace.steps).items())[:RANKS])
     if ranks:
         lines += [
             "share of drafts accepted, among those whose parent was accepted",
@@ -161,7 +160,7 @@ def _places(trace: RunTrace) -> list[str]:
 def _along_the_text(trace: RunTrace) -> list[str]:
     """MAT by position in the output, in up to ten lines."""
     lines = [f"{'output tokens':<22}{'MAT':>6}{'drafted':>9}"]
-    for span in acceptance.by_position(trace):
+    for span in metrics.by_position(trace):
         drafted = span.accepted / (span.last - span.first + 1)
         lines.append(
             f"{f'{span.first} – {span.last}':<22}{span.mean_accepted_tokens:>6.2f}{drafted:>9.0%}"
@@ -171,7 +170,7 @@ def _along_the_text(trace: RunTrace) -> list[str]:
 
 def _along_the_steps(trace: RunTrace) -> list[str]:
     """MAT over a sliding window, fill and age of the matrix, in up to ten lines."""
-    mats = acceptance.sliding_mat(trace.steps)
+    mats = metrics.sliding_mat(trace.steps)
     if not mats:
         return []
     states = {state.step: state for state in RowHistory(trace).over_time()}
@@ -186,7 +185,7 @@ def _along_the_steps(trace: RunTrace) -> list[str]:
             age = "–" if states[step].age is None else f"{states[step].age:.1f} steps"
             line += f"{states[step].rows_seen:>13,}{age:>18}"
         lines.append(line)
-    lines.append(f"MAT here: over the last {acceptance.WINDOW} steps up to that one.")
+    lines.append(f"MAT here: over the last {metrics.WINDOW} steps up to that one.")
     return lines
 
 
@@ -203,7 +202,7 @@ def _sources(trace: RunTrace) -> list[str]:
     )
 
 
-def _shares(shares: dict[str, acceptance.Share]) -> dict[str, dict[str, float]]:
+def _shares(shares: dict[str, metrics.Share]) -> dict[str, dict[str, float]]:
     return {
         key: {"total": s.total, "accepted": s.accepted, "rate": s.rate} for key, s in shares.items()
     }

@@ -10,15 +10,14 @@ from typing import Any, TextIO
 from tr_core import files as saving
 from tr_core.analysis import metrics
 from tr_core.cli.prompts import Prompt
-from tr_core.cli.text_stream import TextStream
 from tr_core.decoding import rounding as numerics
 from tr_core.decoding.recording import Recording
 from tr_core.decoding.session import Session
 from tr_core.drafters import registry
 from tr_core.errors import SettingsError, TokenRecyclingError
-from tr_core.models import plain_generate as reference
 from tr_core.models.hf_target import HFTarget
 from tr_core.settings import Settings
+from tr_core.target import Vocabulary
 from tr_core.trace import RunTrace
 from tr_core.trees.tree import TreeTemplate
 
@@ -82,9 +81,7 @@ def run(
         "device": recording.info.device,
     }
     if check:
-        result["identical"] = (
-            reference.plain_ids(target, session.prompt_ids, settings) == session.output_ids
-        )
+        result["identical"] = target.plain_ids(session.prompt_ids, settings) == session.output_ids
     if tell is not None:
         tell(result)
     trace = recording.trace(reference_identical=result.get("identical"))
@@ -219,3 +216,21 @@ def _timed(session: Session, ids: Sequence[int]) -> tuple[list[int], float, int]
     for _ in session.run():
         pass
     return session.output_ids, time.perf_counter() - began, session.passes
+
+
+class TextStream:
+    """Decodes incrementally; the pieces joined are the whole text."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._ids: list[int] = []
+        self._shown = ""
+
+    def add(self, ids: Sequence[int]) -> str:
+        """The text that ``ids`` complete; a character whose bytes are not all there yet waits."""
+        self._ids += ids
+        text = self._vocabulary.decode(self._ids)
+        if text.endswith("\N{REPLACEMENT CHARACTER}"):
+            return ""
+        new, self._shown = text[len(self._shown) :], text
+        return new

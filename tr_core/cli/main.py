@@ -19,8 +19,7 @@ from typing import Any, NoReturn
 
 from tr_core import files as saving
 from tr_core.errors import ModelError, SettingsError, TokenRecyclingError
-from tr_core.models import catalog
-from tr_core.models import torchrun as launch
+from tr_core.models import catalog, torchrun
 from tr_core.settings import CAPTURES, Settings
 from tr_core.trace import RunTrace
 from tr_core.trees import templates
@@ -45,7 +44,7 @@ def main(arguments: Sequence[str], load_html: LoadHtml | None = None) -> int:
     """
     try:
         args = _parser().parse_args(arguments, argparse.Namespace(load_html=load_html))
-        if launch.number() == 0:
+        if torchrun.rank() == 0:
             return args.command(args) or 0
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
             return args.command(args) or 0
@@ -56,13 +55,13 @@ def main(arguments: Sequence[str], load_html: LoadHtml | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", FAILURE)
     finally:
-        launch.leave()
+        torchrun.leave()
 
 
 def _fail(error: object, status: int) -> int:
     # Bad input is bad in all processes, and one tells of it; a model or a file may fail in one of
     # them alone.
-    if launch.number() and not isinstance(error, ModelError | OSError):
+    if torchrun.rank() and not isinstance(error, ModelError | OSError):
         return status
     print("error: " + " ".join(str(error).split()), file=sys.stderr)
     return status
@@ -243,9 +242,9 @@ def _load(args: argparse.Namespace):
         device=args.device,
         attention=args.attention,
         device_map=_device_map(args.device_map),
-        tensor_parallel=launch.together(),
+        tensor_parallel=torchrun.is_parallel(),
         progress=(
-            line_on(sys.stderr) if sys.stderr.isatty() and not launch.number() else no_progress
+            line_on(sys.stderr) if sys.stderr.isatty() and not torchrun.rank() else no_progress
         ),
     )
 
@@ -271,7 +270,7 @@ def _run(args: argparse.Namespace) -> None:
         _check_writable(path)
     to_html = _load_html(args)
     target = _load(args)
-    if launch.number():
+    if torchrun.rank():
         args.matrix_out = args.trace = args.html = None
 
     def tell(result: dict[str, Any]) -> None:
@@ -370,7 +369,7 @@ def _compare_traces(args: argparse.Namespace) -> int | None:
 
 
 def _check_writable(path: str | None) -> None:
-    """Tell of a folder that is not there before minutes of decoding, not after."""
+    """ReportProgress of a folder that is not there before minutes of decoding, not after."""
     if path is not None and (Path(path).is_dir() or not Path(path).resolve().parent.is_dir()):
         raise SettingsError(
             f"“{path}” cannot be written: it is a folder, or its folder does not exist."

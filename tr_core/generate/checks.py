@@ -24,7 +24,7 @@ _KNOWN = frozenset(
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """What a call asks for beside processors and criteria.
 
     Attributes:
@@ -43,7 +43,7 @@ class Asked:
     fills_cache: bool
 
 
-def checked(
+def read_request(
     model: PreTrainedModel,
     input_ids: torch.Tensor,
     config: GenerationConfig,
@@ -51,7 +51,7 @@ def checked(
     *,
     assistant: bool,
     synced: bool,
-) -> Asked:
+) -> Request:
     """Read a call of ``generate``.
 
     Args:
@@ -117,7 +117,7 @@ def checked(
         )
     as_dict = bool(config.return_dict_in_generate)
     ends = getattr(config, "_eos_token_tensor", None)
-    return Asked(
+    return Request(
         padding=padding,
         ends=frozenset() if ends is None else frozenset(ends.flatten().tolist()),
         scores=as_dict and bool(config.output_scores),

@@ -35,10 +35,10 @@ from tr_core.drafters.base import Drafter
 from tr_core.drafters.candidate_matrix import CandidateMatrix
 from tr_core.drafters.token_recycling import TokenRecycling
 from tr_core.errors import MatrixError, SettingsError
-from tr_core.generate.checks import checked
+from tr_core.generate.checks import read_request
 from tr_core.generate.rules import GenerateRules
 from tr_core.models.hf_target import HFTarget
-from tr_core.models.loading import Examined, behind, examine
+from tr_core.models.loading import Examination, build_target, examine
 from tr_core.settings import MAX_NEW_TOKENS, Settings
 from tr_core.trace import StepTrace
 from tr_core.trees.tree import TreeTemplate
@@ -46,7 +46,7 @@ from tr_core.trees.tree import TreeTemplate
 _DEFAULT_K = 8
 # What was measured on models that are still alive: nothing of any run, and nothing that keeps a
 # model alive.
-_EXAMINED: WeakKeyDictionary[PreTrainedModel, Examined] = WeakKeyDictionary()
+_EXAMINATIONS: WeakKeyDictionary[PreTrainedModel, Examination] = WeakKeyDictionary()
 
 
 def token_recycling(
@@ -88,7 +88,7 @@ def token_recycling(
             says what.
     """
     call = _Call.of_generate(model)
-    asked = checked(
+    asked = read_request(
         model,
         input_ids,
         generation_config,
@@ -205,10 +205,10 @@ class _Call:
 
 def _target(model: PreTrainedModel) -> HFTarget:
     """The model behind the protocol; what was measured on it before is not measured again."""
-    known = _EXAMINED.get(model)
+    known = _EXAMINATIONS.get(model)
     if known is None or not known.fits(model):
-        known = _EXAMINED[model] = examine(model)
-    return behind(model, known)
+        known = _EXAMINATIONS[model] = examine(model)
+    return build_target(model, known)
 
 
 def _k_of(drafter: str | Drafter) -> int:

@@ -4,19 +4,69 @@ over processes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from tr_core.errors import ModelError, SettingsError, UnsupportedModelError
-from tr_core.models import torchrun as launch
-from tr_core.models.peers import Peers
+from tr_core.models import torchrun
 
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 DeviceMap = str | Mapping[str, str | int]
+
+
+class ProcessGroup:
+    """The processes that run a model.
+
+    Args:
+        group: a torch.distributed group of them, or None for this process alone.
+    """
+
+    def __init__(self, group: Any = None) -> None:
+        self._group = group
+        self.size = 1 if group is None else dist.get_world_size(group)
+
+    @classmethod
+    def of(cls, model: PreTrainedModel) -> ProcessGroup:
+        """Those that hold the other parts of a model that transformers has loaded with ``tp_plan``.
+
+        Raises:
+            UnsupportedModelError: the model is split over processes in another way, too.
+        """
+        mesh = getattr(model, "_device_mesh", None)
+        if mesh is None or mesh.size() == 1:
+            return cls()
+        if mesh["tp"].size() < mesh.size():
+            raise UnsupportedModelError(
+                "Only tensor parallelism is known here (tp_plan), this model is cut by pp_size or"
+                " fsdp_size as well: load it with DistributedConfig(tp_plan=“auto”)."
+            )
+        return cls(mesh["tp"].get_group())
+
+    def agree(self, tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+        """The first process's tensor, in all of them; shapes and dtypes must be equal. ``device``:
+        of the model.
+        """
+        if self._group is None:
+            return tensor
+        shared = tensor.to(
+            device, torch.int64 if tensor.dtype == torch.bool else tensor.dtype, copy=True
+        )
+        dist.broadcast(shared, group=self._group, group_src=0)
+        return shared.to(tensor.device, tensor.dtype)
+
+    def clock(self, device: torch.device) -> Callable[[], float]:
+        """Seconds on the first process's clock."""
+        if self._group is None:
+            return time.perf_counter
+        return lambda: float(
+            self.agree(torch.tensor(time.perf_counter(), dtype=torch.float64), device)
+        )
 
 
 def check_split(
@@ -45,7 +95,7 @@ def check_split(
             " auto."
         )
     if tensor_parallel:
-        if not launch.together():
+        if not torchrun.is_parallel():
             raise ModelError(
                 "Tensor parallelism needs several processes: start them with torchrun"
                 " --nproc-per-node N."
@@ -77,9 +127,9 @@ def check_plan(config: PreTrainedConfig) -> None:
             " processes: split the model by layers, with --device-map auto and without torchrun."
         )
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    if heads % launch.processes():
+    if heads % torchrun.process_count():
         raise UnsupportedModelError(
-            f"{heads} key and value heads cannot be shared out evenly among {launch.processes()}"
+            f"{heads} key and value heads cannot be shared out evenly among {torchrun.process_count()}"
             f" processes: start a number of processes that divides {heads}."
         )
 
@@ -117,10 +167,10 @@ def is_split(model: PreTrainedModel) -> bool:
     return len(places) > 1 or "disk" in places
 
 
-def places(model: PreTrainedModel, device: torch.device, peers: Peers) -> str:
+def places(model: PreTrainedModel, device: torch.device, processes: ProcessGroup) -> str:
     """Where a model runs, in words for a run's record."""
-    if peers.size > 1:
-        return f"{peers.size} processes with {device.type}"
+    if processes.size > 1:
+        return f"{processes.size} processes with {device.type}"
     if not is_split(model):
         return str(device)
     return " + ".join(

@@ -1,4 +1,4 @@
-"""Does a tree pass equal plain passes on this model? Asked once, at load, of families that nobody
+"""Does a tree pass equal plain passes on this model? Request once, at load, of families that nobody
 has checked.
 """
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 import dataclasses
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, StopStringCriteria
@@ -29,10 +28,10 @@ from tr_core.decoding.sampling import Sampled
 from tr_core.decoding.static.run import NoStaticStep, StaticRun
 from tr_core.drafters.base import Drafter
 from tr_core.errors import SettingsError
-from tr_core.models import footprint
+from tr_core.models import memory
+from tr_core.models.distributed import ProcessGroup
 from tr_core.models.packed_weights import packed
-from tr_core.models.peers import Peers
-from tr_core.models.plain_generate import generate_plain
+from tr_core.models.plain_generate import plain_ids
 from tr_core.models.vocabulary import TokenizerVocabulary
 from tr_core.settings import Settings
 from tr_core.target import Draft, Observe
@@ -66,7 +65,7 @@ class Loaded:
     device: torch.device
     slices_logits: bool
     costs: CostBook
-    peers: Peers
+    processes: ProcessGroup
     places: str
     whole: bool
 
@@ -104,14 +103,14 @@ class HFTarget:
     @property
     def weight_bytes(self) -> int:
         """Bytes of weights that every pass reads."""
-        return footprint.weight_bytes(self._loaded.model)
+        return memory.weight_bytes(self._loaded.model)
 
     @property
     def cache_bytes_per_token(self) -> int:
         """Bytes of keys and values of one token, over all layers and processes; 0 before the first
         token is there.
         """
-        return footprint.cache_bytes_per_token(self._cache) * self._loaded.peers.size
+        return memory.cache_bytes_per_token(self._cache) * self._loaded.processes.size
 
     def fork(self) -> HFTarget:
         """The same weights with an empty cache of its own."""
@@ -273,11 +272,11 @@ class HFTarget:
         """What the first of the processes that run this model has in ``tensor``; itself if there is
         but one.
         """
-        return self._loaded.peers.agree(tensor, self.device)
+        return self._loaded.processes.agree(tensor, self.device)
 
     def clock(self) -> Callable[[], float]:
         """A clock that tells all processes that run this model the same."""
-        return self._loaded.peers.clock(self.device)
+        return self._loaded.processes.clock(self.device)
 
     def cost_curve(self, settings: Settings) -> LiveCurve:
         """What a step costs under ``settings`` by its draft nodes; measured at the first call for
@@ -307,28 +306,30 @@ class HFTarget:
 
         return stopped
 
-    def generate_plain(
+    def plain_ids(
         self,
         prompt_ids: Sequence[int],
+        settings: Settings,
         *,
-        max_new_tokens: int,
-        eos_ids: Iterable[int] | None = None,
-        **how: Any,
+        cancelled: Callable[[], bool] | None = None,
     ) -> list[int] | None:
-        """New tokens by transformers' own ``generate``, the referee of losslessness; this cache
-        stays as it is.
+        """New token ids of transformers' own ``generate`` under ``settings``: the referee.
+
+        The target's cache is not touched.
 
         Args:
             prompt_ids: the prompt's token ids.
-            max_new_tokens: tokens to write at most; the model's maximum length ends them too.
-            eos_ids: ids that end the output; None for the model's own, empty to ignore them.
-            how: as ``reference.generate_plain`` takes it.
+            settings: the limit of new tokens, sampling and stops are read.
+            cancelled: called after each token; once it returns true, the result is None.
         """
-        ends = self.eos_ids if eos_ids is None else eos_ids
-        limit = min(max_new_tokens, self.max_length - len(prompt_ids))
-        model, tokenizer = self._loaded.model, self._loaded.tokenizer
-        return generate_plain(
-            model, tokenizer, prompt_ids, max_new_tokens=limit, eos_ids=ends, **how
+        return plain_ids(
+            self._loaded.model,
+            self._loaded.tokenizer,
+            prompt_ids,
+            settings,
+            max_new_tokens=min(settings.max_new_tokens, self.max_length - len(prompt_ids)),
+            eos_ids=() if settings.ignore_eos else self.eos_ids,
+            cancelled=cancelled,
         )
 
     def _check_no_score(self, verb: str) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from huggingface_hub.utils import logging as hub_logging
 from huggingface_hub.utils import tqdm
 from transformers.utils import logging
 
@@ -45,14 +46,14 @@ class Progress:
         )
 
 
-Tell = Callable[[Progress], None]
+ReportProgress = Callable[[Progress], None]
 
 
 def no_progress(progress: Progress) -> None:
     """For whoever does not want to know."""
 
 
-def line_on(terminal: TextIO) -> Tell:
+def line_on(terminal: TextIO) -> ReportProgress:
     """Tells on one line of a terminal, which is empty again when all is done."""
     width = 0
 
@@ -66,7 +67,7 @@ def line_on(terminal: TextIO) -> Tell:
     return tell
 
 
-def download_bars(tell: Tell) -> type[tqdm]:
+def download_bars(tell: ReportProgress) -> type[tqdm]:
     """A class of bars for ``snapshot_download``: they draw nothing and tell the bytes of all files
     together.
     """
@@ -86,7 +87,7 @@ def download_bars(tell: Tell) -> type[tqdm]:
 
 
 @contextmanager
-def weights_told(tell: Tell, sizes: Mapping[str, int]) -> Iterator[None]:
+def report_weights(tell: ReportProgress, sizes: Mapping[str, int]) -> Iterator[None]:
     """Within the block, what transformers reads in this thread is told after each parameter.
 
     Args:
@@ -106,7 +107,9 @@ def weights_told(tell: Tell, sizes: Mapping[str, int]) -> Iterator[None]:
         logging.set_tqdm_hook(before)
 
 
-def _told(parameters: Any, tell: Tell, sizes: Mapping[str, int], whole: int) -> Iterator[Any]:
+def _told(
+    parameters: Any, tell: ReportProgress, sizes: Mapping[str, int], whole: int
+) -> Iterator[Any]:
     """transformers' list of parameters to be read; each knows the names that it has in the files."""
     done = 0
     for name, mapping in parameters:
@@ -128,3 +131,22 @@ def tensor_sizes(files: list[Path]) -> dict[str, int]:
                 begin, end = told["data_offsets"]
                 sizes[name] = end - begin
     return sizes
+
+
+@contextmanager
+def silence_libraries() -> Iterator[None]:
+    """Keep bars and reports of transformers and the Hub's client off stderr, where a failure has
+    one line.
+    """
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    of_hub = hub_logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)
+    hub_logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        hub_logging.set_verbosity(of_hub)
+        if bars:
+            logging.enable_progress_bar()

@@ -33,6 +33,7 @@ from tr_core.errors import (
 from tr_core.models import model_files
 from tr_core.models.distributed import (
     DeviceMap,
+    ProcessGroup,
     check_plan,
     check_split,
     entry_device,
@@ -42,12 +43,16 @@ from tr_core.models.distributed import (
 )
 from tr_core.models.exactness_probe import probe
 from tr_core.models.hf_target import HFTarget, Loaded
-from tr_core.models.load_progress import Tell, no_progress, tensor_sizes, weights_told
+from tr_core.models.load_progress import (
+    ReportProgress,
+    no_progress,
+    report_weights,
+    silence_libraries,
+    tensor_sizes,
+)
 from tr_core.models.model_files import first_line
 from tr_core.models.packed_weights import packed
-from tr_core.models.peers import Peers
-from tr_core.models.pick_dtype import quicker
-from tr_core.models.quiet import quiet
+from tr_core.models.pick_dtype import faster
 from tr_core.models.vocabulary import TokenizerVocabulary
 
 # Attention that takes a mask of any shape. Flash attention takes none; flex attention crashes on a
@@ -94,7 +99,7 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype | str:
     weights, ``fast`` too.
 
     ``fast`` on a CPU is float32 here, and measured against bfloat16 once the model is loaded:
-    ``quicker``.
+    ``pick_dtype.faster``.
 
     Raises:
         SettingsError: it is no dtype that models run in.
@@ -218,7 +223,7 @@ def load_target(
     allow_download: bool = True,
     device_map: DeviceMap | None = None,
     tensor_parallel: bool = False,
-    progress: Tell = no_progress,
+    progress: ReportProgress = no_progress,
 ) -> HFTarget:
     """Load a model from a folder or the Hub: safetensors only, and never code that comes with the
     model.
@@ -248,7 +253,7 @@ def load_target(
     check_split(device_map, tensor_parallel, device, dtype)
     place = choose_device(device)
     kind = choose_dtype(dtype, place)
-    with quiet():
+    with silence_libraries():
         folder = model_files.locate(model, allow_download=allow_download, progress=progress)
         config = model_files.read_config(folder, model)
         if tensor_parallel:
@@ -260,7 +265,7 @@ def load_target(
 
         def weights_in(kind: torch.dtype | str) -> PreTrainedModel:
             split = loading_options(device_map, tensor_parallel)
-            with weights_told(progress, sizes):
+            with report_weights(progress, sizes):
                 return load_weights(
                     folder,
                     model,
@@ -273,7 +278,7 @@ def load_target(
 
         weights = weights_in(kind)
         if dtype == "fast" and place.type == "cpu":
-            weights = quicker(weights.eval(), weights_in(torch.bfloat16).eval())
+            weights = faster(weights.eval(), weights_in(torch.bfloat16).eval())
         return wrap(weights, tokenizer, model)
 
 
@@ -292,7 +297,7 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) 
     model.eval().requires_grad_(False)
     model.generation_config = GenerationConfig()
     limit = max_length_of(model.config)
-    return behind(
+    return build_target(
         model,
         examine(model),
         tokenizer,
@@ -304,7 +309,7 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) 
 
 
 @dataclass(frozen=True)
-class Examined:
+class Examination:
     """What was found out about a model; it holds for as long as the model runs as it does now.
 
     Attributes:
@@ -326,7 +331,7 @@ class Examined:
         return self.way == _way(model)
 
 
-def examine(model: PreTrainedModel) -> Examined:
+def examine(model: PreTrainedModel) -> Examination:
     """Find out whether trees are exact on a model, and what a target must know of it; the model
     stays as it is.
 
@@ -344,15 +349,15 @@ def examine(model: PreTrainedModel) -> Examined:
         one = torch.zeros(1, 1, dtype=torch.int64, device=entry_device(model))
         logits = model(input_ids=one, attention_mask=torch.ones_like(one), use_cache=False).logits
     slices = "logits_to_keep" in inspect.signature(model.forward).parameters
-    found = Examined(family, logits.shape[-1], logits.device, _way(model), slices, CostBook())
+    found = Examination(family, logits.shape[-1], logits.device, _way(model), slices, CostBook())
     if not family.listed:
-        probe(behind(model, found), model)
+        probe(build_target(model, found), model)
     return found
 
 
-def behind(
+def build_target(
     model: PreTrainedModel,
-    found: Examined,
+    found: Examination,
     tokenizer: PreTrainedTokenizerBase | None = None,
     *,
     runner: PreTrainedModel | None = None,
@@ -370,7 +375,7 @@ def behind(
     vocabulary = (
         None if tokenizer is None else TokenizerVocabulary(tokenizer, min(rows, found.vocab_size))
     )
-    peers = Peers.of(model)
+    processes = ProcessGroup.of(model)
     return HFTarget(
         Loaded(
             model=model,
@@ -386,9 +391,9 @@ def behind(
             device=found.device,
             slices_logits=found.slices_logits,
             costs=found.costs,
-            peers=peers,
-            places=places(model, found.device, peers),
-            whole=peers.size == 1 and not is_split(model),
+            processes=processes,
+            places=places(model, found.device, processes),
+            whole=processes.size == 1 and not is_split(model),
         )
     )
 

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 from tr_core.errors import ModelError, TokenRecyclingError, UnsupportedModelError
-from tr_core.models.load_progress import Tell, download_bars, no_progress
+from tr_core.models.load_progress import ReportProgress, download_bars, no_progress
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 # Only files at the top of a repository: folders below hold other formats of the same weights.
@@ -38,7 +38,9 @@ _OTHER_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.gg
 _HUB_TIMEOUT_S = 10
 
 
-def locate(model: str, *, allow_download: bool = True, progress: Tell = no_progress) -> Path:
+def locate(
+    model: str, *, allow_download: bool = True, progress: ReportProgress = no_progress
+) -> Path:
     """The folder of a model: the one named, or a copy of the Hub's repository in the local Hub
     cache.
 
@@ -181,7 +183,9 @@ def first_line(error: Exception) -> str:
     return lines[0][:200].rstrip(".: ")
 
 
-def _snapshot(model: str, patterns: tuple[str, ...], allow_download: bool, progress: Tell) -> Path:
+def _snapshot(
+    model: str, patterns: tuple[str, ...], allow_download: bool, progress: ReportProgress
+) -> Path:
     """Fetch files of a Hub repository. ``snapshot_download`` falls back to the local copy when
     there is no network.
     """

@@ -11,21 +11,21 @@ import sys
 _SET_BY_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
-def processes() -> int:
+def process_count() -> int:
     """How many processes torchrun started; 1 without it."""
     return (
         int(os.environ["WORLD_SIZE"]) if all(name in os.environ for name in _SET_BY_TORCHRUN) else 1
     )
 
 
-def together() -> bool:
+def is_parallel() -> bool:
     """Whether torchrun started several processes."""
-    return processes() > 1
+    return process_count() > 1
 
 
-def number() -> int:
+def rank() -> int:
     """Number of this process among them, from 0; 0 if it is alone."""
-    return int(os.environ["RANK"]) if together() else 0
+    return int(os.environ["RANK"]) if is_parallel() else 0
 
 
 def leave() -> None:

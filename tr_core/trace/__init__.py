@@ -1,4 +1,41 @@
 """What a step and a run did: records that go to JSON and back, and their checks. No torch."""
 
-from tr_core.trace.records import *  # noqa: F403
-from tr_core.trace.records import MAX_FILE_BYTES, ROOT, SCHEMA, STOP_REASONS  # noqa: F401
+from tr_core.trace.records import (
+    MAX_FILE_BYTES,
+    ROOT,
+    SCHEMA,
+    STOP_REASONS,
+    BudgetChoice,
+    BudgetReason,
+    Change,
+    Held,
+    RowChange,
+    RunInfo,
+    RunTrace,
+    Source,
+    SourceKind,
+    Status,
+    StepTrace,
+    Timing,
+    read_trace,
+)
+
+__all__ = [
+    "MAX_FILE_BYTES",
+    "ROOT",
+    "SCHEMA",
+    "STOP_REASONS",
+    "BudgetChoice",
+    "BudgetReason",
+    "Change",
+    "Held",
+    "RowChange",
+    "RunInfo",
+    "RunTrace",
+    "Source",
+    "SourceKind",
+    "Status",
+    "StepTrace",
+    "Timing",
+    "read_trace",
+]

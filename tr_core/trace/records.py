@@ -12,7 +12,6 @@ from typing import Any, Literal
 import msgspec
 
 from tr_core.errors import TraceError
-from tr_core.trace import reading as soundness
 from tr_core.trees.tree import DraftTree, TreeTemplate
 
 SCHEMA = 1
@@ -335,13 +334,18 @@ class RunTrace(msgspec.Struct, frozen=True):
         return trace.checked()
 
     def checked(self) -> RunTrace:
-        """This trace, if its settings are of their types, and the parts of its steps fit each
-        other.
+        """Return this trace if it is sound, as far as the types of its fields do not tell.
 
         Raises:
-            TraceError, TemplateError: they do not.
+            TraceError, TemplateError: a setting has another type, or the parts of a step do not
+                fit each other.
         """
-        soundness.check(self)
+        try:
+            msgspec.convert(self.info.settings, _Settings)
+        except msgspec.ValidationError as error:
+            raise TraceError(f"This trace file is damaged: its settings: {error}.") from error
+        for step in self.steps:
+            _check_step(step)
         return self
 
 
@@ -365,3 +369,41 @@ def read_trace(path: Path) -> RunTrace:
 
 class _Versioned(msgspec.Struct):
     schema: int
+
+
+class _Settings(msgspec.Struct):
+    """The settings that readers of a trace use."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int = 0
+    max_new_tokens: int = 0
+
+
+def _check_step(step: StepTrace) -> None:
+    """Refuse a step whose parts do not fit each other."""
+    size = len(step.tokens)
+    lengths = {
+        len(x)
+        for x in (step.parents, step.ranks, step.choices, step.candidates, step.probabilities)
+    }
+    emitted = tuple(step.tokens[n] for n in step.path if 0 < n < size) + (
+        () if step.bonus is None else (step.bonus,)
+    )
+    nodes = {*step.path, *step.unseen, *(r.node for r in step.rows)}
+    fits = (
+        lengths == {size}
+        and {len(step.sources), len(step.expected)} <= {0, size}
+        and emitted == step.emitted
+        and nodes <= set(range(size))
+        and step.passes >= 1
+    )
+    chances = all(0 <= e <= 1 for e in step.expected)
+    # A copy may run on into its own branch, as where the text repeats itself.
+    sources = all(s.key >= 0 and -1 <= s.place < step.committed + size for s in step.sources)
+    if not (fits and chances and sources):
+        raise TraceError(
+            f"This trace file is damaged: the parts of step {step.index} do not fit each other."
+        )
+    TreeTemplate("traced", step.parents, step.ranks)

@@ -18,7 +18,7 @@ from pathlib import Path
 from tr_core.errors import LoadStoppedError, MemoryShortError, ModelError
 from tr_core.models import catalog, memory
 from tr_core.models.hf_target import HFTarget
-from tr_core.models.load_progress import Progress, Tell
+from tr_core.models.load_progress import Progress, ReportProgress
 from tr_core.models.loading import load_target
 from ui.runs.run import Awake
 from ui.runs.zerogpu import GpuCalls
@@ -81,7 +81,7 @@ class Loading:
         return time.monotonic() - self.since
 
 
-def _load(source: str, progress: Tell) -> HFTarget:
+def _load(source: str, progress: ReportProgress) -> HFTarget:
     return load_target(source, progress=progress)
 
 
@@ -103,7 +103,7 @@ class LoadedModels:
     def __init__(
         self,
         limits: Limits,
-        load: Callable[[str, Tell], HFTarget] = _load,
+        load: Callable[[str, ReportProgress], HFTarget] = _load,
         calls: GpuCalls | None = None,
     ) -> None:
         self._limits = limits
@@ -226,7 +226,7 @@ class LoadedModels:
             if target is not None:
                 self._targets[name] = target
 
-    def _loaded(self, source: str, progress: Tell) -> HFTarget:
+    def _loaded(self, source: str, progress: ReportProgress) -> HFTarget:
         """The model; where memory is short, those used least recently make room, one after the
         other.
         """

@@ -25,7 +25,6 @@ from tr_core.drafters import registry
 from tr_core.drafters.base import Drafter
 from tr_core.errors import MemoryShortError, TokenRecyclingError
 from tr_core.models import memory
-from tr_core.models import plain_generate as reference
 from tr_core.models.hf_target import HFTarget
 from tr_core.settings import Settings
 from tr_core.trace import RunInfo, RunTrace, StepTrace
@@ -242,12 +241,11 @@ class LocalRun(Run):
 
     def plain_ids(self, target: HFTarget, stopped: Callable[[], bool]) -> list[int] | None:
         def decode() -> list[int] | None:
-            with self._turns, memory.shortage_told(SHORT):
-                return reference.plain_ids(
-                    target,
+            with self._turns, memory.shortage_as(SHORT):
+                return target.plain_ids(
                     self.info.prompt_ids,
                     self.request.settings,
-                    between=lambda: self._pass_on(stopped),
+                    cancelled=lambda: self._pass_on(stopped),
                 )
 
         return self._referee.do(decode)
@@ -263,7 +261,7 @@ class LocalRun(Run):
 
     def _begun(self, target: HFTarget) -> RunInfo:
         def begin() -> None:
-            with memory.shortage_told(SHORT):
+            with memory.shortage_as(SHORT):
                 self._session = self._start(target.fork())
 
         self._with_room(begin)
@@ -276,7 +274,7 @@ class LocalRun(Run):
         made: list[StepTrace] = []
 
         def some() -> None:
-            with memory.shortage_told(SHORT):
+            with memory.shortage_as(SHORT):
                 if self._session is None:
                     self._session = continuation.resume(target.fork(), self._checkpoint)
                 while self._session.stop_reason is None and len(made) < most:

@@ -18,9 +18,8 @@ import msgspec
 
 from tr_core.decoding import resume as continuation
 from tr_core.decoding.checkpoint import Checkpoint
-from tr_core.models import plain_generate as reference
 from tr_core.models.hf_target import HFTarget
-from tr_core.models.load_progress import Tell
+from tr_core.models.load_progress import ReportProgress
 from tr_core.models.loading import load_target
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -44,7 +43,7 @@ def is_here() -> bool:
     return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "true", "t")
 
 
-def load(source: str, progress: Tell) -> HFTarget:
+def load(source: str, progress: ReportProgress) -> HFTarget:
     """A model for ZeroGPU: made on the CPU, where it can be tried, then placed on the GPU that only
     workers have.
     """
@@ -84,7 +83,7 @@ class GpuCalls:
     def _plain(self, model: str, prompt_ids: Sequence[int], checkpoint: str) -> Iterator[list[int]]:
         """What plain decoding writes under a checkpoint's settings, in one item."""
         settings = Checkpoint.from_json(checkpoint).settings
-        yield reference.plain_ids(self._models.there(model), prompt_ids, settings)
+        yield self._models.there(model).plain_ids(prompt_ids, settings)
 
 
 class _Length(msgspec.Struct):

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from tr_core.analysis import acceptance
+from tr_core.analysis import metrics
 from tr_core.analysis import reliability as calibration
 from tr_core.trace import RunTrace
 
@@ -73,7 +73,7 @@ def acceptance_by_depth_and_rank(trace: RunTrace) -> Chart:
     """Heat map: of the drafted nodes whose parent was accepted, the share that was too; empty where
     there was none.
     """
-    shares = acceptance.by_depth_and_rank(trace.steps)
+    shares = metrics.by_depth_and_rank(trace.steps)
     depths = list(range(1, max((d for d, _ in shares), default=0) + 1))
     ranks = list(range(max((r for _, r in shares), default=-1) + 1))
     cells = [[shares.get((d, r)) for d in depths] for r in ranks]
@@ -128,9 +128,9 @@ def time_per_phase(trace: RunTrace) -> Chart:
     )
 
 
-def sliding_mat(trace: RunTrace, window: int = acceptance.WINDOW) -> Chart:
+def sliding_mat(trace: RunTrace, window: int = metrics.WINDOW) -> Chart:
     """MAT of the last ``window`` steps at each step, and that of plain decoding."""
-    line = acceptance.sliding_mat(trace.steps, window)
+    line = metrics.sliding_mat(trace.steps, window)
     steps = [step for step, _ in line]
     hover = "step %{x}: %{y:.2f}<extra></extra>"
     mats = _line(
@@ -142,7 +142,7 @@ def sliding_mat(trace: RunTrace, window: int = acceptance.WINDOW) -> Chart:
 
 def emitted_by_class(trace: RunTrace) -> Chart:
     """Tokens emitted of each class that occurred, told apart by whether they had been drafted."""
-    shares = {name: share for name, share in acceptance.by_class(trace).items() if share.total}
+    shares = {name: share for name, share in metrics.by_class(trace).items() if share.total}
     bars = [
         _bars(
             values,
@@ -165,7 +165,7 @@ def mat_by_position(trace: RunTrace) -> Chart:
     """MAT in each part of the output, cut into ten: whether acceptance rises as the matrix warms
     up.
     """
-    spans = acceptance.by_position(trace)
+    spans = metrics.by_position(trace)
     parts = [f"{span.first}–{span.last}" for span in spans]
     mats = [span.mean_accepted_tokens for span in spans]
     bars = _bars(parts, mats, ACCEPTED, hovertemplate="tokens %{x}: %{y:.2f} a pass<extra></extra>")
