@@ -1,9 +1,12 @@
 """Token Recycling (Luo et al., arXiv 2408.08696): lossless speculative decoding from recycled
 candidates.
 
-    from tr_core import Session, Settings, load_target target = load_target("assets/models/pocket")
-    session = Session(target, Settings(max_new_tokens=64)).start(target.vocabulary.encode("Once upon
-    a time")) for step in session.run():
+    from tr_core import Session, Settings, load_target
+
+    target = load_target("assets/models/pocket")
+    session = Session(target, Settings(max_new_tokens=64))
+    session.start(target.vocabulary.encode("Once upon a time"))
+    for step in session.run():
         print(step.index, target.vocabulary.decode(step.emitted))
 
 The names below load on first use, so that reading a trace needs no torch.

@@ -37,7 +37,7 @@ def run(
     echo: TextIO | None = None,
     tell: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Decode one prompt; returns the fields of design.md §6, and ``identical`` if ``check`` was
+    """Decode one prompt; returns the fields of ``--json``, and ``identical`` if ``check`` was
     asked for.
 
     ``html_out`` is written by ``to_html``, which makes a web page of a trace. ``tell`` hears the

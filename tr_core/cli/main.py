@@ -1,5 +1,4 @@
-"""The command line: ``python -m tr_core run | compare | diagnose | compare-traces | …``. See
-design.md §6.
+"""The command line: ``python -m tr_core run | compare | diagnose | compare-traces | …``.
 
 Results go to stdout, one line of error to stderr. Exit status 2 is bad input, 1 a failure. Under
 torchrun each layer of the model is cut over the processes; the first of them speaks and writes

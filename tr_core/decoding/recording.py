@@ -11,7 +11,7 @@ import msgspec
 import torch
 import transformers
 
-import tr_core
+from tr_core import __version__
 from tr_core.decoding.session import Session
 from tr_core.target import Vocabulary
 from tr_core.trace import SCHEMA, RunInfo, RunTrace, StepTrace
@@ -113,7 +113,7 @@ def describe(session: Session) -> RunInfo:
             "python": platform.python_version(),
             "torch": str(torch.__version__),
             "transformers": transformers.__version__,
-            "tr_core": tr_core.__version__,
+            "tr_core": __version__,
         },
         prompt_ids=tuple(session.prompt_ids),
         prefill_ms=round(session.prefill_ms, 3),

@@ -1,6 +1,6 @@
 """One prompt being decoded: ``start`` once, then ``step`` until ``stop_reason`` is set.
 
-The life of a step is told in design.md §4: propose, score, walk, clip, keep, observe, record.
+docs/structure.md has the life of a step: propose, score, walk, clip, keep, observe, record.
 """
 
 from __future__ import annotations
