@@ -40,7 +40,7 @@ def read(name):
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-PENDING = re.compile(r"(assets/.*|docs/teaching)\.md")  # helper words edits these
+PENDING = re.compile(r"(assets/.*|docs/teaching)\.md")  # helper words lands these
 DOCUMENTS = [name for name in tracked("*.md") if not PENDING.fullmatch(name)]
 
 
@@ -99,3 +99,17 @@ def test_the_readmes_first_python_runs_as_printed(monkeypatch, capsys):
 def test_the_readmes_picture_is_there_and_not_too_large():
     (picture,) = re.findall(r"^!\[.*\]\((assets/\S+)\)$", read("README.md"), re.MULTILINE)
     assert 0 < (ROOT / picture).stat().st_size <= 1_500_000
+
+
+def test_the_map_names_every_file_of_code_and_no_other():
+    folder, named = "", []
+    for line in read("docs/structure.md").split("\n## Files\n")[1].splitlines():
+        if line.startswith("### "):
+            folder = re.search(r"`(.+)`", line)[1] if "`" in line else ""
+        elif item := re.match(r"- `([^`]+)`: \S", line):
+            named.append(folder + item[1])
+    code = tracked("*.py", "*.js", "*.css", "*.sh")
+    there = {name for name in code if not name.endswith("__init__.py")}
+    assert len(named) == len(set(named))
+    assert sorted(set(named) - there) == []
+    assert sorted(there - set(named)) == []
