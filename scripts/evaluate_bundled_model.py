@@ -1,4 +1,4 @@
-"""Measure the bundled model on held-out text, let it write, and put both on its card.
+"""Measure the bundled model on held-out text, sample from it, and write both to its card.
 
 python scripts/evaluate_bundled_model.py --data ../shared/data
 """
@@ -25,14 +25,17 @@ library_name: transformers
 pipeline_tag: text-generation
 tags: [token-recycling, speculative-decoding, teaching]
 ---
-# pocket: a very small Llama, made to be looked at
+# pocket: a very small Llama for looking inside
 
-{parameters:,} parameters ({layers} layers, {width} wide, {vocab:,} tokens of byte-level BPE), trained from nothing by
-`scripts/train_bundled_model.py` on {device} for {minutes:.0f} minutes: {tokens:,} tokens seen, of {unique:,} in
-the corpus. It writes children's stories in lower case, worked maths that looks like maths, plays, and Python that
-looks like Python, and it copies a text from its prompt. It knows nothing, and its sums are mostly wrong. It is here
-so that the explorer opens in seconds, offline, on a laptop, with a real model behind it. Trained on windows of 512
-tokens and at the end 1,024; it takes 2,048.
+{parameters:,} parameters ({layers} layers, {width} wide, {vocab:,} tokens of byte-level BPE).
+`scripts/train_bundled_model.py` trained it from scratch on {device} for {minutes:.0f} minutes:
+{tokens:,} tokens seen, of {unique:,} in the corpus.
+It was trained on windows of 512 tokens, at the end 1,024; it takes 2,048.
+
+It writes children's stories in lower case, plays, and text that looks like worked maths or Python.
+It also copies a text from its prompt.
+It knows nothing, and its sums are mostly wrong.
+It lets the explorer open in seconds, offline, on a laptop, with a real model.
 
 ## Where its text comes from
 
@@ -40,13 +43,15 @@ tokens and at the end 1,024; it takes 2,048.
 |---|---|---|
 {sources}
 
-The weights are under Apache-2.0 as the rest of this repository. They contain none of the texts as such, but a model of
-memorised phrases can repeat some; the licences above are those of the texts.
+The weights are under Apache-2.0 like the rest of this repository.
+They contain none of the texts as such, but a model can repeat phrases that it has memorised.
+The licences above are those of the texts.
 
 ## Held-out loss
 
-Every 50th document of each domain was kept out of training. Cross-entropy in nats per token over {windows} windows of
-{window} tokens, float32 on the bfloat16 weights.
+Every 50th document of each domain was kept out of training.
+Cross-entropy in nats per token over {windows} windows of {window} tokens,
+float32 on the bfloat16 weights.
 
 | domain | loss | perplexity |
 |---|---|---|
@@ -54,7 +59,8 @@ Every 50th document of each domain was kept out of training. Cross-entropy in na
 
 ## Samples
 
-Greedy and at temperature 0.8 (seed 0), unedited, from the explorer's presets; the prompt is not repeated.
+Greedy and at temperature 0.8 (seed 0), unedited, from the explorer's presets,
+without the prompt.
 
 {samples}
 """
@@ -105,13 +111,23 @@ def main() -> None:
             samples.append(f"**{preset['name']}, {title}**\n\n{textwrap.indent(text, '    ')}\n")
     config = model.config
     card = CARD.format(
-        parameters=model.num_parameters(), layers=config.num_hidden_layers, width=config.hidden_size,
-        vocab=config.vocab_size, device=progress["device"].upper(), minutes=progress["seconds"] / 60,
-        tokens=progress["tokens"], unique=progress["corpus_tokens"], windows=WINDOWS, window=WINDOW,
-        sources="\n".join(f"| {n} | {what} | {licence} |" for n, (_, what, licence) in corpus.SOURCES.items()),
+        parameters=model.num_parameters(),
+        layers=config.num_hidden_layers,
+        width=config.hidden_size,
+        vocab=config.vocab_size,
+        device=progress["device"].upper(),
+        minutes=progress["seconds"] / 60,
+        tokens=progress["tokens"],
+        unique=progress["corpus_tokens"],
+        windows=WINDOWS,
+        window=WINDOW,
+        sources="\n".join(
+            f"| {name} | {what} | {licence} |"
+            for name, (_, what, licence) in corpus.SOURCES.items()
+        ),
         losses="\n".join(f"| {n} | {x:.2f} | {math.exp(x):.1f} |" for n, x in losses.items()),
         samples="\n".join(samples),
-    )  # fmt: skip
+    )
     (args.model / "README.md").write_text(card)
     print(f"wrote {args.model / 'README.md'}")
 

@@ -390,7 +390,7 @@ def test_bytes_and_milliseconds_of_a_step_and_the_run(page):
         == "This step read 105 MB for 4 tokens; a pass over its root alone would have read 102 MB."
         " It emitted 2 tokens: plain decoding reads 1.95 × as much for that."
     )
-    assert lines(page, "Bytes read for what step 1 emitted") == [
+    assert lines(page, "Bytes read for the tokens of step 1") == [
         ["1 pass over a tree", "100 MB", "5.00 MB", "105 MB", "52.5 MB"],
         ["2 plain passes", "200 MB", "5.00 MB", "205 MB", "103 MB"],
     ]
@@ -558,7 +558,9 @@ def test_each_node_tells_where_it_came_from_and_what_was_expected(page):
 
 def test_a_matrix_alone_is_the_source_of_all(page):
     show(page, TELLING, "sources", 1)
-    assert "comes from the rows of one matrix" in page.locator("[data-panel=sources]").inner_text()
+    assert (
+        "takes all its drafts from one matrix" in page.locator("[data-panel=sources]").inner_text()
+    )
     assert lines(page, "All 5 steps") == [["¹ row of one token", "12", "–", "4", "33 %"]]
     assert "".join(page.locator("[data-node] .tr-source-mark").all_text_contents()) == ""
 

@@ -31,7 +31,7 @@ class Fused(CopiesAndRows):
     """One tree of copied and recycled tokens."""
 
     name = "fused"
-    summary = "copies from the text and recycled rows merged into one tree (Quan et al. 2025)"
+    summary = "copies from the text and recycled rows, merged into one tree (Quan et al. 2025)"
     form = "fused-1"
 
     def __init__(self, matrix: TokenRecyclingDynamic, device: torch.device | str = "cpu") -> None:

@@ -84,10 +84,7 @@ class LookaheadTrie(Guesser):
     """Branches of a trie of n-grams; what was written stays over prompts."""
 
     name = "lookahead_trie"
-    summary = (
-        "branches of a trie of the n-grams of prompt and outputs, by how often they were seen (Zhao"
-        " et al. 2024)"
-    )
+    summary = "branches of a trie of n-grams in prompt and outputs, by frequency (Zhao et al. 2024)"
     saves = True
 
     def __init__(self, vocab_size: int, device: torch.device | str = "cpu") -> None:

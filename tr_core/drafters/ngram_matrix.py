@@ -105,7 +105,7 @@ class NgramMatrix(Guesser):
     """Best-first trees from statistics of token pairs."""
 
     name = "ngram_matrix"
-    summary = "a search through what the model gave after pairs of tokens so far (Liu et al. 2024)"
+    summary = "a search through the model's outputs after pairs of tokens (Liu et al. 2024)"
     saves = True
 
     def __init__(self, vocab_size: int, device: torch.device | str = "cpu") -> None:

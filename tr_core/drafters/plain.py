@@ -14,7 +14,7 @@ class Plain(HostDrafter):
     """Drafts nothing, learns nothing."""
 
     name = "none"
-    summary = "plain decoding: one token a pass"
+    summary = "plain decoding: one token per pass"
     drafts = False
 
     def propose(

@@ -25,8 +25,7 @@ class PromptLookup(HostDrafter):
 
     name = "prompt_lookup"
     summary = (
-        "a chain copied from the latest place where the last three, two or one tokens stood (Saxena"
-        " 2023)"
+        "a chain copied from where the last three, two or one tokens last occurred (Saxena 2023)"
     )
 
     def __init__(self, device: torch.device | str = "cpu") -> None:

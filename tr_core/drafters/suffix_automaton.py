@@ -26,8 +26,7 @@ class SuffixAutomaton(CopiesAndRows):
 
     name = "suffix_automaton"
     summary = (
-        "a chain copied behind the longest ending that stood before, or recycled rows (Hu et al."
-        " 2024)"
+        "a chain copied after the longest suffix seen before, or recycled rows (Hu et al. 2024)"
     )
     form = "suffix-automaton-1"
 

@@ -23,7 +23,7 @@ class TokenRecycling(Drafter):
     """Fills a template breadth-first from its nodes' rows; every scored node overwrites its row."""
 
     name = "token_recycling"
-    summary = "a tree from the recycled candidates of every token scored so far (Luo et al. 2025)"
+    summary = "a tree of recycled candidates of every token scored so far (Luo et al. 2025)"
     has_matrix = True
     uses_tree = True
     last_wins = True

@@ -46,9 +46,7 @@ class TokenRecyclingDynamic(HostDrafter):
     """
 
     name = "token_recycling_dynamic"
-    summary = (
-        "the same rows with their probabilities, each draft a tree of its own grown best-first"
-    )
+    summary = "recycled rows with their probabilities; each draft grows its own tree, best first"
     learns = True
     grows = True
     saves = True

@@ -97,9 +97,7 @@ class RecyclingPlus(HostDrafter):
     """
 
     name = "recycling_plus"
-    summary = (
-        "rows under one to three tokens and look-ups in the text, trees grown by calibrated chance"
-    )
+    summary = "rows of one to three tokens and text look-ups; trees grow by calibrated chance"
     learns = True
     grows = True
     saves = True
