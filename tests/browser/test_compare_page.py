@@ -98,7 +98,7 @@ def test_files_dropped_together_are_compared_or_refused(tabs):
             "Run 2 has another prompt than run 1",
         ),
         ([["a.json", one.to_json()], ["d.json", "{"]], "not a complete trace"),
-        ([["a.json", "{}"]] * 5, "up to 4 of one prompt"),
+        ([["a.json", "{}"]] * 5, "up to 4 runs of one prompt"),
     ]:
         drop_several(page, files)
         page.locator("#tr-explorer [role=alert]").get_by_text(words).wait_for(timeout=SOON_MS)
