@@ -286,7 +286,7 @@ def test_the_tree_is_saved_as_seen(tabs, tmp_path, scheme):
 
 
 def test_a_saved_run_of_strange_names_makes_a_harmless_file(tmp_path):
-    from ui.tab.workspace import Workspace
+    from ui.tab.tab import Tab
 
     trace = viz_runs.tiny_run()
     strange = msgspec.structs.replace(
@@ -294,11 +294,7 @@ def test_a_saved_run_of_strange_names_makes_a_harmless_file(tmp_path):
     )
     file = tmp_path / "strange.json"
     file.write_text(strange.to_json(), encoding="utf-8")
-    workspace = Workspace(None, Limits())
-    assert next(workspace.open(file)).startswith('{"type":"run"')
-    assert workspace.saving.save(SaveRequest("html"), tmp_path).endswith(
-        "run-b__c_-token_recycling.html"
-    )
-    assert workspace.saving.save(SaveRequest("json"), tmp_path).endswith(
-        "run-b__c_-token_recycling.json"
-    )
+    tab = Tab(None, Limits())
+    assert tab.open([file]).startswith('{"type":"run"')
+    assert tab.saving.save(SaveRequest("html"), tmp_path).endswith("run-b__c_-token_recycling.html")
+    assert tab.saving.save(SaveRequest("json"), tmp_path).endswith("run-b__c_-token_recycling.json")

@@ -23,8 +23,7 @@ from ui.runs.loaded_models import LoadedModels
 from ui.runs.run import Request
 from ui.server.limits import Limits
 from ui.tab.browser_state import SaveRequest
-from ui.tab.tabs import Tabs
-from ui.tab.workspace import Workspace
+from ui.tab.tab import Tab, Tabs
 
 LIMITS = Limits()
 
@@ -116,7 +115,7 @@ def test_a_half_written_model_gets_one_sentence_at_every_door(whole_model, tmp_p
 
     models = LoadedModels(LIMITS)
     (record,) = (
-        r for r in map(json.loads, Workspace(models, LIMITS).step(wanted)) if r["type"] != "loading"
+        r for r in map(json.loads, Tab(models, LIMITS).step(wanted)) if r["type"] != "loading"
     )
     with pytest.raises(TokenRecyclingError) as caught:
         list(api.records(models, LIMITS, wanted))
@@ -212,7 +211,7 @@ def test_a_matrix_that_does_not_fit_leaves_the_one_that_was_there(tmp_path):
 
 
 def saved(what):
-    return lambda workspace, folder: workspace.saving.save(SaveRequest(what), folder)
+    return SaveRequest(what)
 
 
 def test_the_page_tells_it_keeps_the_run_and_clears_what_was_begun():
@@ -220,12 +219,12 @@ def test_the_page_tells_it_keeps_the_run_and_clears_what_was_begun():
         LoadedModels(LIMITS, load=lambda source, progress: tiny_models.target("llama")), LIMITS
     )
     try:
-        list(visitors.workspace("tab").run(request()))
+        list(visitors.get("tab").run(request()))
         for what in ("json", "html", "nodes.csv"):
             with room_for(1000), pytest.raises(TraceError, match="nothing on the screen is lost"):
                 visitors.save("tab", saved(what))
         assert list(Path(visitors._folder.name).iterdir()) == []
         assert Path(visitors.save("tab", saved("json"))).stat().st_size > 1000
-        assert visitors.workspace("tab").trace.stop_reason == "max_new_tokens"
+        assert visitors.get("tab").workspace.trace.stop_reason == "max_new_tokens"
     finally:
         visitors.close()

@@ -22,7 +22,7 @@ from tr_core.models.loading import load_target
 from ui.page import health
 from ui.runs.loaded_models import LoadedModels
 from ui.server.limits import Limits
-from ui.tab.workspace import Workspace
+from ui.tab.tab import Tab
 
 COMMIT = "0123456789" * 4
 ID = "someone/tiny"
@@ -173,10 +173,10 @@ class Slow:
         return tiny_models.target("llama")
 
 
-def loading(workspace):
+def loading(tab):
     from tests.support.page_runs import request
 
-    records = workspace.step(request())
+    records = tab.step(request())
     for record in records:
         told = json.loads(record)
         assert told["type"] == "loading"
@@ -189,7 +189,7 @@ def test_the_page_tells_the_bytes_and_a_load_nobody_waits_for_ends(monkeypatch):
     monkeypatch.setattr("ui.tab.workspace.TELL_SECONDS", 0.01)
     slow = Slow()
     models = LoadedModels(Limits(), load=slow)
-    first, second = Workspace(models, Limits()), Workspace(models, Limits())
+    first, second = Tab(models, Limits()), Tab(models, Limits())
     (one, words), (other, _) = loading(first), loading(second)
     assert words == "downloading, 1.0 of 2.0 MB"
     ((name, coming),) = models.coming

@@ -19,7 +19,7 @@ from ui.page import health
 from ui.page.build import _endpoint
 from ui.runs.loaded_models import LoadedModels
 from ui.server.limits import Limits
-from ui.tab.workspace import Workspace
+from ui.tab.tab import Tab
 
 ROOT = Path(__file__).resolve().parents[2]
 API = (ROOT / "docs" / "api.md").read_text()
@@ -96,12 +96,12 @@ def test_health_is_told_at_once_and_metrics_only_when_switched_on(app_url):
 def test_what_is_counted_is_told_in_prometheus_format():
     limits = Limits(metrics=True)
     models = LoadedModels(limits, load=lambda source, progress: tiny_models.target("llama"))
-    workspace = Workspace(models, limits)
-    list(workspace.run(request(max_new_tokens=40)))
-    list(workspace.step(request(prompt="")))
+    tab = Tab(models, limits)
+    list(tab.run(request(max_new_tokens=40)))
+    list(tab.step(request(prompt="")))
     text = TestClient(Starlette(routes=health.routes(models, metrics=True))).get("/metrics").text
     told = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-    steps = len(workspace.trace.steps)
+    steps = len(tab.workspace.trace.steps)
     assert float(told["tr_steps_total"]) == steps
     assert float(told["tr_tokens_total"]) == 40
     assert float(told["tr_mean_accepted_tokens"]) == pytest.approx(40 / steps)

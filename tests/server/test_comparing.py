@@ -15,17 +15,17 @@ from tests.support.page_runs import loaded_models, read, request, types
 from tr_core.errors import CompareError, SettingsError
 from ui.server.limits import Limits
 from ui.tab.compare import KEPT, choices, variation
-from ui.tab.workspace import Workspace
+from ui.tab.tab import Tab
 
 
 @pytest.fixture
-def workspace():
+def tab():
     limits = Limits(max_new_tokens=50, max_prompt_chars=100)
-    return Workspace(loaded_models(limits), limits)
+    return Tab(loaded_models(limits), limits)
 
 
-def test_a_run_and_its_variations_come_one_after_another(workspace):
-    records = read(workspace.comparing.compare(request(), ["drafter none", "k 4", "hot"]))
+def test_a_run_and_its_variations_come_one_after_another(tab):
+    records = read(tab.compare(request(), ["drafter none", "k 4", "hot"]))
     # The first run streams as always; then it lies in the panel, and the others join it whole.
     kinds = [r["type"] for r in records]
     assert kinds[0] == "start"
@@ -49,34 +49,34 @@ def test_a_run_and_its_variations_come_one_after_another(workspace):
     assert kinds.count("analysis") == 3
 
 
-def test_what_has_been_run_already_is_not_run_again(workspace):
-    list(workspace.run(request()))
-    kinds = types(workspace.comparing.compare(request(), ["drafter none"]))
+def test_what_has_been_run_already_is_not_run_again(tab):
+    list(tab.run(request()))
+    kinds = types(tab.compare(request(), ["drafter none"]))
     assert "start" not in kinds
     assert kinds[0] == "compare"
 
 
-def test_stop_ends_the_run_out_of_sight_and_keeps_what_it_wrote(workspace):
-    records = workspace.comparing.compare(request(max_new_tokens=40), ["drafter none", "k 4"])
+def test_stop_ends_the_run_out_of_sight_and_keeps_what_it_wrote(tab):
+    records = tab.compare(request(max_new_tokens=40), ["drafter none", "k 4"])
     rest = []
     for record in records:
         rest += read([record])
         if rest[-1]["type"] == "progress" and rest[-1]["done"] == 3:
-            assert [r["type"] for r in read(workspace.step(request()))] == ["error"]
-            assert "going on in this tab" in next(workspace.comparing.compare(request(), ["k 4"]))
-            workspace.stop()
+            assert [r["type"] for r in read(tab.step(request()))] == ["error"]
+            assert "going on in this tab" in next(tab.compare(request(), ["k 4"]))
+            tab.stop()
     last = [r for r in rest if r["type"] == "compare"][-1]
     assert 3 <= sum(len(s["emitted"]) for s in last["runs"][0]["steps"]) < 40
     assert [r["type"] for r in rest].count("compare") == 2, "the third run was not begun"
     assert rest[-1]["words"] is None
     # And the tab is free again.
-    assert types(workspace.step(request()))[0] == "start"
+    assert types(tab.step(request()))[0] == "start"
 
 
-def test_stop_in_the_first_run_leaves_it_at_that(workspace):
-    records = workspace.comparing.compare(request(), ["drafter none"])
+def test_stop_in_the_first_run_leaves_it_at_that(tab):
+    records = tab.compare(request(), ["drafter none"])
     next(records)
-    workspace.stop()
+    tab.stop()
     assert "compare" not in types(records)
 
 
@@ -95,15 +95,15 @@ def test_stop_in_the_first_run_leaves_it_at_that(workspace):
         (["top_p 0.5"], "only matter when sampling"),
     ],
 )
-def test_what_does_not_fit_is_told_and_nothing_is_run(workspace, texts, words):
-    (record,) = read(workspace.comparing.compare(request(), texts))
+def test_what_does_not_fit_is_told_and_nothing_is_run(tab, texts, words):
+    (record,) = read(tab.compare(request(), texts))
     assert record["type"] == "error"
     assert words in record["sentence"]
-    assert workspace.trace is None
+    assert tab.workspace.trace is None
 
 
-def test_a_variation_that_the_model_refuses_is_told_and_the_others_go_on(workspace):
-    records = read(workspace.comparing.compare(request(), ["tree paper, k 4", "drafter none"]))
+def test_a_variation_that_the_model_refuses_is_told_and_the_others_go_on(tab):
+    records = read(tab.compare(request(), ["tree paper, k 4", "drafter none"]))
     errors = [r["sentence"] for r in records if r["type"] == "error"]
     assert len(errors) == 1
     assert "k ≥ 8" in errors[0]
@@ -146,44 +146,44 @@ def files(tmp_path):
     return write
 
 
-def test_several_files_lie_side_by_side_and_are_saved_together(workspace, files, tmp_path):
-    run, compare, *analyses = read(workspace.comparing.open_several(files(X, Y, Z)))
+def test_several_files_lie_side_by_side_and_are_saved_together(tab, files, tmp_path):
+    run, compare, *analyses = read([tab.open(files(X, Y, Z))])
     assert (run["type"], compare["type"]) == ("run", "compare")
     names = [r["run"] for r in compare["runs"]]
     assert names == [viz.run_name(t) for t in (X, Y, Z)] == [a["run"] for a in analyses]
-    assert workspace.trace == X
-    workspace.comparing.keep(names[1], shown=True)
-    assert workspace.trace == Y, "what the reader looks at is what is saved"
-    path = workspace.comparing.save(tmp_path, "csv", names)
+    assert tab.workspace.trace == X
+    tab.comparing.keep(names[1], shown=True)
+    assert tab.workspace.trace == Y, "what the reader looks at is what is saved"
+    path = tab.comparing.save(tmp_path, "csv", names)
     assert path.endswith("comparison.csv")
     with open(path, encoding="utf-8", newline="") as file:
         assert len(list(csv.reader(file))) == 1 + 18
-    assert workspace.comparing.save(tmp_path, "html", names[:2]).endswith("comparison.html")
+    assert tab.comparing.save(tmp_path, "html", names[:2]).endswith("comparison.html")
     with pytest.raises(CompareError, match="no longer kept"):
-        workspace.comparing.save(tmp_path, "csv", [names[0], "gone"])
+        tab.comparing.save(tmp_path, "csv", [names[0], "gone"])
     with pytest.raises(CompareError, match="2 to 4 runs"):
-        workspace.comparing.save(tmp_path, "csv", names[:1])
+        tab.comparing.save(tmp_path, "csv", names[:1])
 
 
-def test_files_that_do_not_belong_together_change_nothing(workspace, files):
-    (record,) = read(workspace.comparing.open_several(files(X, viz_runs.tiny_run())))
+def test_files_that_do_not_belong_together_change_nothing(tab, files):
+    (record,) = read([tab.open(files(X, viz_runs.tiny_run()))])
     assert "another prompt" in record["sentence"]
     broken = files(X, Y)
     broken[1].write_text("{")
-    (record,) = read(workspace.comparing.open_several(broken))
+    (record,) = read([tab.open(broken)])
     assert "not a complete trace" in record["sentence"]
-    assert workspace.trace is None
+    assert tab.workspace.trace is None
 
 
-def test_an_own_run_is_remembered_when_it_is_kept_and_can_be_gone_on_with(workspace, tmp_path):
-    list(workspace.step(request()))
-    name, _ = workspace.own
-    workspace.comparing.keep(name)
+def test_an_own_run_is_remembered_when_it_is_kept_and_can_be_gone_on_with(tab, tmp_path):
+    list(tab.step(request()))
+    name = tab.workspace.own_name
+    tab.comparing.keep(name)
     for index in range(KEPT + 2):
-        workspace.comparing.put(str(-index), X)
+        tab.comparing.put(str(-index), X)
     with pytest.raises(CompareError, match="no longer kept"):
-        workspace.comparing.save(tmp_path, "csv", ["0", name])
-    workspace.comparing.keep("-9", shown=True)
-    assert workspace.trace == X
-    workspace.comparing.keep(name, shown=True)
-    assert types(workspace.step(request())) == ["step"], "the own run goes on"
+        tab.comparing.save(tmp_path, "csv", ["0", name])
+    tab.comparing.keep("-9", shown=True)
+    assert tab.workspace.trace == X
+    tab.comparing.keep(name, shown=True)
+    assert types(tab.step(request())) == ["step"], "the own run goes on"

@@ -15,12 +15,12 @@ from tr_core.models.hf_target import HFTarget
 from ui.runs.loaded_models import LoadedModels
 from ui.runs.run import LocalRun
 from ui.server.limits import Limits
-from ui.tab.tabs import Tabs
+from ui.tab.tab import Tab, Tabs
 from ui.tab.workspace import Workspace
 
 LIMITS = Limits(max_new_tokens=60, turn_steps=3)
 request = functools.partial(page_runs.request, max_new_tokens=30)
-OURS = (Workspace, LocalRun, Session, Recording)
+OURS = (Tab, Workspace, LocalRun, Session, Recording)
 
 
 def ours():
@@ -56,7 +56,7 @@ def run_hot_after_another(tab):
 
 
 def compare(tab):
-    list(tab.comparing.compare(request(), ["tree 3"]))
+    list(tab.compare(request(), ["tree 3"]))
 
 
 @pytest.mark.parametrize(
@@ -67,11 +67,11 @@ def compare(tab):
 def test_whoever_leaves_takes_everything_along(visitors, models, visit):
     before = ours()
     others = {id(found) for found in before}
-    visit(visitors.workspace("tab"))
+    visit(visitors.get("tab"))
     own = [
         (type(found).__name__, weakref.ref(found)) for found in ours() if id(found) not in others
     ]
-    assert {kind for kind, _ in own} >= {"Workspace", "LocalRun", "Recording"}
+    assert {kind for kind, _ in own} >= {"Tab", "Workspace", "LocalRun", "Recording"}
     visitors.leave("tab")
     gc.collect()
     assert [kind for kind, found in own if found() is not None] == []
@@ -101,7 +101,7 @@ def test_one_thread_computes_for_all(monkeypatch):
         LIMITS, load=lambda source, progress: Watched(tiny_models.target("llama")._loaded)
     )
     visits = [
-        threading.Thread(target=run_to_the_end, args=(Workspace(models, LIMITS),)) for _ in range(4)
+        threading.Thread(target=run_to_the_end, args=(Tab(models, LIMITS),)) for _ in range(4)
     ]
     for thread in visits:
         thread.start()

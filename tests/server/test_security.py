@@ -34,7 +34,7 @@ from ui.server import log
 from ui.server.limits import Limits
 from ui.server.security_headers import Guard
 from ui.tab import browser_state, links
-from ui.tab.workspace import Workspace
+from ui.tab.tab import Tab
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = Limits(max_new_tokens=6, max_prompt_chars=300, local_paths=False)
@@ -60,9 +60,9 @@ def test_the_page_takes_any_values_of_its_controls(values):
     except TokenRecyclingError as error:
         one_sentence(str(error))
         return
-    workspace = Workspace(MODELS, LIMITS)
-    sentences(workspace.step(request))
-    workspace.leave()
+    tab = Tab(MODELS, LIMITS)
+    sentences(tab.step(request))
+    tab.leave()
 
 
 @few
@@ -84,7 +84,7 @@ def test_the_endpoint_takes_any_arguments(values, steps, checkpoint):
 def test_any_file_may_be_uploaded_as_run_tree_or_matrix(tmp_path_factory, content):
     file = tmp_path_factory.mktemp("upload") / "file"
     file.write_bytes(content)
-    sentences(Workspace(MODELS, LIMITS).open(file))
+    sentences([Tab(MODELS, LIMITS).open([file])])
     for read in (
         lambda: templates.read(file),
         lambda: CandidateMatrix.load(file, fingerprint="x", vocab_size=10),
@@ -119,7 +119,7 @@ def test_a_run_changed_anywhere_is_opened_or_refused(tmp_path_factory, data):
     place[key] = data.draw(anything.filter(lambda x: x == x))
     file = tmp_path_factory.mktemp("changed") / "run.json"
     file.write_text(json.dumps(whole))
-    sentences(Workspace(MODELS, LIMITS).open(file))
+    sentences([Tab(MODELS, LIMITS).open([file])])
     file.unlink()
 
 
@@ -271,9 +271,9 @@ def test_secrets_are_in_no_log_line_and_no_trace(monkeypatch, capsys):
     assert "hf_abc" not in formatted
     assert "hf_qrs" not in formatted
     assert "very-secret" not in log.without_secrets("very-secret-value")
-    workspace = Workspace(MODELS, LIMITS)
-    list(workspace.run(request_of(**GOOD)))
-    told = workspace.trace.to_json()
+    tab = Tab(MODELS, LIMITS)
+    list(tab.run(request_of(**GOOD)))
+    told = tab.workspace.trace.to_json()
     assert not any(
         v in told
         for v in ("hf_abcdefghijklmnop", "very-secret-value", str(ROOT), socket.gethostname())
@@ -285,7 +285,7 @@ def test_prompts_are_logged_only_when_they_are_asked_for(monkeypatch):
     lines = []
     monkeypatch.setattr(log, "tell", lambda event, **told: lines.append(told))
     for limits in (LIMITS, Limits(log_prompts=True)):
-        list(Workspace(LoadedModels(limits, load=MODELS._load), limits).step(request_of(**GOOD)))
+        list(Tab(LoadedModels(limits, load=MODELS._load), limits).step(request_of(**GOOD)))
     assert "prompt" not in lines[0]
     assert lines[1]["prompt"] == "the then"
 

@@ -21,8 +21,8 @@ from ui.runs.loaded_models import LoadedModels
 from ui.server.limits import Limits
 from ui.tab import browser_state
 from ui.tab.browser_state import SaveRequest
-from ui.tab.tabs import IDLE_SECONDS, Tabs
-from ui.tab.workspace import CHECKPOINT_EVERY, Workspace
+from ui.tab.tab import IDLE_SECONDS, Tab, Tabs
+from ui.tab.workspace import CHECKPOINT_EVERY
 
 LIMITS = Limits(max_new_tokens=60, max_prompt_tokens=12, turn_steps=3)
 request = functools.partial(page_runs.request, max_new_tokens=40)
@@ -97,9 +97,9 @@ class Browser:
 )
 def test_another_server_goes_on_with_the_run_of_the_screen(tmp_path, changes):
     wish = request(**changes)
-    whole = Browser().read(Workspace(server(), LIMITS).run(wish))
+    whole = Browser().read(Tab(server(), LIMITS).run(wish))
     browser = Browser()
-    one, two = Workspace(server(), LIMITS), Workspace(server(), LIMITS)
+    one, two = Tab(server(), LIMITS), Tab(server(), LIMITS)
     for _ in range(
         CHECKPOINT_EVERY + 2
     ):  # the last checkpoint is two steps old when the server goes away
@@ -112,7 +112,7 @@ def test_another_server_goes_on_with_the_run_of_the_screen(tmp_path, changes):
     browser.read(two.run(wish, browser.claim()))
     assert browser.ids() == whole.ids()
     assert browser.last["identical"] is True
-    told = json.loads(two.analysis())
+    told = json.loads(two.workspace.analysis())
     assert (told["run"], told["steps"]) == (browser.run, len(browser.steps)), (
         "the panels tell of all steps"
     )
@@ -125,11 +125,11 @@ def test_another_server_goes_on_with_the_run_of_the_screen(tmp_path, changes):
 
 
 def test_a_run_that_the_server_does_not_have_is_saved_from_what_the_browser_kept(tmp_path):
-    one, two = Workspace(server(), LIMITS), Workspace(server(), LIMITS)
+    one, two = Tab(server(), LIMITS), Tab(server(), LIMITS)
     browser, beside = Browser().read(one.run(request())), Browser()
-    beside.read(Workspace(server(), LIMITS).run(request(tree="chain-4")))
+    beside.read(Tab(server(), LIMITS).run(request(tree="chain-4")))
     for what in ("json", "html", "steps.csv", "nodes.csv", "matrix"):
-        fresh = Workspace(server(), LIMITS)
+        fresh = Tab(server(), LIMITS)
         assert fresh.saving.save(browser.wish(what), tmp_path) is None, "it asks for it"
         there, here = Path(fresh.saving.save(browser.handed(what), tmp_path)), tmp_path / what
         there.rename(here)
@@ -149,14 +149,14 @@ def test_a_run_that_the_server_does_not_have_is_saved_from_what_the_browser_kept
 
 def test_a_page_that_has_lost_a_step_goes_on_and_says_what_cannot_be_saved(tmp_path):
     wish, browser = request(max_new_tokens=20), Browser()
-    one, other = Workspace(server(), LIMITS), Workspace(server(), LIMITS)
+    one, other = Tab(server(), LIMITS), Tab(server(), LIMITS)
     for _ in range(CHECKPOINT_EVERY):
         browser.read(one.step(wish))
     browser.start.pop("tokenizer")
     browser.read(other.run(wish, browser.claim()))
     browser.read(other.run(wish, browser.claim()))
     assert browser.last["identical"] is True
-    assert other.analysis() is None, (
+    assert other.workspace.analysis() is None, (
         "nothing is told of a run as a whole that is not here as a whole"
     )
     assert other.saving.save(browser.wish("json"), tmp_path) is None
@@ -168,8 +168,8 @@ def test_a_page_that_has_lost_a_step_goes_on_and_says_what_cannot_be_saved(tmp_p
 
 def test_a_run_taken_over_begins_anew_if_the_visitor_changed_the_prompt():
     browser = Browser()
-    browser.read(Workspace(server(), LIMITS).step(request()))
-    other = Workspace(server(), LIMITS)
+    browser.read(Tab(server(), LIMITS).step(request()))
+    other = Tab(server(), LIMITS)
     browser.read(other.step(request("then the"), browser.claim()))
     before = browser.run
     browser.read(other.step(request("then the"), browser.claim()))
@@ -187,9 +187,9 @@ def test_what_is_no_claim_counts_as_none(text):
 def test_a_checkpoint_beyond_the_limits_is_refused():
     long = request(max_new_tokens=61)
     generous = Limits(max_new_tokens=100)
-    browser = Browser().read(Workspace(server(generous), generous).step(long))
+    browser = Browser().read(Tab(server(generous), generous).step(long))
     browser.wanted = True
-    (refused,) = flat(Workspace(server(), LIMITS).step(long, browser.claim()))
+    (refused,) = flat(Tab(server(), LIMITS).step(long, browser.claim()))
     assert "at most 60 are allowed" in refused["sentence"]
 
 
@@ -197,9 +197,9 @@ def test_a_checkpoint_beyond_the_limits_is_refused():
 def test_idle_runs_sleep_and_wake_with_nothing_changed(drafter):
     limits = Limits(runs_awake=0)
     models = server(limits)
-    one, two = Workspace(models, limits), Workspace(models, limits)
+    one, two = Tab(models, limits), Tab(models, limits)
     wish = request(drafter=drafter, max_new_tokens=20)
-    whole = Browser().read(Workspace(server(), LIMITS).run(wish))
+    whole = Browser().read(Tab(server(), LIMITS).run(wish))
     browsers = Browser(), Browser()
     for _ in range(4):  # each wakes up and puts the other one to sleep
         browsers[0].read(one.step(wish))
@@ -225,20 +225,20 @@ def make_tabs():
 def test_runs_under_way_stay_awake_however_many():
     limits = Limits(runs_awake=0)
     models = server(limits)
-    runs = [Workspace(models, limits).run(request()) for _ in range(3)]
+    runs = [Tab(models, limits).run(request()) for _ in range(3)]
     for records in runs * 2:
         next(records)
     assert len(models.awake) == 3
     for records in runs:
         records.close()
-    list(Workspace(models, limits).step(request()))
+    list(Tab(models, limits).step(request()))
     assert len(models.awake) == 1
 
 
 def test_leaving_frees_the_run_and_its_place(make_tabs):
     models = server()
     visitors = make_tabs(models)
-    records = visitors.workspace("tab").run(request())
+    records = visitors.get("tab").run(request())
     next(records), next(records)
     assert (models.turns.runs, len(models.awake), len(visitors)) == (1, 1, 1)
     visitors.leave("tab")
@@ -249,41 +249,41 @@ def test_leaving_frees_the_run_and_its_place(make_tabs):
 def test_a_tab_that_never_said_goodbye_is_forgotten_in_time(make_tabs):
     now = [0.0]
     visitors = make_tabs(server(), clock=lambda: now[0])
-    visitors.workspace("gone")
+    visitors.get("gone")
     now[0] = IDLE_SECONDS + 1
-    visitors.workspace("here")
+    visitors.get("here")
     assert len(visitors) == 1
 
 
 def test_an_abandoned_run_holds_up_nobody():
     models = server()
-    abandoned = Workspace(models, LIMITS).run(request())
+    abandoned = Tab(models, LIMITS).run(request())
     next(abandoned), next(abandoned)  # and nobody reads on
-    assert Browser().read(Workspace(models, LIMITS).run(request("then"))).last["identical"] is True
+    assert Browser().read(Tab(models, LIMITS).run(request("then"))).last["identical"] is True
 
 
 def test_more_runs_than_allowed_are_refused_and_the_screen_stays():
     limits = Limits(max_runs=1)
     models = server(limits)
-    first = Workspace(models, limits).run(request())
+    first = Tab(models, limits).run(request())
     next(first)
-    (refused,) = flat(Workspace(models, limits).step(request()))
+    (refused,) = flat(Tab(models, limits).step(request()))
     assert "1 runs are under way here" in refused["sentence"]
 
 
 def test_a_prompt_over_the_limit_is_told_with_the_limit():
-    (refused,) = flat(Workspace(server(), LIMITS).step(request("the then " * 9)))
+    (refused,) = flat(Tab(server(), LIMITS).step(request("the then " * 9)))
     assert "12 are allowed here" in refused["sentence"]
 
 
 def test_all_runs_at_once_each_get_their_own_ids():
     models = server()
     prompts = ["the", "then", "other", "th", "he the", "e then"]
-    alone = {p: Browser().read(Workspace(server(), LIMITS).run(request(p))).ids() for p in prompts}
+    alone = {p: Browser().read(Tab(server(), LIMITS).run(request(p))).ids() for p in prompts}
     together = {}
 
     def visit(prompt):
-        together[prompt] = Browser().read(Workspace(models, LIMITS).run(request(prompt)))
+        together[prompt] = Browser().read(Tab(models, LIMITS).run(request(prompt)))
 
     visits = [threading.Thread(target=visit, args=(p,)) for p in prompts]
     for thread in visits:
@@ -311,26 +311,26 @@ class Short(HFTarget):
 
 
 def test_memory_that_is_short_gives_a_sentence_and_the_run_goes_on(monkeypatch):
-    whole = Browser().read(Workspace(server(), LIMITS).run(request()))
+    whole = Browser().read(Tab(server(), LIMITS).run(request()))
     models = LoadedModels(
         LIMITS, load=lambda source, progress: Short(tiny_models.target("llama")._loaded)
     )
-    workspace, browser = Workspace(models, LIMITS), Browser()
-    browser.read(workspace.step(request()))
+    tab, browser = Tab(models, LIMITS), Browser()
+    browser.read(tab.step(request()))
     monkeypatch.setattr(Short, "failures", 1)  # room is made, and the step succeeds
-    browser.read(workspace.step(request()))
+    browser.read(tab.step(request()))
     assert len(browser.steps) == 2
     monkeypatch.setattr(Short, "failures", 2)
-    browser.read(workspace.step(request()))
+    browser.read(tab.step(request()))
     assert "memory of the device is short" in browser.last["sentence"]
     assert len(browser.steps) == 2
-    browser.read(workspace.run(request()))
+    browser.read(tab.run(request()))
     assert browser.ids() == whole.ids()
 
 
 def test_a_bug_is_logged_and_the_page_stays_up(monkeypatch, caplog):
     monkeypatch.setattr("tr_core.decoding.session.Session.step", lambda self: 1 / 0)
-    *_, last = flat(Workspace(server(), LIMITS).step(request()))
+    *_, last = flat(Tab(server(), LIMITS).step(request()))
     assert "Something went wrong on the server" in last["sentence"]
     assert "division by zero" in caplog.text
 
@@ -346,7 +346,7 @@ def test_a_model_is_loaded_once_for_all_who_ask():
     models = LoadedModels(LIMITS, load=load)
     browsers = [Browser() for _ in range(3)]
     visits = [
-        threading.Thread(target=lambda b=b: b.read(Workspace(models, LIMITS).step(request())))
+        threading.Thread(target=lambda b=b: b.read(Tab(models, LIMITS).step(request())))
         for b in browsers
     ]
     for thread in visits:
@@ -371,7 +371,7 @@ def test_a_model_used_least_makes_room_and_its_runs_go_on_later():
         return tiny_models.target("llama")
 
     models = LoadedModels(limits, load=load)
-    first = Workspace(models, limits)
+    first = Tab(models, limits)
     browser = Browser().read(first.step(request()))
     models.get("second")
     models.get("third")
@@ -390,25 +390,25 @@ def test_a_model_that_does_not_load_is_told_each_time_and_can_be_tried_again():
             raise error
         return tiny_models.target("llama")
 
-    workspace = Workspace(LoadedModels(LIMITS, load=load), LIMITS)
-    (refused,) = flat(workspace.step(request()))
+    tab = Tab(LoadedModels(LIMITS, load=load), LIMITS)
+    (refused,) = flat(tab.step(request()))
     assert refused["sentence"] == "half of it is missing"
-    assert "step" in Browser().read(workspace.step(request())).words
+    assert "step" in Browser().read(tab.step(request())).words
 
 
 def test_a_wall_clock_that_jumps_changes_nothing(monkeypatch):
     """As when a laptop wakes up, or a time server corrects it by hours, in the middle of a run."""
-    whole = Browser().read(Workspace(server(), LIMITS).run(request()))
+    whole = Browser().read(Tab(server(), LIMITS).run(request()))
     jumps = itertools.cycle((2e9, 1e9, 3e9, 0.0))
     monkeypatch.setattr(time, "time", lambda: next(jumps))
     models = server()
-    workspace, browser = Workspace(models, LIMITS), Browser()
-    browser.read(workspace.step(request())).read(workspace.run(request()))
+    tab, browser = Tab(models, LIMITS), Browser()
+    browser.read(tab.step(request())).read(tab.run(request()))
     assert browser.ids() == whole.ids()
     assert browser.last["identical"] is True
     times = [
         ms
-        for step in workspace.trace.steps
+        for step in tab.workspace.trace.steps
         for ms in msgspec.structs.asdict(step.timing).values()
         if ms is not None
     ]
@@ -419,16 +419,16 @@ def test_a_wall_clock_that_jumps_changes_nothing(monkeypatch):
 
 def test_a_full_disk_is_told_and_nothing_is_lost(monkeypatch, make_tabs):
     visitors = make_tabs(server())
-    workspace = visitors.workspace("tab")
-    list(workspace.run(request()))
+    tab = visitors.get("tab")
+    list(tab.run(request()))
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(TraceError, match="No space left on device"):
-        visitors.save("tab", lambda own, folder: own.saving.save(SaveRequest("json"), folder))
-    assert workspace.trace.stop_reason == "max_new_tokens"
+        visitors.save("tab", SaveRequest("json"))
+    assert tab.workspace.trace.stop_reason == "max_new_tokens"
     monkeypatch.setattr("tempfile.mkdtemp", full)
     with pytest.raises(TraceError, match="No space left on device"):
-        visitors.save("tab", lambda own, folder: own.saving.save(SaveRequest("html"), folder))
+        visitors.save("tab", SaveRequest("html"))

@@ -16,7 +16,7 @@ from tr_core.settings import MAX_NEW_TOKENS
 from tr_core.trace import SCHEMA, RunInfo
 from ui.runs.loaded_models import LoadedModels
 from ui.runs.run import Request
-from ui.runs.start import Starts
+from ui.runs.start import RunFactory
 from ui.server.limits import Limits
 from ui.server.log import FAILED, LOGGER
 from ui.server.turns import QueuePosition
@@ -62,17 +62,17 @@ def _records(
     known = Checkpoint.from_json(checkpoint) if checkpoint else None
     if known is not None:
         request = Request(known.model, "", known.settings)
-    starts = Starts(models, limits)
+    runs = RunFactory(models, limits)
     target = models.get(request.model)
-    run = starts.new(request, target) if known is None else starts.adopted(request, target, known)
+    run = runs.new(request, target) if known is None else runs.resumed(request, target, known)
     encode = msgspec.json.encode
     recording = None
     over = models.turns.admit()
     try:
-        for told in run.go(target, steps or None, lambda: False):
+        for told in run.advance(target, steps or None, lambda: False):
             if isinstance(told, RunInfo):
-                recording = Recording.of(told, target.vocabulary, run.earlier)
-                starts.note("api", run, told)
+                recording = Recording.of(told, target.vocabulary, run.earlier_ids)
+                runs.report_start("api", run, told)
                 yield encode({"type": "start", "schema": SCHEMA, "info": told}).decode()
             elif not isinstance(told, QueuePosition):
                 models.metrics.steps(told)

@@ -24,7 +24,7 @@ from ui.runs.run import Request
 from ui.server.limits import Limits
 from ui.tab import browser_state, compare, examples, links
 from ui.tab.browser_state import BrowserState, SaveRequest
-from ui.tab.tabs import Tabs
+from ui.tab.tab import Tabs
 
 # The controls by the keys that a link has for them; files do not travel in a link.
 LINKED = (
@@ -36,7 +36,7 @@ PRESETS = Path(__file__).resolve().parents[2] / "assets" / "presets.json"
 
 def build(models: LoadedModels, limits: Limits) -> gr.Blocks:
     """The whole page, with the API endpoint ``/run``."""
-    visitors = Tabs(models, limits)
+    tabs = Tabs(models, limits)
     presets = {p["name"]: p for p in json.loads(PRESETS.read_text(encoding="utf-8"))}
     first = next(iter(presets.values()))
     recordings = examples.recorded(list(presets))
@@ -149,39 +149,35 @@ def build(models: LoadedModels, limits: Limits) -> gr.Blocks:
                 control.elem_id = f"tr-typed-{key}"
 
         def on_step(request: gr.Request, *values: Any) -> Iterator[str]:
-            yield from _records(visitors.workspace(_tab(request)).step, values)
+            yield from _records(tabs.get(_tab(request)).step, values)
 
         def on_run(request: gr.Request, *values: Any) -> Iterator[str]:
-            yield from _records(visitors.workspace(_tab(request)).run, values)
+            yield from _records(tabs.get(_tab(request)).run, values)
 
         def on_reset(request: gr.Request) -> str:
-            return next(visitors.workspace(_tab(request)).reset())
+            return tabs.get(_tab(request)).reset()
 
         def on_stop(request: gr.Request) -> None:
-            visitors.workspace(_tab(request)).stop()
+            tabs.get(_tab(request)).stop()
 
         def on_panels(request: gr.Request) -> Any:
-            return visitors.workspace(_tab(request)).analysis() or gr.skip()
+            return tabs.get(_tab(request)).workspace.analysis() or gr.skip()
 
         def on_compare(request: gr.Request, texts: list[str] | None, *values: Any) -> Iterator[str]:
-            workspace = visitors.workspace(_tab(request))
+            tab = tabs.get(_tab(request))
             texts = texts if isinstance(texts, list) else []
-            yield from _records(
-                lambda base, _: workspace.comparing.compare(base, texts), (*values, None)
-            )
+            yield from _records(lambda base, _: tab.compare(base, texts), (*values, None))
 
         def on_kept(event: gr.EventData, request: gr.Request) -> None:
             name, shown = str(told(event, "run")), bool(told(event, "shown"))
-            visitors.workspace(_tab(request)).comparing.keep(name, shown=shown)
+            tabs.get(_tab(request)).comparing.keep(name, shown=shown)
 
         def on_save(request: gr.Request, text: str) -> tuple[Any, str]:
             wish = browser_state.read(text, SaveRequest)
             if wish is None:
                 return gr.skip(), ""
             try:
-                made = visitors.save(
-                    _tab(request), lambda own, folder: own.saving.save(wish, folder)
-                )
+                made = tabs.save(_tab(request), wish)
             except TokenRecyclingError as error:
                 raise gr.Error(str(error), print_exception=False) from error
             # The browser is asked for what is not here, and comes again with all that it has kept.
@@ -199,12 +195,7 @@ def build(models: LoadedModels, limits: Limits) -> gr.Blocks:
             paths = [Path(file) for file in ([files] if isinstance(files, str) else files or [])]
             if not paths:
                 return gr.skip()
-            workspace = visitors.workspace(_tab(request))
-            return next(
-                workspace.open(paths[0])
-                if len(paths) == 1
-                else workspace.comparing.open_several(paths)
-            )
+            return tabs.get(_tab(request)).open(paths)
 
         def on_example(prompt: str, event: gr.EventData, request: gr.Request) -> list[Any]:
             name = told(event, "example", "")
@@ -213,7 +204,7 @@ def build(models: LoadedModels, limits: Limits) -> gr.Blocks:
             example = recordings.get(str(name))
             if example is None:
                 return [gr.skip()] * 4
-            shown = next(visitors.workspace(_tab(request)).open_example(example))
+            shown = tabs.get(_tab(request)).open_example(example)
             # Step then decodes what was just seen; but what a visitor has typed stays.
             typed = prompt not in {p["prompt"] for p in presets.values()}
             filled = [gr.skip()] * 3 if typed else [example.title, *on_preset(example.title)]
@@ -244,7 +235,7 @@ def build(models: LoadedModels, limits: Limits) -> gr.Blocks:
             return [*filled, chosen, viz.error_record(sentence) if sentence else gr.skip()]
 
         def on_leave(request: gr.Request) -> None:
-            visitors.leave(_tab(request))
+            tabs.leave(_tab(request))
 
         def on_model(name: str) -> Any:
             return gr.Checkbox(visible=models.may_chat(str(name)))

@@ -20,7 +20,7 @@ from tr_core.models import catalog, memory
 from tr_core.models.hf_target import HFTarget
 from tr_core.models.load_progress import Progress, ReportProgress
 from tr_core.models.loading import load_target
-from ui.runs.run import Awake
+from ui.runs.run import AwakeRuns
 from ui.runs.zerogpu import GpuCalls
 from ui.server.limits import Limits
 from ui.server.metrics import Metrics
@@ -115,7 +115,7 @@ class LoadedModels:
         self.calls = calls
         self.metrics = metrics = Metrics()
         self.turns = Turns(limits.max_runs, waited=metrics.waited, lasted=metrics.turn)
-        self.awake = Awake(limits.runs_awake)
+        self.awake = AwakeRuns(limits.runs_awake)
         self.engine, self.referee = OneThread("engine"), OneThread("referee")
         metrics.gauge("tr_queue_waiting", "Runs that wait for a turn", lambda: self.turns.waiting)
         metrics.gauge("tr_runs_under_way", "Runs under way", lambda: self.turns.runs)

@@ -1,9 +1,8 @@
-"""One run of one visitor: in turns on this machine's model, or in bounded calls elsewhere. No
-gradio here.
+"""One run: in turns on this machine's model, or in bounded calls elsewhere. No gradio here.
 
 Both kinds go on from checkpoints. A run of this machine keeps its session, with keys and values,
-while it is awake; when too many are, the one that was idle longest is put to sleep: its checkpoint
-stays, and its next step wakes it.
+while it is awake. If too many are awake, the one idle longest sleeps: its checkpoint stays, and its
+next step wakes it.
 """
 
 from __future__ import annotations
@@ -15,8 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
-from tr_core.decoding import resume as continuation
+from tr_core.decoding import resume
 from tr_core.decoding.checkpoint import Checkpoint
 from tr_core.decoding.recording import describe
 from tr_core.decoding.resume import Piece
@@ -32,12 +32,14 @@ from ui.runs.zerogpu import STEPS_A_CALL, GpuCalls
 from ui.server.one_thread import OneThread
 from ui.server.turns import QueuePosition, Turns
 
-# How often a visitor who waits is told of the place in the queue.
+# Seconds between two reports of the position in the queue.
 TELL_SECONDS = 0.5
 SHORT = (
     "The memory of the device is short: nothing that is on the screen is lost; shorten the prompt,"
     " choose a smaller model or fewer nodes, or try again when fewer runs are under way."
 )
+# What an advancing run yields: its position in the queue, what it runs, some steps.
+Event: TypeAlias = QueuePosition | RunInfo | tuple[StepTrace, ...]
 
 
 @dataclass(frozen=True)
@@ -62,42 +64,39 @@ class Request:
 class Run:
     """What both kinds of runs have in common.
 
+    An idle run holds no model, so that one can be put away; each method takes the target again.
+
     Attributes:
         request: what was asked for.
         number: a name that no other run has.
         info: what is run; None until it has begun.
         output_ids, stop_reason: so far.
         gone: whether nobody will ask for it again.
-        earlier: ids that were written before this server took the run over.
-        told: the steps that wrote them, if the browser has handed them in.
-
-    An idle run holds no model, so that one can be put away; each verb is given the model's target
-    again.
+        earlier_ids: output of steps before the checkpoint it began with.
+        earlier_trace: those steps, if the browser has kept them.
     """
 
     def __init__(
-        self, request: Request, number: str | None = None, earlier: Sequence[int] = ()
+        self, request: Request, number: str | None = None, earlier_ids: Sequence[int] = ()
     ) -> None:
         self.request = request
         self.number = number or secrets.token_hex(6)
         self.info: RunInfo | None = None
-        self.output_ids: list[int] = list(earlier)
+        self.output_ids: list[int] = list(earlier_ids)
         self.stop_reason: str | None = None
         self.gone = False
-        self.earlier = tuple(earlier)
-        self.told: RunTrace | None = None
+        self.earlier_ids = tuple(earlier_ids)
+        self.earlier_trace: RunTrace | None = None
 
     @property
     def is_whole(self) -> bool:
         """Whether every step of it is known here."""
-        return self.told is not None or not self.earlier
+        return self.earlier_trace is not None or not self.earlier_ids
 
-    def go(
+    def advance(
         self, target: HFTarget, steps: int | None, stopped: Callable[[], bool]
-    ) -> Iterator[QueuePosition | RunInfo | tuple[StepTrace, ...]]:
-        """Up to ``steps`` steps, some at a time; what is run, where it begins; the place in the
-        queue, meanwhile.
-        """
+    ) -> Iterator[Event]:
+        """Make up to ``steps`` steps, or all, and yield what happens."""
         raise NotImplementedError
 
     def checkpoint(self) -> Checkpoint:
@@ -113,40 +112,44 @@ class Run:
         return drafter
 
     def plain_ids(self, target: HFTarget, stopped: Callable[[], bool]) -> list[int] | None:
-        """What plain decoding writes in this run's place; None if it was stopped."""
+        """What plain decoding writes in place of this run, which has begun; None if stopped."""
         raise NotImplementedError
 
     def forget(self) -> None:
         """Nobody will ask for this run again."""
         self.gone = True
 
-    def _note(self, steps: Sequence[StepTrace]) -> None:
+    def _prompt_ids(self) -> tuple[int, ...]:
+        assert self.info is not None, "the run has not begun"
+        return self.info.prompt_ids
+
+    def _add(self, steps: Sequence[StepTrace]) -> None:
         for step in steps:
             self.output_ids.extend(step.emitted)
             self.stop_reason = step.stop
 
 
-class Awake:
-    """The runs of this machine that hold a session, the one idle longest first; used by whoever has
-    the turn.
+class AwakeRuns:
+    """The runs of this machine that hold a session, the one idle longest first.
+
+    Only the run whose turn it is calls these methods.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._runs: dict[LocalRun, None] = {}
-        self._change = threading.Lock()
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._runs)
 
     def touch(self, run: LocalRun) -> None:
         """The run is about to step; the one idle longest makes room."""
-        with self._change:
+        with self._lock:
             self._runs.pop(run, None)
             if not run.gone:
                 self._runs[run] = None
-            # Runs under way are not idle: to wake each of them for its turn would cost more than
-            # the turn.
+            # Runs under way are not idle: waking each for its turn would cost more than the turn.
             idle = [other for other in self._runs if not other.is_going]
         for other in idle[: max(0, len(idle) - self._most)]:
             self.sleep(other)
@@ -160,7 +163,7 @@ class Awake:
             self.sleep(run)
 
     def drop(self, run: LocalRun) -> None:
-        with self._change:
+        with self._lock:
             self._runs.pop(run, None)
 
 
@@ -169,12 +172,12 @@ class LocalRun(Run):
 
     Args:
         start: makes the session, ready to step, on a target of its own.
-        steps_a_turn: how many at most before others have their turn.
-        engine: computes, for all runs of this machine.
-        referee: computes what plain decoding writes, which uses torch's own generators: two at once
-            would mix their noise. It passes its turn on between two tokens, and so cannot be the
-            engine's thread.
-        known: where to go on, if it has begun elsewhere; ``start`` then does so.
+        steps_a_turn: steps at most before others have their turn.
+        engine: the thread that computes for all runs of this machine.
+        referee: the thread for plain decoding. It uses torch's own generators, so two at once would
+            mix their noise; and it passes its turn on between two tokens, so the engine's thread
+            cannot be it.
+        checkpoint: where to go on, if it has begun elsewhere; ``start`` then does so.
 
     Attributes:
         is_going: whether it is under way, and not between two clicks.
@@ -186,72 +189,78 @@ class LocalRun(Run):
         start: Callable[[HFTarget], Session],
         *,
         turns: Turns,
-        awake: Awake,
+        awake: AwakeRuns,
         steps_a_turn: int,
         engine: OneThread,
         referee: OneThread,
         number: str | None = None,
-        known: Checkpoint | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
-        super().__init__(request, number, known.output_ids if known else ())
+        super().__init__(request, number, checkpoint.output_ids if checkpoint else ())
         self._start = start
         self._turns, self._awake, self._steps_a_turn = turns, awake, steps_a_turn
         self._engine, self._referee = engine, referee
         self._session: Session | None = None
-        self._checkpoint = known
+        self._checkpoint = checkpoint
         self.is_going = False
 
-    def go(
+    def advance(
         self, target: HFTarget, steps: int | None, stopped: Callable[[], bool]
-    ) -> Iterator[QueuePosition | RunInfo | tuple[StepTrace, ...]]:
+    ) -> Iterator[Event]:
         self.is_going = True
         try:
             made = 0
             while self.info is None or (
                 self.stop_reason is None and made != steps and not stopped()
             ):
+                event: Event
                 with self._turns.ticket() as ticket:
-                    while (place := self._turns.wait(ticket, TELL_SECONDS)) is not None:
+                    while (position := self._turns.wait(ticket, TELL_SECONDS)) is not None:
                         if stopped():
                             return
-                        yield place
+                        yield position
                     if self.info is None:
-                        new = self._engine.do(lambda: self._begun(target))
+                        event = self._engine.do(lambda: self._begin(target))
                     else:
-                        most = (
-                            self._steps_a_turn
-                            if steps is None
-                            else min(self._steps_a_turn, steps - made)
-                        )
-                        new = self._engine.do(partial(self._turn, target, most))
+                        most = self._steps_a_turn
+                        if steps is not None:
+                            most = min(most, steps - made)
+                        new = self._engine.do(partial(self._make_steps, target, most))
                         made += len(new)
-                yield new
+                        event = new
+                yield event
         finally:
             self.is_going = False
 
     def checkpoint(self) -> Checkpoint:
-        session = self._session
-        return (
-            self._checkpoint if session is None else continuation.take(session, self.request.model)
-        )
+        session = self._session  # read once: another run's turn may put this one to sleep
+        if session is not None:
+            return resume.take(session, self.request.model)
+        assert self._checkpoint is not None, "the run has not begun"
+        return self._checkpoint
 
     def drafter(self, target: HFTarget) -> Drafter:
         session = self._session
         return super().drafter(target) if session is None else session.drafter
 
     def plain_ids(self, target: HFTarget, stopped: Callable[[], bool]) -> list[int] | None:
+        def pass_on() -> bool:
+            """Between two tokens: let others go first. Returns whether to stop."""
+            if self._turns.anybody_waits():
+                self._turns.__exit__()
+                self._turns.__enter__()
+            return stopped()
+
         def decode() -> list[int] | None:
             with self._turns, memory.shortage_as(SHORT):
                 return target.plain_ids(
-                    self.info.prompt_ids,
-                    self.request.settings,
-                    cancelled=lambda: self._pass_on(stopped),
+                    self._prompt_ids(), self.request.settings, cancelled=pass_on
                 )
 
         return self._referee.do(decode)
 
     def sleep(self) -> None:
-        """Keep the checkpoint alone."""
+        """Keep only the checkpoint."""
         if self._session is not None:
             self._checkpoint, self._session = self.checkpoint(), None
 
@@ -259,61 +268,55 @@ class LocalRun(Run):
         super().forget()
         self._awake.drop(self)
 
-    def _begun(self, target: HFTarget) -> RunInfo:
+    def _begin(self, target: HFTarget) -> RunInfo:
         def begin() -> None:
             with memory.shortage_as(SHORT):
                 self._session = self._start(target.fork())
 
         self._with_room(begin)
         self._awake.touch(self)
+        assert self._session is not None
         self.info, self.stop_reason = describe(self._session), self._session.stop_reason
         return self.info
 
-    def _turn(self, target: HFTarget, most: int) -> tuple[StepTrace, ...]:
-        """One step, or a few if others wait: going round costs time too."""
+    def _make_steps(self, target: HFTarget, most: int) -> tuple[StepTrace, ...]:
+        """One step, or up to ``most`` if nobody waits: going round costs time too."""
         made: list[StepTrace] = []
 
-        def some() -> None:
+        def step() -> None:
             with memory.shortage_as(SHORT):
-                if self._session is None:
-                    self._session = continuation.resume(target.fork(), self._checkpoint)
-                while self._session.stop_reason is None and len(made) < most:
-                    made.append(self._session.step())
+                session = self._session
+                if session is None:
+                    session = self._session = resume.resume(target.fork(), self.checkpoint())
+                while session.stop_reason is None and len(made) < most:
+                    made.append(session.step())
                     if not self._turns.anybody_waits():
                         break
 
         self._awake.touch(self)
-        self._with_room(some, enough=lambda: bool(made))
-        self._note(made)
+        self._with_room(step, enough=lambda: bool(made))
+        self._add(made)
         return tuple(made)
 
     def _with_room(
         self, work: Callable[[], None], enough: Callable[[], bool] = lambda: False
     ) -> None:
-        """Do it; where memory is short, put all runs to sleep and try once more, unless enough was
-        done.
+        """Do ``work``; if memory is short, put all runs to sleep and try once more unless enough
+        was done.
         """
         with contextlib.suppress(MemoryShortError):
             work()
             return
-        # Outside of the handler, since an exception holds on to what was computed where it was
-        # raised.
+        # Outside the handler, since an exception holds the tensors of where it was raised.
         self._awake.sleep_where(lambda run: True)
         self.sleep()
         memory.free()
         if not enough():
             work()
 
-    def _pass_on(self, stopped: Callable[[], bool]) -> bool:
-        """Between two tokens of plain decoding: let those who wait go first. Whether to stop."""
-        if self._turns.anybody_waits():
-            self._turns.__exit__()
-            self._turns.__enter__()
-        return stopped()
-
 
 class CalledRun(Run):
-    """A run in bounded calls that share nothing with this process; see ``zero``.
+    """A run in bounded calls that share nothing with this process; see ``zerogpu``.
 
     Args:
         first: where to begin, or to go on.
@@ -326,9 +329,9 @@ class CalledRun(Run):
         self._checkpoint, self._calls = first, calls
         self.stop_reason = first.stop_reason
 
-    def go(
+    def advance(
         self, target: HFTarget, steps: int | None, stopped: Callable[[], bool]
-    ) -> Iterator[QueuePosition | RunInfo | tuple[StepTrace, ...]]:
+    ) -> Iterator[Event]:
         made = 0
         while self.stop_reason is None and made != steps and not stopped():
             count = STEPS_A_CALL if steps is None else min(STEPS_A_CALL, steps - made)
@@ -341,7 +344,7 @@ class CalledRun(Run):
                     yield piece.info
                 if piece.step is not None:
                     made += 1
-                    self._note([piece.step])
+                    self._add([piece.step])
                     yield (piece.step,)
                 if piece.checkpoint is not None:
                     self._checkpoint = piece.checkpoint
@@ -351,4 +354,4 @@ class CalledRun(Run):
 
     def plain_ids(self, target: HFTarget, stopped: Callable[[], bool]) -> list[int] | None:
         text = self._checkpoint.to_json()
-        return next(iter(self._calls.plain(self.request.model, list(self.info.prompt_ids), text)))
+        return next(iter(self._calls.plain(self.request.model, list(self._prompt_ids()), text)))

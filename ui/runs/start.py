@@ -1,10 +1,10 @@
-"""How a run comes to be: from a request, or from a checkpoint; within the limits. No gradio here."""
+"""How a run comes to be: from a request or from a checkpoint, within the limits. No gradio here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from tr_core.decoding import resume as continuation
+from tr_core.decoding import resume
 from tr_core.decoding.checkpoint import SCHEMA, Checkpoint
 from tr_core.decoding.session import Session
 from tr_core.drafters import registry
@@ -19,15 +19,17 @@ from ui.server import log
 from ui.server.limits import Limits
 
 
-class Starts:
-    """Makes runs of the kind that this machine can do."""
+class RunFactory:
+    """Makes runs of the kind that this machine can do: its own, or in calls to ZeroGPU."""
 
     def __init__(self, models: LoadedModels, limits: Limits) -> None:
         self._models, self._limits = models, limits
 
     def new(self, request: Request, target: HFTarget, before: Run | None = None) -> Run:
-        """A run that has not begun; ``before`` is the visitor's last one, whose rows a hot start
-        takes over.
+        """A run that has not begun.
+
+        Args:
+            before: the tab's last run, whose rows a hot start takes over.
 
         Raises:
             TokenRecyclingError: the request does not fit the model or the limits.
@@ -39,31 +41,37 @@ class Starts:
             )
         ids = target.vocabulary.encode(request.prompt, chat_template=request.chat)
         self._check_limits(len(ids), request.settings)
-        known = self._known(request, target, before)
+        drafter = self._drafter(request, target, before)
         if self._models.calls is not None:
-            first = _first(request, target, ids, known)
+            first = _first_checkpoint(request, target, ids, drafter)
             return CalledRun(request, first, self._models.calls)
         return self._local(
-            request, lambda own: Session(own, request.settings, drafter=known).start(ids)
+            request, lambda fork: Session(fork, request.settings, drafter=drafter).start(ids)
         )
 
-    def adopted(
-        self, request: Request, target: HFTarget, known: Checkpoint, number: str | None = None
+    def resumed(
+        self, request: Request, target: HFTarget, checkpoint: Checkpoint, number: str | None = None
     ) -> Run:
-        """A run that another server has begun, or this one before it was started anew."""
-        self._check_limits(len(known.prompt_ids), known.settings)
-        known.check_model(target.vocabulary.fingerprint, target.vocab_size, target.max_length)
-        if self._models.calls is not None:
-            return CalledRun(request, known, self._models.calls, number)
-        return self._local(request, lambda own: continuation.resume(own, known), number, known)
+        """A run that goes on from a checkpoint, of this server or another one.
 
-    def note(self, door: str, run: Run, info: RunInfo) -> None:
-        """Count and log a run that has begun."""
-        self._models.metrics.run(door, info.drafter)
-        told = {"prompt": run.request.prompt} if self._limits.log_prompts else {}
+        Raises:
+            TokenRecyclingError: the checkpoint does not fit the model or the limits.
+        """
+        self._check_limits(len(checkpoint.prompt_ids), checkpoint.settings)
+        checkpoint.check_model(target.vocabulary.fingerprint, target.vocab_size, target.max_length)
+        if self._models.calls is not None:
+            return CalledRun(request, checkpoint, self._models.calls, number)
+        return self._local(
+            request, lambda fork: resume.resume(fork, checkpoint), number, checkpoint
+        )
+
+    def report_start(self, source: str, run: Run, info: RunInfo) -> None:
+        """Count and log a run that has begun; ``source`` is ``page`` or ``api``."""
+        self._models.metrics.run(source, info.drafter)
+        prompt = {"prompt": run.request.prompt} if self._limits.log_prompts else {}
         log.tell(
-            "run", door=door, run=run.number, model=info.model, drafter=info.drafter, tree=info.tree,
-            prompt_tokens=len(info.prompt_ids), prefill_ms=info.prefill_ms, **told,
+            "run", door=source, run=run.number, model=info.model, drafter=info.drafter, tree=info.tree,
+            prompt_tokens=len(info.prompt_ids), prefill_ms=info.prefill_ms, **prompt,
         )  # fmt: skip
 
     def _local(
@@ -71,24 +79,29 @@ class Starts:
         request: Request,
         start: Callable[[HFTarget], Session],
         number: str | None = None,
-        known: Checkpoint | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> LocalRun:
         models = self._models
         return LocalRun(
-            request, start, turns=models.turns, awake=models.awake, steps_a_turn=self._limits.turn_steps,
-            engine=models.engine, referee=models.referee, number=number, known=known,
-        )  # fmt: skip
+            request,
+            start,
+            turns=models.turns,
+            awake=models.awake,
+            steps_a_turn=self._limits.turn_steps,
+            engine=models.engine,
+            referee=models.referee,
+            number=number,
+            checkpoint=checkpoint,
+        )
 
-    def _known(self, request: Request, target: HFTarget, before: Run | None) -> Drafter | None:
-        """A drafter for a hot start, from a file or from the run before, if that was of the same
-        kind.
-        """
+    def _drafter(self, request: Request, target: HFTarget, before: Run | None) -> Drafter | None:
+        """A drafter for a hot start: from a file, or from the run before if of the same kind."""
         if request.matrix is not None:
             return registry.load(request.settings.drafter, request.matrix, target)
         if not request.hot or before is None or before.info is None:
             return None
-        kind = [(r.model, r.settings.drafter, r.settings.k) for r in (request, before.request)]
-        if kind[0] != kind[1]:
+        now, then = ((r.model, r.settings.drafter, r.settings.k) for r in (request, before.request))
+        if now != then:
             return None
         with self._models.turns:
             return before.drafter(target)
@@ -107,19 +120,20 @@ class Starts:
             )
 
 
-def _first(request: Request, target: HFTarget, ids: list[int], known: Drafter | None) -> Checkpoint:
+def _first_checkpoint(
+    request: Request, target: HFTarget, ids: list[int], drafter: Drafter | None
+) -> Checkpoint:
     """The checkpoint of a run that has not begun."""
-    settings = request.settings
     if not ids:
         raise PromptError("The prompt is empty: type some text first.")
-    if known is not None:
-        known.begin()  # what it knows of its last text alone is none of this one's
+    if drafter is not None:
+        drafter.begin()  # forget the last text, and keep what was learned from it
     return Checkpoint(
         schema=SCHEMA,
         model=request.model,
         tokenizer=target.vocabulary.fingerprint,
         vocab_size=target.vocab_size,
-        settings=settings,
+        settings=request.settings,
         prompt_ids=tuple(ids),
-        drafter=known.state() if known is not None else {},
+        drafter=drafter.state() if drafter is not None else {},
     ).checked()

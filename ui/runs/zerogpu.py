@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from tr_core.decoding import resume as continuation
+from tr_core.decoding import resume
 from tr_core.decoding.checkpoint import Checkpoint
 from tr_core.models.hf_target import HFTarget
 from tr_core.models.load_progress import ReportProgress
@@ -78,9 +78,11 @@ class GpuCalls:
         self.plain = _on_gpu(seconds_of_check)(self._plain)
 
     def _pieces(self, model: str, checkpoint: str, steps: int) -> Iterator[str]:
-        yield from continuation.pieces(self._models.there(model).fork(), checkpoint, steps)
+        yield from resume.pieces(self._models.there(model).fork(), checkpoint, steps)
 
-    def _plain(self, model: str, prompt_ids: Sequence[int], checkpoint: str) -> Iterator[list[int]]:
+    def _plain(
+        self, model: str, prompt_ids: Sequence[int], checkpoint: str
+    ) -> Iterator[list[int] | None]:
         """What plain decoding writes under a checkpoint's settings, in one item."""
         settings = Checkpoint.from_json(checkpoint).settings
         yield self._models.there(model).plain_ids(prompt_ids, settings)

@@ -8,22 +8,18 @@ import dataclasses
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 import viz
-from tr_core import files as saving
-from tr_core.analysis import alignment
-from tr_core.analysis import comparison_report as side_by_side
+from tr_core import files
+from tr_core.analysis import alignment, comparison_report
 from tr_core.drafters.registry import DRAFTERS
 from tr_core.errors import CompareError, SettingsError, TokenRecyclingError
 from tr_core.trace import RunTrace, read_trace
+from ui.runs.run import Request
 from ui.tab.links import PARSERS
-
-if TYPE_CHECKING:
-    from ui.runs.run import Request
-    from ui.tab.workspace import Workspace
+from ui.tab.workspace import Workspace
 
 MOST = alignment.MOST - 1
 # Runs that a tab can come back to; the oldest is let go.
@@ -78,9 +74,7 @@ def variation(text: str, base: Request) -> Request:
 
 
 class Comparing:
-    """What one tab can lay side by side: its own run, those that were kept or opened, and those run
-    out of sight.
-    """
+    """The runs that one tab can lay side by side: its own, those kept or opened, and variations."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -88,39 +82,33 @@ class Comparing:
         self._beside: Workspace | None = None
         self._stop = False
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether a run goes on out of sight."""
-        return self._beside is not None
-
     def compare(self, base: Request, texts: Sequence[str]) -> Iterator[str]:
-        """Run ``base`` as the page runs it, then once with each of the settings named, and lay them
-        side by side.
+        """Run ``base`` on the screen, then each variation out of sight, and lay all side by side.
 
-        The others are run out of sight; ``Workspace.stop`` ends them too, and what has been decoded
-        stays.
+        ``stop`` ends the variations too, and keeps what they wrote.
+
+        Args:
+            base: as the page runs it; a run that has ended is not run again.
+            texts: what differs in each variation, as ``variation`` reads it.
         """
         try:
             if not 1 <= len(texts) <= MOST:
                 raise SettingsError(f"Choose one to {MOST} settings to compare with.")
-            wanted = [(text, variation(text, base)) for text in texts]
-            if self.is_busy:
-                raise SettingsError("A comparison is going on in this tab: press Stop first.")
+            variations = [(text, variation(text, base)) for text in texts]
         except TokenRecyclingError as error:
             yield viz.error_record(str(error))
             return
         if not self._workspace.has_run(base):
-            yield from self._workspace.run(base)
-        # Bad input, or a run going on in this tab, has been told; one that was stopped is not gone
-        # on with.
-        if not self._workspace.has_run(base):
+            yield from self._workspace.advance(base, None)
+        own = self._workspace.own
+        # It was stopped, or has failed with a sentence of its own.
+        if own is None or own.trace is None or not self._workspace.has_run(base):
             return
-        own, trace = self._workspace.own
-        self.put(own, trace)
-        yield viz.compare_record([], known=[own], anew=True)
+        self.put(own.run.number, own.trace)
+        yield viz.compare_record([], known=[own.run.number], anew=True)
         self._stop = False
         try:
-            for text, request in wanted:
+            for text, request in variations:
                 yield from self._run_beside(text, request)
                 if self._stop:
                     return
@@ -132,12 +120,12 @@ class Comparing:
         self._beside = beside = self._workspace.beside()
         try:
             done = 0
-            for record in beside.run(request):
-                told = msgspec.json.decode(record)
-                for one in told if isinstance(told, list) else [told]:
-                    if one["type"] == "error":
-                        yield viz.error_record(one["sentence"])
-                    done += len(one.get("emitted", ()))
+            for batch in beside.advance(request, None):
+                content = msgspec.json.decode(batch)
+                for record in content if isinstance(content, list) else [content]:
+                    if record["type"] == "error":
+                        yield viz.error_record(record["sentence"])
+                    done += len(record.get("emitted", ()))
                 yield viz.progress_record(text, done, request.settings.max_new_tokens)
             trace = beside.trace
         finally:
@@ -149,52 +137,47 @@ class Comparing:
             yield viz.analysis_record(trace, name)
 
     def stop(self) -> None:
-        """End the run out of sight after its step, and start no other."""
+        """End the variation under way after its step, and begin no other."""
         self._stop = True
         if self._beside is not None:
             self._beside.stop()
 
-    def open_several(self, paths: Sequence[Path]) -> Iterator[str]:
-        """Lay saved runs of one prompt side by side, the first of them on the screen; or tell why
-        they cannot.
+    def open(self, paths: Sequence[Path]) -> str:
+        """Lay saved runs of one prompt side by side, with the first of them on the screen.
+
+        Raises:
+            TraceError, CompareError: one cannot be read, or they do not belong together.
         """
-        try:
-            traces = [read_trace(path) for path in paths]
-            alignment.align(traces)
-        except TokenRecyclingError as error:
-            yield viz.error_record(str(error))
-            return
+        traces = [read_trace(path) for path in paths]
+        alignment.align(traces)
         runs = [(trace, viz.run_name(trace)) for trace in traces]
         for trace, name in runs:
             self.put(name, trace)
         self._workspace.look_at(traces[0])
         analyses = (viz.analysis_record(*run) for run in runs)
-        yield viz.batch([viz.run_record(traces[0]), viz.compare_record(runs), *analyses])
+        return viz.batch([viz.run_record(traces[0]), viz.compare_record(runs), *analyses])
 
     def keep(self, name: str, *, shown: bool = False) -> None:
-        """Remember a run of this tab, since it lies side by side with others; ``shown`` puts it on
-        the screen.
-        """
+        """Remember a run that lies side by side with others; ``shown`` puts it on the screen."""
         trace = self.find(name)
         if trace is not None:
             self.put(name, trace)
-        own, _ = self._workspace.own
-        if shown and (trace is not None or name == own):
-            self._workspace.look_at(None if name == own else trace)
+        own = name == self._workspace.own_name
+        if shown and (trace is not None or own):
+            self._workspace.look_at(None if own else trace)
 
     def find(self, name: str) -> RunTrace | None:
-        """A run of this tab, all of it; None if it is not here."""
-        own, trace = self._workspace.own
-        if name == own and trace is not None:
-            return trace
-        opened = self._workspace.trace
-        if opened is not None and viz.run_name(opened) == name:
-            return opened
+        """A run of this tab; None if it is not here, or not all of it."""
+        own = self._workspace.own
+        if own is not None and name == own.run.number and own.trace is not None:
+            return own.trace
+        shown = self._workspace.trace
+        if shown is not None and viz.run_name(shown) == name:
+            return shown
         return self._runs.get(name)
 
     def save(self, folder: Path, format: str, names: Sequence[str]) -> str:
-        """Write runs of this tab side by side below ``folder`` as ``html`` or ``csv`` and return
-        the file.
+        """Write runs of this tab side by side as ``html`` or ``csv`` and return the file's path.
 
         Raises:
             CompareError: a run is no longer kept, or they do not belong together.
@@ -207,12 +190,11 @@ class Comparing:
                 " again."
             )
         traces = [self._runs[name] for name in names]
-        found = alignment.align(traces)
-        text = (
-            viz.to_html(traces) if format == "html" else side_by_side.positions_csv(traces, found)
-        )
-        path = folder / f"comparison.{'html' if format == 'html' else 'csv'}"
-        saving.write_text(path, text)
+        aligned = alignment.align(traces)
+        html = format == "html"
+        text = viz.to_html(traces) if html else comparison_report.positions_csv(traces, aligned)
+        path = folder / f"comparison.{'html' if html else 'csv'}"
+        files.write_text(path, text)
         return str(path)
 
     def put(self, name: str, trace: RunTrace) -> None:
