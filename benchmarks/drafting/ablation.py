@@ -45,7 +45,6 @@ from tr_core.models.hf_target import HFTarget
 from tr_core.target import Draft
 from tr_core.trees import templates
 from tr_core.trees.tree import DraftTree, TreeTemplate
-from tr_core.trees.verify import walk
 
 K = 8
 BUDGETS = (4, 8, 16, 32, 80, 128)
@@ -167,7 +166,7 @@ class Bench:
             best, chances = self._score(target, prompt, text, draft, tokens)
             choices = tuple(best[:, 0].tolist())
             unseen = frozenset(torch.nonzero(~draft.seen).flatten().tolist())
-            verdict = walk(DraftTree(draft.template, tokens, unseen), choices)
+            verdict = DraftTree(draft.template, tokens, unseen).walk(choices)
             if entry.learns:
                 drafter.learn(
                     Lesson(text, parents, tokens, choices, best, chances, verdict.path, False)

@@ -83,7 +83,7 @@ def curve(target: HFTarget, args: argparse.Namespace) -> report.Table:
     spent: dict[int, list[tuple[float, ...]]] = {n: [] for n in SIZES}
     for number in range(rounds + 1):
         for nodes in SIZES:
-            session.template = shape(nodes)
+            session.use(shape(nodes))
             began = args.clock()
             timing = session.step().timing
             whole = (args.clock() - began) * 1e3
@@ -210,7 +210,7 @@ def growth(target: HFTarget, args: argparse.Namespace) -> report.Table:
         spent: dict[int, list[float]] = {0: [], 8: [], 16: []}
         for number in range(rounds + 1):
             for nodes, times in spent.items():
-                session.template = shape(nodes)
+                session.use(shape(nodes))
                 elapsed = timed(session.step, args.clock)
                 if number:
                     times.append(elapsed)

@@ -385,7 +385,7 @@ def test_any_run_is_explained_as_the_engine_would(case):
         session = started()
         for _ in range(step - 1):
             session.step()
-        session.template = shape
+        session.use(shape)
         return session.step()
 
     session, matrices = started(), []

@@ -10,7 +10,7 @@ from tests.support.toy import CIRCLE, ToyTarget
 from tr_core import Session, Settings
 from tr_core.budget.cost_curve import KNOTS, CostCurve, LiveCurve
 from tr_core.decoding.recording import record
-from tr_core.decoding.step_clock import Watch
+from tr_core.decoding.step_clock import StepClock
 
 # As on two CPU cores with the bundled model, in float32: milliseconds over 0 … 80 nodes.
 CPU = CostCurve(KNOTS, (3.1, 3.9, 4.3, 4.8, 5.9, 8.4, 15.5))
@@ -192,7 +192,7 @@ def test_a_curve_that_is_not_live_is_left_as_it_is():
 def test_where_no_step_tells_its_time_nothing_is_probed_for_ever(monkeypatch):
     # As on an accelerator without a trace: nobody waits for it, so a clock would tell the host's
     # time.
-    monkeypatch.setattr(Watch, "tells", lambda device, wait: wait)
+    monkeypatch.setattr(StepClock, "times_device", lambda device, wait: wait)
     target = Machine(CPU, CPU)
     session = Session(
         target, Settings(k=3, max_new_tokens=300, trace=False), clock=target.now

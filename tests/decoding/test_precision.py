@@ -284,9 +284,8 @@ def test_without_a_trace_nothing_but_ids_leaves_the_device(monkeypatch, drafter,
 
     settings = Settings(drafter=drafter, tree="small-8", max_new_tokens=12, trace=False)
     session = Session(ToyTarget(TABLE), settings).start([0, 1, 2, 0, 1])
-    monkeypatch.setattr(
-        "tr_core.decoding.readout.is_here", lambda tensor: False
-    )  # as on an accelerator
+    # As on an accelerator.
+    monkeypatch.setattr("tr_core.decoding.readout.on_host", lambda tensor: False)
     monkeypatch.setattr(torch.Tensor, "cpu", cpu)
     monkeypatch.setattr(torch.Tensor, "topk", topk)
     monkeypatch.setattr(torch.Tensor, "softmax", not_needed)

@@ -1,7 +1,6 @@
-"""Sampled choices: the noise belongs to the position, and is the noise that plain sampling would
-have drawn.
-"""
+"""Choices: sampled with the noise that plain sampling would draw at a position, or greedy."""
 
+import pytest
 import torch
 
 from tests.support.toy import ToyTarget
@@ -54,3 +53,19 @@ def test_another_seed_gives_another_text_and_the_same_seed_the_same():
 
     assert text(1) == text(1)
     assert len({text(s) for s in range(5)}) == 5
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_among_equal_logits_the_lowest_id_is_chosen_however_they_were_ranked(k):
+    noise = torch.Generator().manual_seed(1)
+    for _ in range(200):
+        logits = torch.randint(4, (5, 9), generator=noise).float()  # ties nearly everywhere
+        values, ids = logits.topk(k, dim=-1)
+        assert Greedy().of_ranked(logits, values, ids).tolist() == logits.argmax(dim=-1).tolist()
+
+
+def test_without_ties_the_logits_are_not_read_again(monkeypatch):
+    logits = torch.tensor([[0.0, 3.0, 1.0], [2.0, 1.0, 0.0]])
+    values, ids = logits.topk(2, dim=-1)
+    monkeypatch.setattr(torch.Tensor, "argmax", lambda self, dim: pytest.fail("read again"))
+    assert Greedy().of_ranked(logits, values, ids).tolist() == [1, 0]

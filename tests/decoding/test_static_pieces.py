@@ -15,12 +15,11 @@ from tr_core.attention.grouped_attention import attend, group_size, merge, with_
 from tr_core.attention.kv_cache import GrowingCache
 from tr_core.attention.static_cache import FREE, StaticCache, bucket_for
 from tr_core.attention.static_tree import StaticMask, shape_of, walk
-from tr_core.decoding.top_k import CHUNK, MANY, WIDE, best, top
+from tr_core.decoding.top_k import CHUNK, MANY, WIDE, top, top_in_order
 from tr_core.drafters.candidate_matrix import CandidateMatrix
 from tr_core.drafters.token_recycling import TokenRecycling
 from tr_core.trees import templates
 from tr_core.trees.tree import DraftTree, TreeTemplate
-from tr_core.trees.verify import walk as walk_on_the_host
 
 TREES = [templates.paper(), templates.chain(0), templates.chain(9), templates.grown(16)]
 
@@ -53,8 +52,8 @@ def test_best_is_top_k_with_ties_to_the_lowest_id(dtype, width):
     logits[2] = 0.0
     logits[2, ::3] = -0.0
     expected = logits.float().sort(dim=-1, descending=True, stable=True).indices[:, :8]
-    assert best(logits, 8).tolist() == expected.tolist()
-    assert best(logits, 8)[:, 0].tolist() == logits.float().argmax(dim=-1).tolist()
+    assert top_in_order(logits, 8).tolist() == expected.tolist()
+    assert top_in_order(logits, 8)[:, 0].tolist() == logits.float().argmax(dim=-1).tolist()
 
 
 @pytest.mark.parametrize("template", TREES, ids=lambda t: t.name)
@@ -81,7 +80,7 @@ def test_the_walk_on_the_device_is_that_on_the_host(data):
     choices = data.draw(st.lists(st.integers(0, 2), min_size=size, max_size=size))
     seen = [True, *data.draw(st.lists(st.booleans(), min_size=size - 1, max_size=size - 1))]
     unseen = frozenset(n for n in range(size) if not seen[n])
-    expected = walk_on_the_host(DraftTree(template, tuple(tokens), unseen), choices)
+    expected = DraftTree(template, tuple(tokens), unseen).walk(choices)
     # Padding hangs below the root and is not seen; whatever it holds, it changes nothing.
     pad = data.draw(st.integers(0, 3))
     shape = shape_of(torch.tensor([0, *parents, *[0] * pad]))

@@ -128,7 +128,7 @@ def test_growing_past_buckets_and_past_the_room_changes_nothing(drafter, monkeyp
         expected = target.plain_ids(prompt, Settings(max_new_tokens=90, ignore_eos=True))
         session = static(target, prompt, drafter=drafter, tree="paper", max_new_tokens=90)
         assert session.output_ids == expected
-        assert session._static.captures >= 2
+        assert session._pass.run.captures >= 2
         # Past a bucket nothing is copied, past the room everything once. The second run finds the
         # first one's room.
         assert rooms == ([1024] if length == 170 else [1024, 2048])
@@ -242,7 +242,7 @@ def test_trees_of_changing_shape_run_through_one_graph():
     )
     assert len({len(s.tokens) for s in fast.steps}) == 4
     assert [(s.path, s.rows) for s in fast.steps] == [(s.path, s.rows) for s in ordinary.steps]
-    assert session._static.captures == 1
+    assert session._pass.run.captures == 1
 
 
 @pytest.mark.parametrize("sampled", [{}, SAMPLED], ids=["greedy", "sampled"])
@@ -271,7 +271,7 @@ def test_a_budget_gets_the_same_answers_and_chooses_the_same_trees(
         assert (one.budget, one.path, one.rows) == (other.budget, other.path, other.rows)
     sizes = {s.budget.chosen for s in fast.steps}
     assert len(sizes) >= 2, "a budget that never changes its mind would prove nothing"
-    assert session._static.captures <= 12
+    assert session._pass.run.captures <= 12
 
 
 def test_auto_is_lossless_with_measured_costs():
@@ -318,7 +318,9 @@ def test_nothing_inside_a_step_reaches_for_the_host(family):
             target, Settings(drafter=drafter, tree="paper", capture="on", **SAMPLED)
         ).start(PROMPT)
         (ready,) = [
-            r for (plan, _), r in session._static._ready.items() if plan.source == _source(drafter)
+            r
+            for (plan, _), r in session._pass.run._ready.items()
+            if plan.source == _source(drafter)
         ][-1:]
         with torch.inference_mode(), Watcher() as watcher:
             ready.call()
@@ -350,7 +352,7 @@ def test_fifty_steps_are_one_compiled_graph(family, drafter, monkeypatch):
     assert session.steps >= 50
     assert counters["stats"]["unique_graphs"] == 1
     assert not counters["graph_break"]
-    assert session._static.captures == 1
+    assert session._pass.run.captures == 1
 
 
 def test_a_matrix_lives_on_when_another_one_takes_its_place():

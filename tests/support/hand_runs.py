@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from tr_core.trace import SCHEMA, RowChange, RunInfo, RunTrace, StepTrace, Timing
 from tr_core.trees.tree import DraftTree, TreeTemplate
-from tr_core.trees.verify import walk
 
 A, B, C, D, E, F = range(6)
 LETTERS = {i: chr(ord("a") + i) for i in range(10)}
@@ -44,7 +43,7 @@ def step(
         "hand", (-1, *(p for p, _, _ in nodes)), (-1, *(r for _, r, _ in nodes))
     )
     tokens = (root, *(t for _, _, t in nodes))
-    verdict = walk(DraftTree(template, tokens, frozenset(unseen)), choices)
+    verdict = DraftTree(template, tokens, frozenset(unseen)).walk(choices)
     said = (*(tokens[n] for n in verdict.path), verdict.bonus)
     kept = said[:emitted]
     path = verdict.path[: len(kept)]

@@ -40,7 +40,6 @@ from tr_core.analysis.replay import Addition, WhatIf, additions, what_ifs
 from tr_core.analysis.row_history import RowHistory, Write
 from tr_core.trace import RunTrace, StepTrace
 from tr_core.trees.tree import TreeTemplate
-from tr_core.trees.verify import walk
 
 Reason = Literal[
     "row_never_seen", "not_in_row", "rank_cut", "depth_limit", "stopped", "no_draft", "other_token",
@@ -219,7 +218,7 @@ def _explain(history: RowHistory, number: int, step: StepTrace, complete: bool) 
             else None
         ),
         lost=lost,
-        unused=len(walk(tree, step.choices).path) - len(step.path) if reason == "stopped" else 0,
+        unused=len(tree.walk(step.choices).path) - len(step.path) if reason == "stopped" else 0,
         stop=step.stop,
         open=reached_end and not complete,
     )

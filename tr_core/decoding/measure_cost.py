@@ -87,14 +87,14 @@ def measure(
     shapes = {n: grown(n, settings.k) if n else chain(0) for n in MEASURED}
     wait = torch.accelerator.synchronize if target.device.type != "cpu" else _nothing
     for shape in shapes.values():
-        session.prepare(shape)  # what a graph costs to record is paid once, and no cost of a step
+        session.use(shape)  # what a graph costs to record is paid once, and no cost of a step
     samples: dict[int, list[float]] = {}
     began = clock()
     for number in range(ROUNDS + 1):
         for size, shape in shapes.items():
             if len(samples) >= 2 and clock() - began > SECONDS:
                 return CostCurve.fit(samples)
-            session.template = shape
+            session.use(shape)
             times = []
             for _ in range(BLOCK if number > 1 else 1):
                 if session.stop_reason is not None:  # the model takes no longer text

@@ -29,16 +29,16 @@ def parts_of(
     parts = {"tokens": tokens, "seen": seen, "choices": choices}
     if near is not None:
         parts["near"] = near
-    if probabilities is not None:
+    if candidates is not None and probabilities is not None:
         parts |= {"candidates": candidates, "probabilities": probabilities.view(torch.int32)}
     if updates is not None:
         parts |= {"writers": updates.writers, "before": updates.before}
-    if known is not None:
+    if candidates is not None and known is not None:
         parts |= {"known": known, "firsts": candidates[:, 0]}
     return parts
 
 
-def is_here(tensor: torch.Tensor) -> bool:
+def on_host(tensor: torch.Tensor) -> bool:
     """Whether the host can read it without a copy; a subclass may have no memory to read."""
     return type(tensor) is torch.Tensor and tensor.device.type == "cpu"
 
@@ -49,21 +49,20 @@ def pack(parts: dict[str, torch.Tensor]) -> torch.Tensor:
 
 
 class Readout:
-    """A step's results on the host, brought there in one copy: float bits travel as int32 beside
-    the ids.
+    """A step's results on the host, brought there in one copy.
 
-    What is on the host already is not copied.
+    The bits of floats travel as int32 beside the ids. What is on the host already is not copied.
 
     Args:
         draft: N nodes below the root.
         choices: (N + 1,) the model's pick after each node.
-        near: (N + 1,) bool, which of these are near-ties, or None if nobody asks.
-        candidates: (N + 1, k) its best tokens there, or None if nobody asked.
-        probabilities: (N + 1, k) float32 of those, or None to bring only what decoding itself
+        near: (N + 1,) bool, which of these are near-ties; None unless decoding is strict.
+        candidates: (N + 1, k) its best tokens there; None if neither trace nor drafter needs them.
+        probabilities: (N + 1, k) float32 of those; None to bring only what decoding itself
             needs.
-        updates: the rows about to change, or None.
-        known: (N + 1,) whether the row of each choice is written after this step, or None if no
-            budget asks.
+        updates: the rows overwritten, or None.
+        known: (N + 1,) whether the row of each choice is written after this step; None unless a
+            budget weighs rows.
     """
 
     def __init__(
@@ -79,7 +78,7 @@ class Readout:
         parts = parts_of(
             draft.tokens, draft.seen, choices, near, candidates, probabilities, updates, known
         )
-        if is_here(draft.tokens):
+        if on_host(draft.tokens):
             self._read({name: part.numpy() for name, part in parts.items()})
             return
         shapes = {name: tuple(part.shape) for name, part in parts.items()}
@@ -87,12 +86,16 @@ class Readout:
 
     @classmethod
     def of(cls, flat: np.ndarray, shapes: dict[str, tuple[int, ...]], nodes: int) -> Readout:
-        """From what ``pack`` packed, on the host: the shape of each part, and how many nodes are no
-        padding.
+        """From what ``pack`` packed, copied to the host.
+
+        Args:
+            flat: int32 numbers.
+            shapes: of the parts, in their order.
+            nodes: how many lines of each are no padding.
         """
-        made = cls.__new__(cls)
-        made._unpack(flat, shapes, nodes)
-        return made
+        readout = cls.__new__(cls)
+        readout._unpack(flat, shapes, nodes)
+        return readout
 
     def _unpack(self, flat: np.ndarray, shapes: dict[str, tuple[int, ...]], nodes: int) -> None:
         arrays, start = {}, 0
@@ -107,14 +110,10 @@ class Readout:
         self.seen = arrays["seen"].astype(bool)
         self.choices = tuple(arrays["choices"].tolist())
         self.near = tuple(arrays["near"].astype(bool).tolist()) if "near" in arrays else ()
-        # As they came, for a drafter that thinks on the host: (N + 1, k) int32 and float32; None if
-        # nobody asked.
-        self.best = (
-            arrays["candidates"].astype(np.int32, copy=False) if "candidates" in arrays else None
-        )
-        self.chances = (
-            arrays["probabilities"].view(np.float32) if "probabilities" in arrays else None
-        )
+        # For a drafter on the host, (N + 1, k) int32 and float32; both (0, 0) if not asked for.
+        empty = np.empty((0, 0), dtype=np.int32)
+        self.candidate_ids = arrays.get("candidates", empty).astype(np.int32, copy=False)
+        self.candidate_chances = arrays.get("probabilities", empty).view(np.float32)
         self.known = arrays.get("known")
         self._before = arrays.get("before")
         self._writers = arrays.get("writers")
@@ -122,22 +121,18 @@ class Readout:
 
     @cached_property
     def candidates(self) -> tuple[tuple[int, ...], ...]:
-        """(N + 1, k) as the trace has them; empty if nobody asked."""
-        return () if self.best is None else tuple(map(tuple, self.best.tolist()))
+        """(N + 1, k) as the trace has them; empty if not asked for."""
+        return tuple(map(tuple, self.candidate_ids.tolist()))
 
     @cached_property
     def probabilities(self) -> tuple[tuple[float, ...], ...]:
-        """(N + 1, k) of the candidates, rounded; empty if nobody asked."""
-        return (
-            ()
-            if self.chances is None
-            else tuple(map(tuple, self.chances.astype(np.float64).round(5).tolist()))
-        )
+        """(N + 1, k) of the candidates, rounded; empty if not asked for."""
+        return tuple(map(tuple, self.candidate_chances.astype(np.float64).round(5).tolist()))
 
     @cached_property
     def rows(self) -> tuple[RowChange, ...]:
-        """The rows overwritten; empty if nobody asked for candidates and rows."""
-        if self.best is None or self._writers is None:
+        """The rows overwritten; empty if candidates or rows were not asked for."""
+        if not len(self.candidate_ids) or self._writers is None or self._before is None:
             return ()
         old = self._before.tolist()
         return tuple(
@@ -155,20 +150,26 @@ class Readout:
         path: tuple[int, ...],
         traced: bool,
     ) -> Lesson:
-        """What a drafter on the host may learn from; candidates and probabilities must have been
-        asked for.
-        """
-        return Lesson(context, parents, self.tokens, choices, self.best, self.chances, path, traced)
+        """What a drafter on the host learns from; candidates and probabilities were asked for."""
+        return Lesson(
+            context,
+            parents,
+            self.tokens,
+            choices,
+            self.candidate_ids,
+            self.candidate_chances,
+            path,
+            traced,
+        )
 
     def rank_of_choice(self, node: int) -> int | None:
-        """Where the node's choice stood in the row that the draft was made from; None if nowhere in
-        it.
-        """
+        """Rank of the node's choice in the row that the draft was made from; None if not in it."""
+        assert self._before is not None
         row, choice = self._before[node].tolist(), self.choices[node]
         return row.index(choice) if choice in row else None
 
     def written(self) -> list[tuple[int, int]]:
-        """(token, its best candidate) of all rows just overwritten, in the order of writing."""
+        """(token, its best candidate) of all rows just overwritten, in order of writing."""
         seen = self.seen.tolist()
         return [
             (t, first)

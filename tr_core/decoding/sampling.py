@@ -1,5 +1,4 @@
-"""The model's own pick after a node: the argmax, or a sample that plain sampling would have drawn
-too.
+"""The model's own pick after a node: the argmax, or the sample that plain sampling would draw.
 
 Sampling. Plain sampling in transformers draws a token as ``argmax(p / q)`` with fresh exponential
 noise q of the vocabulary's width for every position (what ``torch.multinomial`` does for one
@@ -14,35 +13,26 @@ from __future__ import annotations
 from typing import Protocol
 
 import torch
-from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+from transformers import (
+    LogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
 
 from tr_core.target import Draft
 from tr_core.trees.tree import TreeTemplate
 
 
-class Chooser(Protocol):
-    """Picks one token after each node."""
-
-    def __call__(self, logits: torch.Tensor, template: TreeTemplate, emitted: int) -> torch.Tensor:
-        """(N + 1,) int64 choices from float32 logits (N + 1, V) of the nodes of ``template``.
-
-        ``emitted`` is the number of new tokens before this step; it never falls from call to call.
-        """
-        ...
-
-
 class Rules(Protocol):
-    """What decides in place of a session's settings: which token follows a node, and where the
-    output ends.
-    """
+    """Decides in place of a session's settings which token follows, and where the output ends."""
 
     def choose(self, logits: torch.Tensor, draft: Draft) -> torch.Tensor:
-        """(N + 1,) int64 choices from float32 logits (N + 1, V); −1 at nodes that were not asked,
-        as none can lie on the path."""
+        """(N + 1,) int64 choices from float32 logits (N + 1, V); −1 at nodes off the path."""
         ...
 
     def stop(self, token: int) -> str | None:
-        """Told each new token in order, once: why the output ends with it, or None."""
+        """Called once for each new token, in order: why the output ends with it, or None."""
         ...
 
 
@@ -50,26 +40,31 @@ class Greedy:
     """The most probable token; the lowest id where two are equal, as ``argmax`` has it."""
 
     def __call__(self, logits: torch.Tensor, template: TreeTemplate, emitted: int) -> torch.Tensor:
+        """(N + 1,) int64 choices from float32 logits (N + 1, V) of the nodes of ``template``.
+
+        ``emitted`` is the number of new tokens before this step; it never falls from call to call.
+        """
         return logits.argmax(dim=-1)
 
-    def of_best(
-        self, logits: torch.Tensor, values: torch.Tensor, best: torch.Tensor
+    def of_ranked(
+        self, logits: torch.Tensor, values: torch.Tensor, ids: torch.Tensor
     ) -> torch.Tensor:
-        """The same from the (n, k) ``best`` tokens and their logits, on a CPU: wide rows need not
-        be read again.
+        """The same on a CPU without reading wide rows again.
 
-        Only among equal logits ``topk`` is free in its order.
+        Args:
+            logits: (n, V).
+            values: (n, k) the greatest of them, in an order that is free among equal ones.
+            ids: (n, k) of the values.
         """
         if values.shape[1] > 1:
-            found = values.numpy()
-            if (found[:, 0] > found[:, 1]).all():
-                return best[:, 0]
+            numbers = values.numpy()
+            if (numbers[:, 0] > numbers[:, 1]).all():
+                return ids[:, 0]
         return logits.argmax(dim=-1)
 
 
 class Sampled:
-    """A sample at a temperature, from the best ``top_k`` tokens or the smallest set of probability
-    ``top_p``.
+    """A sample at a temperature, from ``top_k`` tokens or the smallest set of chance ``top_p``.
 
     Args:
         temperature: above 0.
@@ -83,7 +78,7 @@ class Sampled:
     ) -> None:
         # transformers' own warpers in its own order, so that the probabilities are its own to the
         # last bit.
-        self._warpers = []
+        self._warpers: list[LogitsProcessor] = []
         if temperature != 1.0:
             self._warpers.append(TemperatureLogitsWarper(temperature))
         if top_k:
@@ -95,13 +90,12 @@ class Sampled:
         self._first = 0
 
     def __call__(self, logits: torch.Tensor, template: TreeTemplate, emitted: int) -> torch.Tensor:
+        """See ``Greedy``."""
         noise = self.noise(emitted, template.depth + 1, logits)
         return self.pick(logits, noise[torch.tensor(template.depths, device=logits.device)])
 
     def noise(self, emitted: int, count: int, like: torch.Tensor) -> torch.Tensor:
-        """(count, V) float32 noise of the new tokens from number ``emitted`` on, shaped for logits
-        ``like`` these.
-        """
+        """(count, V) float32 noise of new tokens ``emitted`` …, for logits ``like`` these."""
         self._draw_until(emitted, count, like)
         return torch.cat(self._noise[:count])
 
@@ -112,15 +106,12 @@ class Sampled:
         return (logits.softmax(dim=-1) / noise).argmax(dim=-1)
 
     def _draw_until(self, emitted: int, count: int, like: torch.Tensor) -> None:
-        """Hold the noise of new tokens ``emitted`` … ``emitted + count − 1``, each drawn once and
-        in order.
-        """
+        """Hold the noise of new tokens ``emitted`` … ``emitted + count − 1``, drawn in order."""
         while self._first + len(self._noise) < emitted + count:
             row = torch.empty(1, like.shape[-1], dtype=torch.float32, device=like.device)
             self._noise.append(row.exponential_(generator=self._generator))
-            if (
-                self._first < emitted
-            ):  # a run that goes on from a checkpoint skips many rows, and holds none of them
+            # A run that goes on from a checkpoint skips many rows, and holds none of them.
+            if self._first < emitted:
                 del self._noise[0]
                 self._first += 1
         del self._noise[: emitted - self._first]

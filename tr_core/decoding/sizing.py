@@ -20,8 +20,7 @@ from tr_core.settings import Settings
 from tr_core.target import Draft
 from tr_core.trace import BudgetChoice
 from tr_core.trees import templates
-from tr_core.trees.tree import MAX_K, DraftTree, TreeTemplate
-from tr_core.trees.verify import Verdict
+from tr_core.trees.tree import MAX_K, DraftTree, TreeTemplate, Verdict
 
 # Chance that a copied token is right, given that those before it were: what a look-up in the text
 # believes at first.

@@ -1,5 +1,6 @@
-"""The best k tokens of wide rows of logits, ties resolved by the lowest id, without sorting or
-copying whole rows.
+"""The best k tokens of wide rows of logits, without sorting or copying whole rows.
+
+Of equal logits the lowest id comes first (``top_in_order``), or any (``top``).
 
 ``torch.topk`` reads a row of 152,000 logits several times and leaves the order of equal ones to the
 kernel; logits of bfloat16 are often equal. Here a row is cut into chunks: the best k tokens lie in
@@ -19,10 +20,8 @@ CHUNK = 256
 _PIECE = 128
 
 
-def best(logits: torch.Tensor, k: int) -> torch.Tensor:
-    """(n, k) int64 ids of the greatest of (n, V) logits of any float dtype, best first, the lower
-    id of two equal.
-    """
+def top_in_order(logits: torch.Tensor, k: int) -> torch.Tensor:
+    """(n, k) int64 ids of the greatest of (n, V) logits, best first, of equal ones the lower id."""
     width = logits.shape[-1]
     chunks = width // CHUNK
     if chunks <= 2 * k:
@@ -40,8 +39,7 @@ def best(logits: torch.Tensor, k: int) -> torch.Tensor:
 
 
 def top(logits: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(n, k) greatest of (n, V) logits and their ids, best first, as ``torch.topk``: free in its
-    order of equal ones.
+    """(n, k) greatest of (n, V) logits and their ids, as ``torch.topk``: equal ones in any order.
 
     On a CPU wide rows are read once, for the maxima of chunks, which takes a third of the time.
     """
@@ -53,12 +51,12 @@ def top(logits: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     chosen = cut.amax(dim=-1).topk(k, sorted=False).indices
     values = cut.gather(1, chosen[:, :, None].expand(-1, -1, _PIECE)).flatten(1)
     rest = logits[:, pieces * _PIECE :]
-    found, places = torch.cat((values, rest), dim=1).topk(k)
-    within = chosen.gather(1, (places // _PIECE).clamp_(max=k - 1)) * _PIECE + places % _PIECE
-    # Behind the chosen pieces stand those that fill no piece.
-    return found, torch.where(places < k * _PIECE, within, places + (pieces - k) * _PIECE)
+    greatest, positions = torch.cat((values, rest), dim=1).topk(k)
+    within = chosen.gather(1, (positions // _PIECE).clamp_(max=k - 1)) * _PIECE + positions % _PIECE
+    # After the chosen pieces come the logits that fill no piece.
+    return greatest, torch.where(positions < k * _PIECE, within, positions + (pieces - k) * _PIECE)
 
 
 def _first(values: torch.Tensor, k: int) -> torch.Tensor:
-    """(n, k) places of the greatest of (n, m) values, the first of equal ones first."""
+    """(n, k) positions of the greatest of (n, m) values, the first of equal ones first."""
     return values.sort(dim=-1, descending=True, stable=True).indices[:, :k]

@@ -1,8 +1,7 @@
-"""Trees of draft tokens: ``TreeTemplate`` is a shape, ``DraftTree`` a shape with tokens. No torch
-here.
+"""Trees of draft tokens: a shape, a shape with tokens, the walk to the accepted path. No torch.
 
 Nodes are numbered breadth-first. Node 0 is the root: the last committed token, which is not a
-draft. Every other node is the child of ``parents[node]`` at ``ranks[node]``, its place in the
+draft. Every other node is the child of ``parents[node]`` at ``ranks[node]``, its position in the
 parent token's row (arXiv 2408.08696, §3.2).
 """
 
@@ -115,7 +114,7 @@ class TreeTemplate:
                 raise TemplateError(f"A path is a list of at least one rank, got {list(path)!r}.")
         if len(set(listed)) != len(listed):
             raise TemplateError("A path stands twice in the template.")
-        index = {(): 0}
+        index: dict[tuple[int, ...], int] = {(): 0}
         parents, ranks = [-1], [-1]
         for path in sorted(listed, key=lambda p: (len(p), p)):
             if path[:-1] not in index:
@@ -136,10 +135,8 @@ class TreeTemplate:
         depths: tuple[int, ...],
         ancestor_mask: np.ndarray,
     ) -> TreeTemplate:
-        """A shape whose maker numbered it breadth-first and knows the rest: checking takes longer
-        than growing.
-        """
-        made = object.__new__(cls)
+        """A shape that its maker has numbered breadth-first; checking takes longer than growing."""
+        template = object.__new__(cls)
         ancestor_mask.setflags(write=False)
         parts = {
             "name": name,
@@ -148,8 +145,8 @@ class TreeTemplate:
             "depths": depths,
             "ancestor_mask": ancestor_mask,
         }
-        made.__dict__.update(parts)
-        return made
+        template.__dict__.update(parts)
+        return template
 
     @property
     def nodes(self) -> int:
@@ -203,6 +200,19 @@ class TreeTemplate:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """The longest path on which draft and model agree.
+
+    Attributes:
+        path: its nodes from depth 1 on; empty if no child of the root was the model's choice.
+        bonus: the model's choice after the path, which the pass gives for nothing.
+    """
+
+    path: tuple[int, ...]
+    bonus: int
+
+
+@dataclass(frozen=True)
 class DraftTree:
     """A template filled with tokens, on the host.
 
@@ -225,11 +235,26 @@ class DraftTree:
 
     @cached_property
     def children(self) -> dict[tuple[int, int], int]:
-        """Node below (parent, token), the lowest rank where a token stands twice; unseen nodes are
-        left out.
-        """
-        found: dict[tuple[int, int], int] = {}
+        """Node below (parent, token), the lowest rank of equal tokens; unseen nodes are left out."""
+        children: dict[tuple[int, int], int] = {}
         for node in range(1, len(self.tokens)):
             if node not in self.unseen:
-                found.setdefault((self.template.parents[node], self.tokens[node]), node)
-        return found
+                children.setdefault((self.template.parents[node], self.tokens[node]), node)
+        return children
+
+    def walk(self, choices: Sequence[int]) -> Verdict:
+        """Descend from the root to the child that equals the node's choice while there is one.
+
+        Args:
+            choices: (N + 1,) the model's pick after each node, greedy or sampled.
+        """
+        path: list[int] = []
+        at, choice = 0, choices[0]
+        # Children stand after their parents, and of equal siblings the lower rank first.
+        for node, (parent, token) in enumerate(
+            zip(self.template.parents, self.tokens, strict=True)
+        ):
+            if parent == at and token == choice and node not in self.unseen:
+                path.append(node)
+                at, choice = node, choices[node]
+        return Verdict(tuple(path), choice)

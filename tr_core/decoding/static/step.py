@@ -1,5 +1,4 @@
-"""One step from draft to row update as a function of tensors that stay on the device, with shapes
-that never change.
+"""One step from draft to row update on the device, with shapes that never change.
 
 It reads and writes: the root (the last committed token), the matrix, the cache with its tables,
 and, where they come from outside, a draft and sampling noise. It returns everything the host wants
@@ -19,7 +18,7 @@ from tr_core.attention.static_cache import StaticCache
 from tr_core.attention.static_tree import Shape, StaticMask, Tails, shape_of, walk
 from tr_core.decoding.readout import pack, parts_of
 from tr_core.decoding.sampling import Sampled
-from tr_core.decoding.top_k import best
+from tr_core.decoding.top_k import top_in_order
 from tr_core.drafters.token_recycling import FILLER, TokenRecycling
 from tr_core.trees.templates import chain
 from tr_core.trees.tree import TreeTemplate
@@ -56,12 +55,12 @@ class Plan:
     known: bool
     sampling: tuple[float, float, int] | None
 
-    def parts(self, nodes: int, learned: bool) -> dict[str, tuple[int, ...]]:
+    def parts(self, nodes: int, has_rows: bool) -> dict[str, tuple[int, ...]]:
         """Shape of each part that the host reads, in their order.
 
         Args:
-            nodes: that a drafter outside tells of its rows, which are not padded.
-            learned: whether rows are told.
+            nodes: lines of rows from a drafter outside the graph, which are not padded.
+            has_rows: whether rows leave the device.
         """
         parts: dict[str, tuple[int, ...]] = dict.fromkeys(
             ("tokens", "seen", "choices"), (self.width,)
@@ -69,7 +68,7 @@ class Plan:
         if self.trace:
             parts |= dict.fromkeys(("candidates", "probabilities"), (self.width, self.k))
         rows = nodes if self.source == "outside" else self.width
-        if learned:
+        if has_rows:
             parts |= {"writers": (rows,), "before": (rows, self.k)}
         if self.known:
             parts |= {"known": (rows,), "firsts": (rows,)}
@@ -149,10 +148,9 @@ class StaticStep:
         tokens: torch.Tensor | None = None,
         seen: torch.Tensor | None = None,
     ) -> None:
-        """Set the next draft's shape, and its (m,) ``tokens`` and ``seen``, if they come from
-        outside.
+        """Set the next draft's shape, and its (m,) ``tokens`` and ``seen`` if they come from outside.
 
-        m ≤ width; the rest hangs below the root as fillers, which nothing sees and nobody accepts.
+        m ≤ width; the rest are fillers below the root, which no node sees and none accepts.
         """
         m = template.nodes + 1
         if template != self._template:
@@ -161,12 +159,12 @@ class StaticStep:
             for name in ("parents", "depths", "visible", "elder"):
                 getattr(self.shape, name).copy_(getattr(shape, name))
             self.tails.full.copy_(tails.full)
-            if tails.sliding is not None:
+            if tails.sliding is not None and self.tails.sliding is not None:
                 self.tails.sliding.copy_(tails.sliding)
             self.ranks.copy_(ranks)
             self._template = template
         self.seen[m:] = False
-        if tokens is None:
+        if tokens is None or seen is None:
             self.seen[:m] = True
         else:
             self.tokens[:m], self.seen[:m] = tokens, seen
@@ -195,22 +193,24 @@ class StaticStep:
 
 
 def run(step: StaticStep) -> tuple[torch.Tensor, torch.Tensor]:
-    """Do the step: what the host reads, int32 (kept nodes, then the plan's parts), and (width, k)
-    int64 candidates.
+    """Do the step.
+
+    Returns:
+        What the host reads, int32: the kept nodes, then the plan's parts; and (width, k) int64
+        candidates.
 
     No value of a tensor decides what is done, so it can be captured, and compiled to one graph.
     """
     plan, state = step.plan, step.state
     cache = state.cache
     shape, tokens, seen = step.shape, step.tokens, step.seen
-    if plan.source == "matrix" and plan.template is not None:
-        tokens, seen = step.recycler.fill(state.root, step.levels)
-    elif plan.source == "matrix":
-        tokens, seen = step.recycler.fill_any(
-            state.root, shape.parents, step.ranks, seen, plan.depth
-        )
+    recycler = step.recycler
+    if recycler is not None and plan.template is not None:
+        tokens, seen = recycler.fill(state.root, step.levels)
+    elif recycler is not None:
+        tokens, seen = recycler.fill_any(state.root, shape.parents, step.ranks, seen, plan.depth)
     elif plan.source == "root":
-        tokens = state.root.clone()  # what is told of it comes after the root has moved on
+        tokens = state.root.clone()  # what is read of it comes after the root has moved on
 
     positions = cache.length + shape.depths
     cache.claim(plan.width, plan.bucket)
@@ -226,9 +226,9 @@ def run(step: StaticStep) -> tuple[torch.Tensor, torch.Tensor]:
         use_cache=True,
     ).logits[0]
 
-    candidates = best(logits, plan.k)
+    candidates = top_in_order(logits, plan.k)
     choices = candidates[:, 0]
-    if step.sampled is not None:
+    if step.sampled is not None and step.noise is not None:
         choices = step.sampled.pick(logits.float(), step.noise[shape.depths])
     kept = walk(shape, tokens, seen, choices)
     cache.settle(positions, kept)
@@ -238,11 +238,11 @@ def run(step: StaticStep) -> tuple[torch.Tensor, torch.Tensor]:
     state.root.copy_(choices[last])
 
     updates = known = probabilities = None
-    if plan.source == "matrix":
-        updates = step.recycler.matrix.overwrite_on_device(tokens, candidates, seen)
-        known = step.recycler.matrix.known(choices) if plan.known else None
+    if recycler is not None:
+        updates = recycler.matrix.overwrite_on_device(tokens, candidates, seen)
+        known = recycler.matrix.known(choices) if plan.known else None
     if plan.trace:
         probabilities = logits.softmax(dim=-1, dtype=torch.float32).gather(-1, candidates)
     rows = updates if plan.trace or plan.known else None
-    told = pack(parts_of(tokens, seen, choices, None, candidates, probabilities, rows, known))
-    return torch.cat((kept.to(torch.int32), told)), candidates
+    payload = pack(parts_of(tokens, seen, choices, None, candidates, probabilities, rows, known))
+    return torch.cat((kept.to(torch.int32), payload)), candidates
