@@ -7,7 +7,8 @@ installed without them.
 
 import sys
 
-from tr_core.cli.main import ToHtml, main
+from tr_core.cli.main import main
+from tr_core.cli.shared import ToHtml
 from tr_core.errors import SettingsError
 
 

@@ -1,9 +1,15 @@
-"""All settings of a run, checked when they are made. No torch here."""
+"""All settings of a run, their defaults and their checks. No torch.
+
+A new setting is one field of ``Settings``. The command line makes its flag from the field
+(``cli/shared.py``), the page takes its default from it.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
 
 from tr_core.errors import SettingsError
 from tr_core.trees.tree import MAX_K, TreeTemplate
@@ -13,47 +19,58 @@ MAX_STOP_STRINGS = 16
 CAPTURES = ("auto", "on", "off", "compile")
 
 
+def _flag(help: str, choices: Collection[str] | None = None) -> dict[str, Any]:
+    """What the command line says of a field."""
+    return {"help": help, "choices": choices}
+
+
 @dataclass(frozen=True)
 class Settings:
-    """How to decode. Everything has a default that a newcomer would choose.
+    """How to decode. The defaults here hold for Python, the command line, the page and the API.
+
+    What a field does stands beside its default. Three need more words:
 
     Attributes:
-        drafter: name in the registry.
-        tree: ``auto``, a named template, a number of nodes, a JSON file, or a ``TreeTemplate``.
-        k: candidates a matrix row, 1 … 32.
-        max_new_tokens: tokens to write at most.
-        temperature: 0 is greedy.
-        top_p: sample from the smallest set of tokens with this probability; 1 is off.
-        top_k: sample from this many best tokens; 0 is off.
-        seed: of the sampling noise.
-        stop: strings that end the output once written.
-        ignore_eos: go on after an end token.
-        prompt_rows: fill matrix rows from the prompt's positions too.
-        strict: settle near-ties by one-token passes: plain decoding's ids in half precision too;
-            greedy only.
-        trace: record trees, candidates and rows; without it only ids leave the device.
-        capture: static steps, recorded as one graph where the device can: ``off``, ``auto`` (on an
-            accelerator), ``on``, or ``compile``, through torch.compile first, which takes minutes
-            for a large model. Off by default until benchmarks/gpu/checks.py has run on a GPU.
+        tree: ``auto`` sizes the tree by what a step costs on this machine. Python also takes a
+            ``TreeTemplate``.
+        trace: false leaves everything but the ids on the device. The command line's ``--trace``
+            is something else: the file to save the run to.
+        capture: ``auto`` captures on an accelerator only. ``compile`` goes through torch.compile
+            first, which takes minutes for a large model.
 
     Raises:
-        SettingsError: a value is out of range, or two cannot go together.
+        SettingsError: a value is out of range, or two settings exclude each other.
     """
 
-    drafter: str = "token_recycling"
-    tree: str | TreeTemplate = "auto"
-    k: int = 8
-    max_new_tokens: int = 128
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    seed: int = 0
-    stop: tuple[str, ...] = ()
-    ignore_eos: bool = False
-    prompt_rows: bool = True
-    strict: bool = False
-    trace: bool = True
-    capture: str = "off"
+    drafter: str = field(
+        default="token_recycling", metadata=_flag("how drafts are made; see the command drafters")
+    )
+    tree: str | TreeTemplate = field(
+        default="auto", metadata=_flag("auto, a named template, a number of nodes, or a JSON file")
+    )
+    k: int = field(default=8, metadata=_flag(f"candidates in a matrix row, 1 … {MAX_K}"))
+    max_new_tokens: int = field(default=128, metadata=_flag("stop after this many new tokens"))
+    temperature: float = field(default=0.0, metadata=_flag("0 is greedy"))
+    top_p: float = field(
+        default=1.0, metadata=_flag("sample from the smallest set with this probability; 1 is off")
+    )
+    top_k: int = field(default=0, metadata=_flag("sample from this many best tokens; 0 is off"))
+    seed: int = field(default=0, metadata=_flag("seed of the sampling noise"))
+    stop: tuple[str, ...] = field(
+        default=(), metadata=_flag("end the output at this text; can be given several times")
+    )
+    ignore_eos: bool = field(default=False, metadata=_flag("continue after an end token"))
+    prompt_rows: bool = field(default=True, metadata=_flag("fill matrix rows from the prompt"))
+    strict: bool = field(
+        default=False,
+        metadata=_flag(
+            "settle near-ties by one-token passes: exact in half precision; greedy only"
+        ),
+    )
+    trace: bool = field(default=True, metadata=_flag("record trees, candidates and rows"))
+    capture: str = field(
+        default="off", metadata=_flag("static steps, recorded as one graph", CAPTURES)
+    )
 
     def __post_init__(self) -> None:
         _whole("k", self.k, 1, MAX_K)
@@ -66,14 +83,14 @@ class Settings:
             raise SettingsError("Top-p must be above 0 and at most 1, got 0.")
         if self.temperature == 0 and (self.top_p < 1 or self.top_k):
             raise SettingsError(
-                "Top-p and top-k only matter when sampling: set a temperature above 0, or leave"
+                "Top-p and top-k only matter when sampling: set a temperature above 0, or keep"
                 " them at 1 and 0."
             )
         if 0 < self.temperature < 1e-3:
             raise SettingsError("A temperature below 0.001 overflows: use 0 for greedy decoding.")
         if self.strict and self.temperature > 0:
             raise SettingsError(
-                "Strict is for greedy decoding, as rounding can turn a sample anywhere: use"
+                "Strict is for greedy decoding only, since rounding can change any sample: use"
                 " temperature 0, or float32."
             )
         if self.capture not in CAPTURES:
@@ -84,7 +101,7 @@ class Settings:
             isinstance(s, str) and s for s in self.stop
         ):
             raise SettingsError(
-                f"Stop strings must not be empty, and there may be {MAX_STOP_STRINGS} at most."
+                f"Give at most {MAX_STOP_STRINGS} stop strings, none of them empty."
             )
 
     @property
@@ -100,8 +117,8 @@ def _whole(name: str, value: object, low: int, high: int) -> None:
 
 
 def _number(name: str, value: object, low: float, high: float, span: str) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not low <= value <= high:
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if not low <= number <= high:
         raise SettingsError(f"{name} must be a number, {span}, got {_shown(value)}.")
 
 

@@ -11,7 +11,7 @@ from tests.support import tiny_models
 from tests.support.toy import ToyTarget
 from tr_core import RunTrace, Session, Settings, load_target
 from tr_core.analysis import metrics
-from tr_core.cli.commands import divergences
+from tr_core.cli.compare import divergences
 from tr_core.cli.prompts import Prompt
 from tr_core.decoding import rounding as numerics
 from tr_core.decoding.recording import record
