@@ -22,11 +22,13 @@ from tests.support.explorer_tab import address, open_page, page  # noqa: F401 - 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that drive a browser first: they take longest, and would else keep one worker busy
-    alone at the end.
+    """Marks what drives a browser, and lets it begin: one worker takes it, the other the rest, and
+    who is done first takes from the other.
     """
-    slow = {item.path for item in items if "browser" in item.fixturenames}
-    items.sort(key=lambda item: item.path not in slow)
+    for item in items:
+        if "browser" in item.fixturenames:
+            item.add_marker("browser")
+    items.sort(key=lambda item: item.get_closest_marker("browser") is None)
 
 
 @pytest.fixture(scope="session")

@@ -39,21 +39,9 @@ BROWSER = {
 }
 # Imports that are on their way out: each leaves this list with the change that ends it.
 KNOWN = {
-    ("tr_core.trace.reading", "tr_core.trace"),
-    ("tr_core.models.plain_generate", "tr_core.models.hf_target"),
     ("ui.tab.compare", "ui.tab.workspace"),
     ("ui.tab.save", "ui.tab.workspace"),
-    ("kit/rings.js", "state/player.js"),
-    ("kit/keys.js", "state/player.js"),
-    ("kit/bytes.js", "state/records.js"),
-    ("panels/compare.js", "explorer.js"),
-    ("kit/tables.js", "state/player.js"),
-    ("kit/plotly.js", "state/player.js"),
-    ("panels/panels.js", "explorer.js"),
-    *((f"panels/{name}.js", "panels/panels.js") for name in (
-        "attention", "budget", "compare", "cost", "diagnosis", "matrixmap", "metrics", "sources",
-    )),
-}  # fmt: skip
+}
 TORCH = {"torch", "transformers"}
 NO_TORCH = ("errors", "files", "trees", "settings", "trace", "analysis", "budget", "cli.prompts",
             "decoding.checkpoint", "models.catalog", "models.torchrun")  # fmt: skip

@@ -70,7 +70,6 @@ def test_every_question_is_there_with_at_most_three_actions_and_a_small_picture(
         assert 0 < picture(part).stat().st_size <= LARGEST_PICTURE
 
 
-@pytest.mark.browser
 @pytest.mark.parametrize("part", PARTS, ids=question)
 def test_a_newcomer_finds_it(tabs, part):
     page = tabs(viewport={"width": 1440, "height": 900})

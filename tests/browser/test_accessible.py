@@ -13,8 +13,6 @@ from tests.support.explorer_tab import feed, press
 from tests.support.hand_runs import telling_run
 from tr_core.trees.templates import chain
 
-pytestmark = pytest.mark.browser
-
 PANELS = (
     None,
     "diagnosis",

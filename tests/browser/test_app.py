@@ -7,8 +7,6 @@ import pytest
 from tests.support.app_page import SOON_MS, at, at_least, click
 from tr_core import RunTrace
 
-pytestmark = pytest.mark.browser
-
 
 def choose(page, label, text):
     box = page.get_by_label(label, exact=True)

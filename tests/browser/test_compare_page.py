@@ -7,13 +7,9 @@ from __future__ import annotations
 import csv
 import json
 
-import pytest
-
 from tests.support import viz_runs
 from tests.support.app_page import SOON_MS, at, click
 from tr_core.trees.templates import chain
-
-pytestmark = pytest.mark.browser
 
 
 def choose_variations(page, *labels):

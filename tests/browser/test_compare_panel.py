@@ -14,8 +14,6 @@ from tests.support.hand_lanes import OTHER, X, Y, Z, with_info
 from tr_core.analysis.alignment import align
 from tr_core.trees.templates import chain, grown
 
-pytestmark = pytest.mark.browser
-
 PAPER = viz_runs.toy_run(16, reference_identical=True)
 SMALL = viz_runs.toy_run(24, template=grown(16, 8), stop_reason="eos", cut=1)
 CHAIN = viz_runs.toy_run(20, template=chain(3))

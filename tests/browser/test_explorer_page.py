@@ -16,8 +16,6 @@ from tests.support.explorer_tab import button, feed, press, settle, where
 from tests.support.hand_runs import A, B, C, D
 from tr_core.trees.templates import chain, grown
 
-pytestmark = pytest.mark.browser
-
 
 def contents(page):
     """The contract attributes of everything in the explorer."""

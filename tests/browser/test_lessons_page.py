@@ -14,8 +14,6 @@ from tests.support import viz_runs
 from tests.support.app_page import SOON_MS, at, click
 from tests.support.explorer_tab import feed, press, settle
 
-pytestmark = pytest.mark.browser
-
 DENY_STORAGE = """Object.defineProperty(window, "localStorage",
   { get() { throw new DOMException("denied", "SecurityError"); } })"""
 

@@ -177,7 +177,6 @@ def saved_run(page, folder):
     return read_trace(folder / "run.json")
 
 
-@pytest.mark.browser
 def test_a_connection_that_breaks_in_the_middle_leaves_the_record_and_the_run_goes_on(
     server, wire, browser
 ):
@@ -227,7 +226,6 @@ def test_two_servers_behind_one_client_make_one_run(server, app_url):
     assert last["output_ids"] == [token for step in steps for token in step["emitted"]] == ids
 
 
-@pytest.mark.browser
 def test_a_killed_server_takes_nothing_from_the_screen_and_another_one_goes_on(
     server, wire, app_url, browser, tmp_path
 ):

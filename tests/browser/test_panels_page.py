@@ -15,8 +15,6 @@ from tr_core.trace import BudgetChoice, Source
 from tr_core.trees.templates import chain, grown
 from viz.records.analysis_record import FIGURES
 
-pytestmark = pytest.mark.browser
-
 TELLING = telling_run()
 PANELS = {
     "diagnosis": "Diagnosis",

@@ -126,7 +126,6 @@ def drop(page, name, content, size=None):
     )
 
 
-@pytest.mark.browser
 def test_an_example_is_shown_at_once_and_step_begins_a_run(tabs, tmp_path):
     page = tabs()
     at(page, step=0, steps=0)
@@ -153,7 +152,6 @@ def test_an_example_is_shown_at_once_and_step_begins_a_run(tabs, tmp_path):
     assert page.get_by_label("Prompt", exact=True).input_value() == "my own words"
 
 
-@pytest.mark.browser
 def test_a_dropped_run_opens_and_a_bad_one_is_told(tabs):
     page = tabs()
     click(page, "Step")
@@ -184,7 +182,6 @@ def test_a_dropped_run_opens_and_a_bad_one_is_told(tabs):
     at(page, step=1, steps=1)
 
 
-@pytest.mark.browser
 def test_a_file_that_is_too_large_or_broken_is_told_when_it_is_chosen_too(tabs, tmp_path):
     page = tabs()
     page.get_by_role("button", name="Save and open").click()
@@ -204,7 +201,6 @@ def test_a_file_that_is_too_large_or_broken_is_told_when_it_is_chosen_too(tabs, 
         click(page, "Dismiss")
 
 
-@pytest.mark.browser
 def test_a_link_fills_the_controls_and_runs_nothing(tabs, app_url):
     expect = pytest.importorskip("playwright.sync_api").expect
     page = tabs()
@@ -239,7 +235,6 @@ def test_a_link_fills_the_controls_and_runs_nothing(tabs, app_url):
     at(page, step=1, steps=1)
 
 
-@pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_tree_is_saved_as_seen(tabs, tmp_path, scheme):
     page = tabs(color_scheme=scheme)

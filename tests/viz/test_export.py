@@ -202,7 +202,6 @@ def at(page, step, phase="accept"):
     page.wait_for_selector(f"#tr-explorer[data-step='{step}'][data-phase='{phase}']")
 
 
-@pytest.mark.browser
 def test_without_a_network_it_steps_and_explains(saved):
     trace = viz_runs.toy_run(9, reference_identical=True)
     page = saved(trace)
@@ -226,7 +225,6 @@ def test_without_a_network_it_steps_and_explains(saved):
     assert "toy-bigram" in page.title()
 
 
-@pytest.mark.browser
 def test_without_a_network_every_panel_works(saved):
     """Used, not only opened. The fixture notes requests, and what the policy refused."""
     page = saved(telling_run())
@@ -255,7 +253,6 @@ def test_without_a_network_every_panel_works(saved):
     page.get_by_text("The tree of this run is fixed").wait_for()
 
 
-@pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_is_one_picture_and_fits_a_phone(saved, scheme):
     page = saved(viz_runs.toy_run(4), viewport={"width": 390, "height": 844}, color_scheme=scheme)
@@ -269,7 +266,6 @@ def test_the_page_is_one_picture_and_fits_a_phone(saved, scheme):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-@pytest.mark.browser
 def test_several_runs_travel_side_by_side(saved):
     runs = [viz_runs.toy_run(8), viz_runs.toy_run(12, template=chain(3)), viz_runs.toy_run(8)]
     page = saved(runs)
@@ -284,7 +280,6 @@ def test_several_runs_travel_side_by_side(saved):
     page.locator("[data-panel=diagnosis]").get_by_text("Why step 1 ended").wait_for()
 
 
-@pytest.mark.browser
 def test_hostile_text_stays_text_in_the_browser(saved):
     page = saved(hostile(viz_runs.toy_run(6)))
     at(page, 1)
@@ -296,7 +291,6 @@ def test_hostile_text_stays_text_in_the_browser(saved):
     assert page.locator("main :is(script, img, style, iframe)").count() == 0
 
 
-@pytest.mark.browser
 def test_a_prompt_of_thousands_of_tokens_does_not_freeze_it(saved):
     page = saved(viz_runs.toy_run(3, prompt_length=4000))
     assert page.locator(".tr-prompt .tr-token").count() == 64
