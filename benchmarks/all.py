@@ -1,8 +1,8 @@
 """All that can be measured on this machine, in one process: ``make bench``.
 
-    python -m benchmarks.all                                     # the bundled model, float32 and bfloat16
-    python -m benchmarks.all --prompts prompts.jsonl             # Spec-Bench's files are read as they are
-    python -m benchmarks.all --quick                             # seconds: tries the scripts, tells nothing
+    python -m benchmarks.all                           # the bundled model, float32, bfloat16
+    python -m benchmarks.all --prompts prompts.jsonl   # also a file of Spec-Bench
+    python -m benchmarks.all --quick                   # tries the scripts in seconds
 
 Prints a markdown table for each part, with the machine, the versions and the commit above them, and
 everything as one JSON object on the last line. The parts are scripts of their own; GPU shapes are

@@ -26,7 +26,7 @@ LARGEST = 1_000_000
 
 
 def main() -> int:
-    """Record every preset named on the command line, or the default ones; returns the exit status."""
+    """Record the presets named on the command line, or the default ones; returns the status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--model", default="pocket", help="a bundled name, a local folder, or a Hub id"

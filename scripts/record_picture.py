@@ -1,4 +1,4 @@
-"""Record the README's moving picture, ``assets/run.webp``: a few steps of a real run, phase by phase.
+"""Record the README's moving picture, ``assets/run.webp``: some steps of a run, phase by phase.
 
     python scripts/record_picture.py
 

@@ -36,10 +36,19 @@ WARMUP = 0.02
 
 def model_config(vocab_size: int, end_id: int) -> LlamaConfig:
     return LlamaConfig(
-        vocab_size=vocab_size, hidden_size=256, intermediate_size=704, num_hidden_layers=6,
-        num_attention_heads=8, num_key_value_heads=4, max_position_embeddings=2048, rms_norm_eps=1e-5,
-        tie_word_embeddings=True, bos_token_id=end_id, eos_token_id=end_id, pad_token_id=end_id,
-    )  # fmt: skip
+        vocab_size=vocab_size,
+        hidden_size=256,
+        intermediate_size=704,
+        num_hidden_layers=6,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        max_position_embeddings=2048,
+        rms_norm_eps=1e-5,
+        tie_word_embeddings=True,
+        bos_token_id=end_id,
+        eos_token_id=end_id,
+        pad_token_id=end_id,
+    )
 
 
 def train_tokenizer(domains: dict[str, list[str]], vocab_size: int) -> PreTrainedTokenizerFast:
@@ -47,9 +56,11 @@ def train_tokenizer(domains: dict[str, list[str]], vocab_size: int) -> PreTraine
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size, special_tokens=[END], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        vocab_size=vocab_size,
+        special_tokens=[END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
-    )  # fmt: skip
+    )
     # Equal shares, so that no domain's words crowd out another's; copying repeats the others' text.
     texts = (
         d

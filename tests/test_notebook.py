@@ -23,7 +23,10 @@ for cell in json.load(sys.stdin):
     last = tree.body.pop().value if isinstance(tree.body[-1], ast.Expr) else None
     exec(compile(tree, "cell", "exec"), space)
     value = None if last is None else eval(compile(ast.Expression(last), "cell", "eval"), space)
-    shown.append(None if value is None else [type(value).__name__, len(value.data), len(value.to_json())])
+    if value is None:
+        shown.append(None)
+    else:
+        shown.append([type(value).__name__, len(value.data), len(value.to_json())])
 print("SHOWN" + json.dumps(shown))
 """
 

@@ -25,7 +25,7 @@ PICTURES = ("gradio", "plotly", "networkx")
 
 
 def requirements(*files):
-    """{name: version range} of requirement files, those of this folder that they include left out."""
+    """{name: version range} of requirement files, without the files that they include."""
     lines = [line.strip() for file in files for line in (ROOT / file).read_text().splitlines()]
     return ranges(line for line in lines if line and not line.startswith(("#", "-")))
 

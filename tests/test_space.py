@@ -1,4 +1,4 @@
-"""What a Hugging Face Space reads of this repository, and which models it offers on which hardware."""
+"""What a Hugging Face Space reads of this repository, and which models it offers where."""
 
 import re
 from pathlib import Path

@@ -5,7 +5,8 @@ at equal budgets.
     python -m benchmarks.drafting.ablation --quick   # a glance, without any data
 
 Prompts are of seven domains (see ``prompt_sets``). Every second one of a domain is for **tuning**:
-the priors of ``recycling_plus/kernels/features.py`` were fitted on these. All figures are of the others;
+the priors of ``recycling_plus/kernels/features.py`` were fitted on
+these. All figures are of the others;
 ``--half tune`` shows the former.
 
 Greedy, float32. **Cold**: a new drafter for each prompt. **Hot**: one drafter for all prompts of a

@@ -2,7 +2,7 @@
 on the same prompts.
 
     python -m benchmarks.drafting.drafters --dtypes float32,bfloat16 --prompts prompts.jsonl
-    python -m benchmarks.drafting.drafters --way "recycling_plus, auto" --rounds 9   # beside plain decoding
+    python -m benchmarks.drafting.drafters --way "recycling_plus, auto" --rounds 9
 
 All in one process, greedy, times of the whole call, prefill included; cold, but for ways that are
 called hot, which take one drafter through all prompts of a round. All ways take turns on each

@@ -62,9 +62,11 @@ def book(
         ratios.append(len(session.output_ids) * plain / ms)
         drafter = session.drafter if args.hot else None
     return {
-        "tree": tree, "tokens per pass": round(tokens / passes, 2), "speed-up": round(tokens * plain / spent, 3),
+        "tree": tree,
+        "tokens per pass": round(tokens / passes, 2),
+        "speed-up": round(tokens * plain / spent, 3),
         "worst": round(min(ratios), 2),
-    }  # fmt: skip
+    }
 
 
 def main() -> None:

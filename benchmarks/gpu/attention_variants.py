@@ -139,7 +139,7 @@ def prefix_and_tail(p: Problem) -> Callable[[], torch.Tensor]:
 
 
 def flex(p: Problem) -> Callable[[], torch.Tensor]:
-    """FlexAttention, compiled, with a block mask that is fixed (all blocks) and looks the tree up."""
+    """FlexAttention, compiled: a fixed block mask (all blocks) that looks the tree up."""
     n, bucket, block = p.query.shape[2], p.key.shape[2], 128
     rows, columns = -(-n // block), bucket // block
     device = p.query.device

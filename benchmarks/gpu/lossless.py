@@ -24,7 +24,7 @@ TOKENS = 40
 
 
 def check(bench: Any) -> None:
-    """One line a family and dtype; families first in float32, where every output must be identical."""
+    """One line a family and dtype; float32 first, where every output must be identical."""
     families = FAMILIES if bench.real else ("llama", "gemma2")
     for dtype in (torch.float32, torch.bfloat16):
         for family in families:
@@ -73,7 +73,7 @@ def _output(target: HFTarget, settings: Settings) -> tuple[list[int], str]:
 
 
 def _divergence(target: HFTarget, ids: Sequence[int], plain: Sequence[int]) -> str:
-    """Where an output leaves plain decoding's, the top-2 margin there, and what rounding can turn."""
+    """Where an output leaves plain decoding, the top-2 margin there, what rounding can flip."""
     place = numerics.first_difference(plain, ids)
     if place is None:
         return "generate alone differs"

@@ -148,7 +148,7 @@ def _folder() -> Path:
 
 
 def _memory(browser: Browser, page: Page) -> tuple[float, float]:
-    """MiB of the script's heap after a collection, and of the largest renderer, which is the tab's."""
+    """MiB of the script's heap after a collection, and of the largest renderer: the tab."""
     session = page.context.new_cdp_session(page)
     session.send("HeapProfiler.collectGarbage")
     session.send("Performance.enable")

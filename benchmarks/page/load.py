@@ -171,9 +171,14 @@ def main() -> int:
     for line in wrong[:20]:
         print(line)
     report.show(
-        f"{args.visitors} visitors for {args.seconds:g} s", rows, wrong=wrong[:20], refused=dict(visitors.refused),
-        p95_step_ms=rows[4]["value"], memory_growth_percent=rows[7]["value"], clicks=dict(visitors.clicks),
-    )  # fmt: skip
+        f"{args.visitors} visitors for {args.seconds:g} s",
+        rows,
+        wrong=wrong[:20],
+        refused=dict(visitors.refused),
+        p95_step_ms=rows[4]["value"],
+        memory_growth_percent=rows[7]["value"],
+        clicks=dict(visitors.clicks),
+    )
     return 1 if wrong else 0
 
 

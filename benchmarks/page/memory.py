@@ -2,7 +2,7 @@
 
     python -m benchmarks.page.memory --visitors 12 --rounds 8 --clicks 6
 
-Metrics clicks and not seconds, so that a busy machine tells the same. What grows with every round is
+Counts clicks, not seconds, so a busy machine gives the same figures. What grows every round is
 a leak; what stops growing was a cache or the allocator. The last line is JSON.
 """
 

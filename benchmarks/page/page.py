@@ -88,13 +88,15 @@ def main() -> None:
                 clicks.append(
                     page.evaluate(
                         """(wanted) => new Promise((done) => {
-                          const root = document.querySelector("#tr-explorer"), began = performance.now();
+                          const root = document.querySelector("#tr-explorer");
+                          const began = performance.now();
                           new MutationObserver((_, me) => {
                             if (root.dataset.steps !== wanted) return;
                             me.disconnect();
                             requestAnimationFrame(() => done(performance.now() - began));
                           }).observe(root, {attributes: true});
-                          [...document.querySelectorAll("button")].find((b) => b.textContent.trim() === "Step").click();
+                          const buttons = [...document.querySelectorAll("button")];
+                          buttons.find((b) => b.textContent.trim() === "Step").click();
                         })""",
                         str(number),
                     )

@@ -151,9 +151,11 @@ def _function(config: dict[str, Any], button: str) -> dict[str, Any]:
         if c["type"] == "button" and c["props"].get("value") == button
     }
     return next(
-        d for d in config["dependencies"]
-        if d["backend_fn"] and any(target in wanted and event == "click" for target, event in d["targets"])
-    )  # fmt: skip
+        d
+        for d in config["dependencies"]
+        if d["backend_fn"]
+        and any(target in wanted and event == "click" for target, event in d["targets"])
+    )
 
 
 def _default(config: dict[str, Any], component: int) -> Any:

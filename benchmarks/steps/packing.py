@@ -33,9 +33,15 @@ def smollm_shape() -> PreTrainedModel:
     """The shape of HuggingFaceTB/SmolLM2-135M, its weights random."""
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=49_152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9,
-        num_key_value_heads=3, max_position_embeddings=2048, tie_word_embeddings=True,
-    )  # fmt: skip
+        vocab_size=49_152,
+        hidden_size=576,
+        intermediate_size=1536,
+        num_hidden_layers=30,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+    )
     return AutoModelForCausalLM.from_config(config)
 
 

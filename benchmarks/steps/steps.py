@@ -107,11 +107,18 @@ def curve(target: HFTarget, args: argparse.Namespace) -> report.Table:
         compact = compaction(target, nodes, rounds, args.clock)
         rows.append(
             {
-                "nodes": nodes, "step ms": whole, "t(N) / t(0)": whole / median(s[0] for s in spent[0]), "draft": draft,
-                "forward": forward, "verify": max(0.0, verify - compact), "compact": compact, "update": update,
-                "host": host, "forward %": f"{forward / whole:.0%}",
+                "nodes": nodes,
+                "step ms": whole,
+                "t(N) / t(0)": whole / median(s[0] for s in spent[0]),
+                "draft": draft,
+                "forward": forward,
+                "verify": max(0.0, verify - compact),
+                "compact": compact,
+                "update": update,
+                "host": host,
+                "forward %": f"{forward / whole:.0%}",
             }
-        )  # fmt: skip
+        )
     note = (
         f"ms, medians of {rounds}, from {PROMPT} cached tokens on, trace on; host is what no other"
         " part tells of."
@@ -169,9 +176,15 @@ def random_target(
     """A Llama of two layers, 64 wide, random weights."""
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=vocab_size, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=positions, tie_word_embeddings=True,
-    )  # fmt: skip
+        vocab_size=vocab_size,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=positions,
+        tie_word_embeddings=True,
+    )
     with silence_libraries():
         tokenizer = AutoTokenizer.from_pretrained(catalog.source(args.model))
         model = AutoModelForCausalLM.from_config(config).to(device)
@@ -216,10 +229,13 @@ def growth(target: HFTarget, args: argparse.Namespace) -> report.Table:
                     times.append(elapsed)
         rows.append(
             {
-                "prompt": length, "model": Path(mine.name).name, "prefill ms": started[False],
-                "with rows ms": started[True], **{f"t({n}) ms": median(t) for n, t in spent.items()},
+                "prompt": length,
+                "model": Path(mine.name).name,
+                "prefill ms": started[False],
+                "with rows ms": started[True],
+                **{f"t({n}) ms": median(t) for n, t in spent.items()},
             }
-        )  # fmt: skip
+        )
     note = (
         f"Random tokens. Beyond {target.max_length:,} positions a tiny model with **random"
         " weights** stands in."

@@ -1,6 +1,6 @@
 """What recording costs: the time of steps with the trace on, over the same steps with it off.
 
-    python -m benchmarks.steps.trace_tax                # the bundled model and a 15 M Llama with random weights
+    python -m benchmarks.steps.trace_tax   # the bundled model, a random 15 M Llama
     python -m benchmarks.steps.trace_tax --cpu-time --threads 1    # on a busy machine
 
 Both runs make the same steps, so each step is timed many times, a step with a trace beside the same
@@ -35,9 +35,14 @@ def random_llama(like: HFTarget, tokenizer: PreTrainedTokenizerBase) -> HFTarget
     """The shape of stories15M (github.com/karpathy/llama2.c): 288 wide, 6 layers, 32,000 tokens."""
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=32_000, hidden_size=288, intermediate_size=768, num_hidden_layers=6, num_attention_heads=6,
-        max_position_embeddings=512, tie_word_embeddings=True,
-    )  # fmt: skip
+        vocab_size=32_000,
+        hidden_size=288,
+        intermediate_size=768,
+        num_hidden_layers=6,
+        num_attention_heads=6,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+    )
     model = AutoModelForCausalLM.from_config(config, dtype=like.dtype).to(like.device)
     return wrap(model, tokenizer, "random 15M")
 

@@ -51,8 +51,8 @@ def test_row_never_seen():
     )
     assert (d.accepted, d.drafted, d.lost, d.add, d.evicted) == (0, 0, 1, None, None)
     assert (
-        what
-        == "Nothing could be drafted, because the row of A had never been written. The model went on"
+        what == "Nothing could be drafted, because the row of A had never been written."
+        " The model went on"
         " with B."
     )
     assert (
@@ -65,8 +65,12 @@ def test_row_never_seen():
 # a ── b ── ?      b is accepted, and its row was never written
 def test_row_never_seen_below_an_accepted_node():
     first = step(
-        [(0, 0, B), (1, 0, A)], [B, C, A], {A: ((B, C), (B, C)), B: ((), (C, D))}, root=A, unseen=[2]
-    )  # fmt: skip
+        [(0, 0, B), (1, 0, A)],
+        [B, C, A],
+        {A: ((B, C), (B, C)), B: ((), (C, D))},
+        root=A,
+        unseen=[2],
+    )
     d, (what, _) = only(run([A], first, stop_after(D, C)))
     assert (d.reason, d.end, d.after, d.token, d.accepted, d.drafted, d.position) == (
         "row_never_seen", 1, B, C, 1, 1, 1,
@@ -99,11 +103,14 @@ def test_token_evicted_when_and_by_what():
         [F, A],
         step([(0, 0, B)], [C, A], {A: ((B, C), (C, D))}, root=A),
         step(
-            [(0, 0, E), (1, 0, A)], [A, F, F], {C: ((E, D), (A, D)), E: ((A, B), (A, B)), A: ((C, D), (D, E))}, root=C,
+            [(0, 0, E), (1, 0, A)],
+            [A, F, F],
+            {C: ((E, D), (A, D)), E: ((A, B), (A, B)), A: ((C, D), (D, E))},
+            root=C,
         ),
         step([(0, 0, D)], [C, B], {A: ((D, E), (C, D)), D: ((B,), (B,))}, root=A),
         stop_after(D, C),
-    )  # fmt: skip
+    )
     d, (_, remedy) = only(trace, 3)
     assert d.reason == "not_in_row"
     assert d.evicted == Write(step=2, node=2, position=4, context=(A, C, E, A), status="rejected")
@@ -123,10 +130,16 @@ def test_token_evicted_when_and_by_what():
 # a ─┬─ b ── d     a → b → e: e is at rank 2 of b's row, the tree has rank 0 alone there;
 #    └─ c          then e → f → a, which the rows hold too, but the tree has two levels only
 RANK_CUT = step(
-    [(0, 0, B), (0, 1, C), (1, 0, D)], [B, E, A, A],
-    {A: ((B, C, D), (B, C, D)), B: ((D, C, E), (E, D, C)), C: ((A, B, C), (A, B, C)), D: ((A, B, C), (A, B, C))},
+    [(0, 0, B), (0, 1, C), (1, 0, D)],
+    [B, E, A, A],
+    {
+        A: ((B, C, D), (B, C, D)),
+        B: ((D, C, E), (E, D, C)),
+        C: ((A, B, C), (A, B, C)),
+        D: ((A, B, C), (A, B, C)),
+    },
     root=A,
-)  # fmt: skip
+)
 
 
 def test_in_the_row_but_no_child_at_that_rank():
@@ -198,8 +211,13 @@ def test_depth_limit(row, rank, add, lost, words):
 # a ── b ── c ── d      all agreed on; c ends the text
 def test_stopped_by_an_end_token():
     first = step(
-        [(0, 0, B), (1, 0, C), (2, 0, D)], [B, C, D, E], {A: ((B,), (B,))}, root=A, emitted=2, stop="eos",
-    )  # fmt: skip
+        [(0, 0, B), (1, 0, C), (2, 0, D)],
+        [B, C, D, E],
+        {A: ((B,), (B,))},
+        root=A,
+        emitted=2,
+        stop="eos",
+    )
     d, (what, remedy) = only(run([A], first))
     assert (d.reason, d.end, d.accepted, d.unused, d.lost, d.stop) == ("stopped", 2, 2, 1, 0, "eos")
     assert (
@@ -253,8 +271,8 @@ def test_a_draft_without_rows_went_elsewhere():
     d, (_, remedy) = only(trace, 2)
     assert (d.reason, d.lost) == ("depth_limit", 0)
     assert (
-        remedy
-        == "The model went on with E. The record does not say whether a longer draft would have had it."
+        remedy == "The model went on with E."
+        " The record does not say whether a longer draft would have had it."
     )
 
 

@@ -71,10 +71,12 @@ def drop_several(page, files):
     page.evaluate(
         """(files) => {
           const data = new DataTransfer();
-          for (const [name, content] of files) data.items.add(new File([content], name, { type: "application/json" }));
+          for (const [name, content] of files)
+            data.items.add(new File([content], name, { type: "application/json" }));
           const target = document.querySelector("#tr-explorer .tr-frame");
           for (const type of ["dragenter", "dragover", "drop"]) {
-            target.dispatchEvent(new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true }));
+            target.dispatchEvent(
+              new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true }));
           }
         }""",
         files,

@@ -24,10 +24,24 @@ TITLES = [p["name"] for p in json.loads(PRESETS.read_text(encoding="utf-8"))]
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = "<script>hit = 1</script>\n{{value}} ${hit = 1} & + % # 🦜 \u05e9\u05dc\u05d5\u05dd"
 VALUES = {
-    "prompt": HOSTILE, "model": "pocket", "drafter": "token_recycling", "tree": "12", "tree file": None, "k": 4,
-    "tokens": 20, "temperature": 0.7, "top_p": 0.9, "top_k": 0, "seed": 7, "stop": "a\nb c", "ignore_eos": True,
-    "prompt_rows": False, "chat": False, "start": "hot", "matrix file": None,
-}  # fmt: skip
+    "prompt": HOSTILE,
+    "model": "pocket",
+    "drafter": "token_recycling",
+    "tree": "12",
+    "tree file": None,
+    "k": 4,
+    "tokens": 20,
+    "temperature": 0.7,
+    "top_p": 0.9,
+    "top_k": 0,
+    "seed": 7,
+    "stop": "a\nb c",
+    "ignore_eos": True,
+    "prompt_rows": False,
+    "chat": False,
+    "start": "hot",
+    "matrix file": None,
+}
 
 
 def multi(query):
@@ -115,11 +129,14 @@ def drop(page, name, content, size=None):
           const data = new DataTransfer();
           const file = new File([content], name, { type: "application/json" });
           data.items.add(file);
-          if (size) Object.defineProperty(File.prototype, "size", { get: () => size, configurable: true });
+          if (size)
+            Object.defineProperty(File.prototype, "size", { get: () => size, configurable: true });
           const target = document.querySelector("#tr-explorer .tr-frame");
           for (const type of ["dragenter", "dragover", "drop"]) {
-            target.dispatchEvent(new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true }));
-            if (type === "dragover") window.hinted = getComputedStyle(document.querySelector(".tr-drop-hint")).display;
+            target.dispatchEvent(
+              new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true }));
+            if (type === "dragover")
+              window.hinted = getComputedStyle(document.querySelector(".tr-drop-hint")).display;
           }
         }""",
         [name, content, size],

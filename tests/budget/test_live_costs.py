@@ -109,7 +109,7 @@ def test_it_doubts_what_it_has_not_seen():
 
 
 class Machine(ToyTarget):
-    """A toy whose passes take time, which only ``now`` tells; what is believed of it may be wrong."""
+    """A toy whose passes take time by ``now`` alone; what is believed of it may be wrong."""
 
     def __init__(self, machine, believed, table=CIRCLE, vocab_size=10):
         super().__init__(table, vocab_size, costs=LiveCurve(believed))

@@ -44,9 +44,19 @@ def refusal(capsys, *arguments):
 @pytest.mark.parametrize("extra", [[], ["--temperature", "0.9", "--top-p", "0.8", "--seed", "3"]])
 def test_run_writes_what_generate_writes(capsys, folder, drafter, extra):
     result = run_json(
-        capsys, "run", "--model", folder, "--prompt", "the then", "--max-new-tokens", "24", "--ignore-eos",
-        "--drafter", drafter, *extra,
-    )  # fmt: skip
+        capsys,
+        "run",
+        "--model",
+        folder,
+        "--prompt",
+        "the then",
+        "--max-new-tokens",
+        "24",
+        "--ignore-eos",
+        "--drafter",
+        drafter,
+        *extra,
+    )
     target = tiny_models.target("llama")
     sampled = Settings(temperature=0.9, top_p=0.8, seed=3) if extra else Settings()
     settings = Settings(**{**vars(sampled), "max_new_tokens": 24, "ignore_eos": True})
@@ -140,9 +150,20 @@ def test_compare_reads_both_file_formats(capsys, folder, tmp_path):
         '{"prompt": "the then"}\n\n{"question_id": 7, "category": "x", "turns": ["then", "more"]}\n'
     )
     results = run_json(
-        capsys, "compare", "--model", folder, "--prompts", str(prompts), "--drafters", "token_recycling,none",
-        "--max-new-tokens", "12", "--tree", "small-8", "--ignore-eos",
-    )["results"]  # fmt: skip
+        capsys,
+        "compare",
+        "--model",
+        folder,
+        "--prompts",
+        str(prompts),
+        "--drafters",
+        "token_recycling,none",
+        "--max-new-tokens",
+        "12",
+        "--tree",
+        "small-8",
+        "--ignore-eos",
+    )["results"]
     assert [r["drafter"] for r in results] == ["token_recycling", "none"]
     assert all(r["identical"] for r in results)
     assert all((r["tokens_to_first_divergence"], r["divergences"]) == (None, []) for r in results)

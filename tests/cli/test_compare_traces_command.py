@@ -43,8 +43,8 @@ def test_equal_texts_are_told():
 def test_a_shorter_text_is_told():
     short = of_two(X.steps[0])
     assert (
-        sentence(X, short, Y)
-        == "The texts are equal up to the end of the shortest, 3 tokens. Ended there: token_recycling"
+        sentence(X, short, Y) == "The texts are equal up to the end of the shortest, 3 tokens."
+        " Ended there: token_recycling"
         " (2)."
     )
 
@@ -86,8 +86,16 @@ def test_the_table_can_be_read(saved, capsys):
     assert cli.main(["compare-traces", *saved]) == 0
     head, x, y, z, *rest = capsys.readouterr().out.splitlines()
     assert head.split() == [
-        "tokens", "passes", "MAT", "tokens/s", "ms/step", "nodes", "drafted", "accepted", "lossless",
-    ]  # fmt: skip
+        "tokens",
+        "passes",
+        "MAT",
+        "tokens/s",
+        "ms/step",
+        "nodes",
+        "drafted",
+        "accepted",
+        "lossless",
+    ]
     assert x.split() == [
         "token_recycling",
         "6",

@@ -190,13 +190,24 @@ def test_acceptance_by_depth_rank_and_position():
 @pytest.mark.parametrize(
     ("piece", "before", "kind"),
     [
-        (" the", "x", "word start"), ("ing", " go", "continuation"), ("The", "", "word start"),
+        (" the", "x", "word start"),
+        ("ing", " go", "continuation"),
+        ("The", "", "word start"),
         ("The", "\n", "word start"),
-        ("é", "caf", "continuation"), (" 36", "a", "digit"), ("9", "3", "digit"), ("½", "", "digit"),
-        (".", "a", "punctuation"), (' "', ",", "punctuation"), ("<<", "", "punctuation"), (" ", "a", "white space"),
-        ("\n\n", ".", "white space"), ("", "a", "other"), ("\x00", "a", "other"), ("日本", "a", "continuation"),
+        ("é", "caf", "continuation"),
+        (" 36", "a", "digit"),
+        ("9", "3", "digit"),
+        ("½", "", "digit"),
+        (".", "a", "punctuation"),
+        (' "', ",", "punctuation"),
+        ("<<", "", "punctuation"),
+        (" ", "a", "white space"),
+        ("\n\n", ".", "white space"),
+        ("", "a", "other"),
+        ("\x00", "a", "other"),
+        ("日本", "a", "continuation"),
     ],
-)  # fmt: skip
+)
 def test_token_classes(piece, before, kind):
     assert metrics.token_class(piece, before) == kind
 
@@ -225,12 +236,19 @@ def test_the_table_tells_where_drafts_were_accepted_and_how_it_went_on():
     at = lines.index(["output", "tokens", "MAT", "drafted"])
     # b e | a | b e c, a line a token: those of a step share its one pass.
     assert [line[3:] for line in lines[at + 1 : at + 7]] == [
-        ["2.00", "100%"], ["2.00", "0%"], ["1.00", "0%"], ["3.00", "100%"], ["3.00", "100%"], ["3.00", "0%"],
-    ]  # fmt: skip
+        ["2.00", "100%"],
+        ["2.00", "0%"],
+        ["1.00", "0%"],
+        ["3.00", "100%"],
+        ["3.00", "100%"],
+        ["3.00", "0%"],
+    ]
     at = lines.index(["up", "to", "step", "MAT", "rows", "filled", "age", "of", "rows", "used"])
     assert lines[at + 1 : at + 4] == [
-        ["1", "2.00", "1", "1.0", "steps"], ["2", "1.50", "2", "–"], ["3", "2.00", "2", "2.0", "steps"],
-    ]  # fmt: skip
+        ["1", "2.00", "1", "1.0", "steps"],
+        ["2", "1.50", "2", "–"],
+        ["3", "2.00", "2", "2.0", "steps"],
+    ]
 
 
 def test_fill_and_age_of_the_matrix_over_time():

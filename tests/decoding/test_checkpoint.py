@@ -221,8 +221,12 @@ def test_a_lie_about_rows_costs_speed_and_changes_no_token():
 
 
 @settings(deadline=None)
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=8),
-       st.sampled_from(sorted(taken())))  # fmt: skip
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=8
+    ),
+    st.sampled_from(sorted(taken())),
+)
 def test_any_value_anywhere_is_refused_or_harmless(value, field):
     with contextlib.suppress(TokenRecyclingError):
         go_on(taken(**{field: value}))

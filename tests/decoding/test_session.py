@@ -1,4 +1,4 @@
-"""A run told step by step on a bigram table, where every draft and verdict can be checked by hand."""
+"""A run step by step on a bigram table, where you can check drafts and verdicts by hand."""
 
 from itertools import accumulate
 
@@ -195,12 +195,28 @@ def test_bad_prompts_are_refused():
 @pytest.mark.parametrize(
     "bad",
     [
-        {"k": 0}, {"k": 33}, {"k": 2.5}, {"k": True}, {"max_new_tokens": 0}, {"max_new_tokens": -1},
-        {"max_new_tokens": 10**9}, {"max_new_tokens": None}, {"temperature": -1.0}, {"temperature": float("nan")},
-        {"temperature": float("inf")}, {"temperature": "hot"}, {"temperature": 1e-9}, {"top_p": 0.0},
-        {"top_p": 1.5, "temperature": 1.0}, {"top_p": 0.9}, {"top_k": 5}, {"top_k": -1}, {"seed": -1}, {"stop": ("",)},
+        {"k": 0},
+        {"k": 33},
+        {"k": 2.5},
+        {"k": True},
+        {"max_new_tokens": 0},
+        {"max_new_tokens": -1},
+        {"max_new_tokens": 10**9},
+        {"max_new_tokens": None},
+        {"temperature": -1.0},
+        {"temperature": float("nan")},
+        {"temperature": float("inf")},
+        {"temperature": "hot"},
+        {"temperature": 1e-9},
+        {"top_p": 0.0},
+        {"top_p": 1.5, "temperature": 1.0},
+        {"top_p": 0.9},
+        {"top_k": 5},
+        {"top_k": -1},
+        {"seed": -1},
+        {"stop": ("",)},
     ],
-)  # fmt: skip
+)
 def test_bad_settings_are_refused_in_one_sentence(bad):
     with pytest.raises(SettingsError) as error:
         Settings(**bad)
@@ -247,11 +263,16 @@ def runs(draw):
         paths.add((*draw(st.sampled_from(sorted(paths))), draw(st.integers(0, 2))))
     closed = {p[:n] for p in paths for n in range(1, len(p) + 1)}
     return (
-        size, table, draw(st.sampled_from([TreeTemplate.from_paths("any", closed), "auto"])),
+        size,
+        table,
+        draw(st.sampled_from([TreeTemplate.from_paths("any", closed), "auto"])),
         draw(st.sampled_from(sorted(DRAFTERS))),
-        draw(st.lists(st.integers(0, size - 1), min_size=1, max_size=12)), draw(st.integers(1, 25)),
-        draw(st.sampled_from([0.0, 0.7, 2.0])), draw(st.sets(st.integers(0, size - 1), max_size=1)), draw(costs()),
-    )  # fmt: skip
+        draw(st.lists(st.integers(0, size - 1), min_size=1, max_size=12)),
+        draw(st.integers(1, 25)),
+        draw(st.sampled_from([0.0, 0.7, 2.0])),
+        draw(st.sets(st.integers(0, size - 1), max_size=1)),
+        draw(costs()),
+    )
 
 
 @settings(max_examples=150, deadline=None)

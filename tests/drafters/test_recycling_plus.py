@@ -67,7 +67,7 @@ def passed(draft, context, choices, path):
 
 
 def once_more(drafter, context, choice):
-    """A pass in which the model chose this behind the text and was as sure of all else as before."""
+    """A pass in which the model chose this after the text, as sure of all else as before."""
     draft = drafter.propose(context, templates.chain(2))
     nodes = draft.template.nodes + 1
     said = rows(*[[(B, 0.9), (8, 0.05)]] * nodes)
@@ -127,9 +127,15 @@ def test_the_spine_is_copied_from_the_text_and_rows_branch_off_it():
     doubting = [w - 2 * (marks.THIS <= n < marks.SHORTER) for n, w in enumerate(marks.PRIORS)]
     drawn = paths(taught(prompt, said, priors=doubting).propose(prompt, templates.chain(8)))
     assert drawn == {
-        "c": ("row", 2, -1), "i": ("row", 2, -1), "cd": ("row", 3, -1), "ci": ("row", 3, -1),
-        "cde": ("lookup", 4, 4), "cdef": ("lookup", 5, 5), "cdefa": ("lookup", 6, 6), "ii": ("usual", 0, -1),
-    }  # fmt: skip
+        "c": ("row", 2, -1),
+        "i": ("row", 2, -1),
+        "cd": ("row", 3, -1),
+        "ci": ("row", 3, -1),
+        "cde": ("lookup", 4, 4),
+        "cdef": ("lookup", 5, 5),
+        "cdefa": ("lookup", 6, 6),
+        "ii": ("usual", 0, -1),
+    }
     bare = paths(taught(prompt, said, lookup=False).propose(prompt, templates.chain(8)))
     assert {kind for kind, _, _ in bare.values()} == {"row"}
     only = RecyclingPlus(V, 2)

@@ -1,4 +1,4 @@
-"""What visitors leave behind when they go: nothing. Counted in objects and threads, not in bytes."""
+"""What visitors leave behind: nothing. Counted in objects and threads, not in bytes."""
 
 import functools
 import gc

@@ -96,8 +96,13 @@ def test_any_file_may_be_uploaded_as_run_tree_or_matrix(tmp_path_factory, conten
 
 
 @few
-@given(st.recursive(st.none() | st.integers() | st.text(max_size=5), lambda x: st.lists(x) | st.dictionaries(
-    st.sampled_from(["child_counts", "paths", "x"]), x), max_leaves=12))  # fmt: skip
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(max_size=5),
+        lambda x: st.lists(x) | st.dictionaries(st.sampled_from(["child_counts", "paths", "x"]), x),
+        max_leaves=12,
+    )
+)
 def test_any_json_may_be_a_tree(content):
     with contextlib.suppress(TokenRecyclingError):
         templates.parse(json.dumps(content))
@@ -213,9 +218,14 @@ def test_the_real_page_gives_no_file_of_the_server_away(app_url):
         assert headers["x-content-type-options"] == "nosniff"
         assert "default-src 'none'" in headers["content-security-policy"]
         for path in (
-            "file=/etc/passwd", f"file={ROOT}/app.py", "file=app.py", "file=../app.py", "file=ui/page/build.py",
-            f"file={ROOT}/assets/models/pocket/config.json", "file=/proc/self/environ",
-        ):  # fmt: skip
+            "file=/etc/passwd",
+            f"file={ROOT}/app.py",
+            "file=app.py",
+            "file=../app.py",
+            "file=ui/page/build.py",
+            f"file={ROOT}/assets/models/pocket/config.json",
+            "file=/proc/self/environ",
+        ):
             assert client.get(f"/gradio_api/{path}").status_code in (403, 404), path
         for path in (
             "/tr/../app.py",

@@ -79,10 +79,23 @@ def run(
         )
         committed += len(one.emitted)
     info = RunInfo(
-        model="hand", family="toy", tokenizer="0" * 16, vocab_size=10, drafter=drafter, tree="hand",
-        nodes=len(steps[0].tokens) - 1 if steps else 0, k=k, settings={}, dtype="float32", device="cpu",
-        attention="none", versions={}, prompt_ids=tuple(prompt), prefill_ms=1.0, rows_seen=0,
-    )  # fmt: skip
+        model="hand",
+        family="toy",
+        tokenizer="0" * 16,
+        vocab_size=10,
+        drafter=drafter,
+        tree="hand",
+        nodes=len(steps[0].tokens) - 1 if steps else 0,
+        k=k,
+        settings={},
+        dtype="float32",
+        device="cpu",
+        attention="none",
+        versions={},
+        prompt_ids=tuple(prompt),
+        prefill_ms=1.0,
+        rows_seen=0,
+    )
     text = "".join(LETTERS[t] for s in steps for t in s.emitted)
     trace = RunTrace(
         SCHEMA, info, tuple(numbered), LETTERS, {}, text, steps[-1].stop if steps else None
@@ -95,7 +108,7 @@ def telling_run() -> RunTrace:
     """Five steps that end for five reasons, on rows of two places: “ba” is asked, “bcacacab”
     written.
 
-    1  a ─┬─ b ── d   b, then c: at rank 1 of b's row, where the tree has rank 0 alone. The row of a loses c.
+    1  a ─┬─ b ── d   b, then c: at rank 1 of b's row, the tree has rank 0. The row of a loses c.
           └─ c
     2  c              its row was never seen; the model writes a
     3  a ─┬─ b        the model writes c, which step 1 took out of the row
@@ -108,12 +121,32 @@ def telling_run() -> RunTrace:
     return run(
         [B, A],
         step(
-            [(0, 0, B), (0, 1, C), (1, 0, D)], [B, C, A, A],
-            {A: ((B, C), (B, D)), B: ((D, C), (C, D)), D: ((), (A, B))}, root=A,
+            [(0, 0, B), (0, 1, C), (1, 0, D)],
+            [B, C, A, A],
+            {A: ((B, C), (B, D)), B: ((D, C), (C, D)), D: ((), (A, B))},
+            root=A,
         ),
-        step([(0, 0, A), (0, 1, A), (1, 0, A)], [A, A, A, A], {C: ((), (A, B))}, root=C, unseen=[1, 2, 3]),
+        step(
+            [(0, 0, A), (0, 1, A), (1, 0, A)],
+            [A, A, A, A],
+            {C: ((), (A, B))},
+            root=C,
+            unseen=[1, 2, 3],
+        ),
         step([(0, 0, B), (0, 1, D), (1, 0, C)], [C, C, A, A], {A: ((B, D), (C, B))}, root=A),
-        step([(0, 0, A), (0, 1, B), (1, 0, C)], [A, C, A, A], {A: ((C, B), (C, B)), C: ((A, B), (A, D))}, root=C),
-        step([(0, 0, C), (0, 1, B), (1, 0, B)], [B, A, E, A], {A: ((C, B), (B, C))}, root=A, emitted=1, stop="eos"),
+        step(
+            [(0, 0, A), (0, 1, B), (1, 0, C)],
+            [A, C, A, A],
+            {A: ((C, B), (C, B)), C: ((A, B), (A, D))},
+            root=C,
+        ),
+        step(
+            [(0, 0, C), (0, 1, B), (1, 0, B)],
+            [B, A, E, A],
+            {A: ((C, B), (B, C))},
+            root=A,
+            emitted=1,
+            stop="eos",
+        ),
         k=2,
-    )  # fmt: skip
+    )

@@ -3,13 +3,50 @@
 from hypothesis import strategies as st
 
 FIELDS = (
-    "prompt", "model", "drafter", "tree", "tree_file", "k", "max_new_tokens", "temperature", "top_p", "top_k", "seed",
-    "stop_strings", "ignore_eos", "prompt_rows", "chat", "start", "matrix_file",
-)  # fmt: skip
+    "prompt",
+    "model",
+    "drafter",
+    "tree",
+    "tree_file",
+    "k",
+    "max_new_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "seed",
+    "stop_strings",
+    "ignore_eos",
+    "prompt_rows",
+    "chat",
+    "start",
+    "matrix_file",
+)
 
-GOOD = dict(zip(FIELDS, (
-    "the then", "tiny", "token_recycling", "small-8", None, 8, 4, 0.0, 1.0, 0, 0, "", False, True, False, "cold", None,
-), strict=True))  # fmt: skip
+GOOD = dict(
+    zip(
+        FIELDS,
+        (
+            "the then",
+            "tiny",
+            "token_recycling",
+            "small-8",
+            None,
+            8,
+            4,
+            0.0,
+            1.0,
+            0,
+            0,
+            "",
+            False,
+            True,
+            False,
+            "cold",
+            None,
+        ),
+        strict=True,
+    )
+)
 
 hostile_text = st.text(max_size=40) | st.sampled_from(
     [

@@ -53,9 +53,16 @@ class Tab:
 
     def good(self, door):
         """What an honest browser sends."""
-        known = {"on_step": [*SETTINGS, ""], "on_run": [*SETTINGS, ""], "on_compare": [["k 4"], *SETTINGS],
-                 "on_link": SETTINGS, "on_save": [WISH], "on_preset": [None], "on_open": [None],
-                 "run": [*SETTINGS[:4], *SETTINGS[5:15], 1, ""]}  # fmt: skip
+        known = {
+            "on_step": [*SETTINGS, ""],
+            "on_run": [*SETTINGS, ""],
+            "on_compare": [["k 4"], *SETTINGS],
+            "on_link": SETTINGS,
+            "on_save": [WISH],
+            "on_preset": [None],
+            "on_open": [None],
+            "run": [*SETTINGS[:4], *SETTINGS[5:15], 1, ""],
+        }
         return known.get(door.name) or ["the then"] * len(door.inputs)
 
     def knock(self, door, values, told=None, query=b""):
@@ -136,10 +143,23 @@ def any_door_takes_anything(data, name):
 @given(st.data())
 def any_wish_to_save_is_met_or_refused(data):
     names = st.lists(st.sampled_from(["abc", "saved-1", "..", "a" * 99]) | anything, max_size=5)
-    wish = data.draw(st.fixed_dictionaries(
-        {"what": st.sampled_from(["json", "html", "matrix", "comparison csv", "comparison x"]), "runs": names},
-        optional={"steps": anything, "handed": st.booleans(), "records": st.lists(anything), "checkpoint": anything,
-                  "more": anything}))  # fmt: skip
+    wish = data.draw(
+        st.fixed_dictionaries(
+            {
+                "what": st.sampled_from(
+                    ["json", "html", "matrix", "comparison csv", "comparison x"]
+                ),
+                "runs": names,
+            },
+            optional={
+                "steps": anything,
+                "handed": st.booleans(),
+                "records": st.lists(anything),
+                "checkpoint": anything,
+                "more": anything,
+            },
+        )
+    )
     given = TAB.knock(TAB.doors["on_save"], [json.dumps(wish)])
     assert not given or given[1] in ("", json.dumps(wish))
 
