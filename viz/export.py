@@ -155,7 +155,7 @@ def bundle(entry: str = ENTRY, folder: Path = STATIC) -> str:
         name = waiting.pop()
         if name not in sources:
             sources[name] = (folder / name).read_text(encoding="utf-8")
-            needs[name] = [_beside(name, found[2]) for found in _IMPORT.finditer(sources[name])]
+            needs[name] = [_beside(name, match[2]) for match in _IMPORT.finditer(sources[name])]
             waiting.extend(needs[name])
     modules = (_module(name, sources[name]) for name in TopologicalSorter(needs).static_order())
     return "\n" + "\n".join(modules)
@@ -163,9 +163,9 @@ def bundle(entry: str = ENTRY, folder: Path = STATIC) -> str:
 
 def _module(name: str, source: str) -> str:
     """A module as a function, called once, whose result is the module's exports."""
-    exports = ", ".join(found[1] for found in _EXPORT.finditer(source))
+    exports = ", ".join(match[1] for match in _EXPORT.finditer(source))
     body = _IMPORT.sub(
-        lambda found: f"const {{{found[1]}}} = {_variable(_beside(name, found[2]))};\n", source
+        lambda match: f"const {{{match[1]}}} = {_variable(_beside(name, match[2]))};\n", source
     )
     body = _EXPORT.sub("", body).removeprefix("// @ts-check\n")
     return f"const {_variable(name)} = (() => {{\n{body}return {{ {exports} }};\n}})();\n"
@@ -184,10 +184,10 @@ def _policy(scripts: Iterable[str], styles: Iterable[str]) -> str:
     """Only scripts and styles with these hashes, pictures that the page makes itself, and no
     connection of any kind.
     """
-    allowed, worn = (" ".join(f"'{found}'" for found in hashes) for hashes in (scripts, styles))
+    allowed, styling = (" ".join(f"'{one}'" for one in hashes) for hashes in (scripts, styles))
     # Of style attributes the empty one alone is let through, which plotly sets.
     return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-hashes' {worn}; img-src"
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-hashes' {styling}; img-src"
         " data:; base-uri 'none'; form-action 'none'"
     )
 

@@ -3,7 +3,7 @@ first child.
 
 So the best candidates of the best candidates form one straight line at the top, no two edges cross,
 and all coordinates are whole numbers. The layout depends on the shape alone: equal shapes are drawn
-in equal places whatever their tokens are, and the bonus node is put into a free place instead of
+equally whatever their tokens are, and the bonus node is put into a free spot instead of
 moving others.
 """
 
@@ -17,7 +17,7 @@ import networkx as nx
 
 @dataclass(frozen=True)
 class Layout:
-    """Places of N + 1 nodes.
+    """Positions of N + 1 nodes.
 
     Attributes:
         columns: (N + 1,) each node's column, which is its depth.
@@ -37,7 +37,7 @@ def tidy(parents: tuple[int, ...], ranks: tuple[int, ...]) -> Layout:
     """Lay out a tree.
 
     Args:
-        parents: (N + 1,) node indices, −1 for the root; every parent stands before its children.
+        parents: (N + 1,) node indices, −1 for the root; parents before children.
         ranks: (N + 1,) order of siblings, best first.
     """
     tree = nx.DiGraph()
@@ -55,9 +55,8 @@ def tidy(parents: tuple[int, ...], ranks: tuple[int, ...]) -> Layout:
     return Layout(tuple(columns), tuple(rows), counts, height)
 
 
-def bonus_place(layout: Layout, after: int) -> tuple[int, int]:
-    """Column and row of the bonus node: the free place nearest to the node ``after`` which it
-    stands.
+def bonus_position(layout: Layout, after: int) -> tuple[int, int]:
+    """Column and row of the bonus node: the free spot nearest to the node that it follows.
 
     The row may be −1 or ``layout.height``, one beyond the tree, if the column is full.
     """

@@ -17,7 +17,7 @@ import viz
 from tests.support import viz_runs
 from tr_core.trace import BudgetReason, RunTrace, labels
 from tr_core.trees.templates import chain, grown, paper
-from viz.layout import bonus_place, tidy
+from viz.layout import bonus_position, tidy
 from viz.records import run_records as explorer
 
 ROOT = Path(__file__).parents[2]
@@ -111,7 +111,7 @@ def test_the_bonus_finds_a_free_place_after_every_node(tree):
     layout = tidy(tree.parents, tree.ranks)
     taken = set(zip(layout.columns, layout.rows, strict=True))
     for node in range(0, len(tree.parents), 7):
-        column, row = bonus_place(layout, node)
+        column, row = bonus_position(layout, node)
         assert (column, row) not in taken
         assert column == layout.columns[node] + 1
         assert -1 <= row <= layout.height

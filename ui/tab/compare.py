@@ -105,7 +105,7 @@ class Comparing:
         if own is None or own.trace is None or not self._workspace.has_run(base):
             return
         self.put(own.run.number, own.trace)
-        yield viz.compare_record([], known=[own.run.number], anew=True)
+        yield viz.compare_record([], known=[own.run.number], replace=True)
         self._stop = False
         try:
             for text, request in variations:

@@ -1,7 +1,7 @@
 """The figures of a run that the page shows, as plain data that plotly.js takes.
 
-Plain, since the page has all of them made anew after each step, and plotly's own objects check
-every property, which takes a hundred times as long. ``figures`` makes such objects of them for
+Plain, since the page draws all of them again after each step, and plotly's own objects check every
+property, which takes a hundred times as long. ``plotly_figures`` makes such objects of them for
 notebooks. Colours and greys are chosen to read on white and on near-black.
 """
 
@@ -22,9 +22,9 @@ Chart = dict[str, Any]
 ACCEPTED, BONUS, INK = "#16a394", "#d98324", "#7d8590"
 LOST, DRAFT = "#c2566b", "#8e7cc3"
 GRID, EMPTY = "rgba(128,128,128,0.2)", "rgba(128,128,128,0.12)"
-# draft, forward, verify, update: told apart by lightness too.
+# draft, forward, verify, update: they differ in lightness too.
 PHASE_COLOURS = (DRAFT, INK, ACCEPTED, BONUS)
-# Of the sources of a draft; told apart by their marks too.
+# Of the sources of a draft; their marks differ too.
 SOURCE_COLOURS = (ACCEPTED, BONUS, DRAFT, LOST, "#5b8db8", "#8a8f3c")
 SOURCE_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star")
 _SCALE = [[0.0, EMPTY], [1.0, ACCEPTED]]
@@ -141,7 +141,7 @@ def sliding_mat(trace: RunTrace, window: int = metrics.WINDOW) -> Chart:
 
 
 def emitted_by_class(trace: RunTrace) -> Chart:
-    """Tokens emitted of each class that occurred, told apart by whether they had been drafted."""
+    """Tokens emitted of each class that occurred, split by whether they had been drafted."""
     shares = {name: share for name, share in metrics.by_class(trace).items() if share.total}
     bars = [
         _bars(
@@ -177,12 +177,12 @@ def reliability(trace: RunTrace) -> Chart:
     """Expected against observed acceptance of the drafted nodes, by source, and the diagonal on
     which both are equal.
 
-    The larger a point, the more nodes stand behind it. Empty for a drafter that expects nothing.
+    The larger a point, the more nodes it counts. Empty for a drafter that expects nothing.
     """
     sources = calibration.by_source(trace.steps)
     lines = {"all": calibration.overall(trace.steps)} if len(sources) > 1 else {}
     data = [_dotted([0, 1], [0, 1], "as expected")]
-    for place, (name, line) in enumerate((lines | sources).items()):
+    for i, (name, line) in enumerate((lines | sources).items()):
         data.append(
             {
                 "type": "scatter",
@@ -191,12 +191,12 @@ def reliability(trace: RunTrace) -> Chart:
                 "y": [b.observed for b in line.bins],
                 "mode": "lines+markers",
                 "line": {
-                    "color": SOURCE_COLOURS[place % len(SOURCE_COLOURS)],
+                    "color": SOURCE_COLOURS[i % len(SOURCE_COLOURS)],
                     "width": 2 if name == "all" else 1,
                 },
                 "marker": {
                     "size": [4 + 3 * math.log10(b.nodes) for b in line.bins],
-                    "symbol": SOURCE_SYMBOLS[place % len(SOURCE_SYMBOLS)],
+                    "symbol": SOURCE_SYMBOLS[i % len(SOURCE_SYMBOLS)],
                 },
                 "text": [f"{b.accepted} of {b.nodes} nodes" for b in line.bins],
                 "hovertemplate": "expected %{x:.1%}, observed %{y:.1%}: %{text}",
@@ -249,6 +249,6 @@ def _dotted(x: list[int], y: list[float], name: str) -> dict[str, Any]:
     }
 
 
-def _every(places: int) -> int:
+def _every(ticks: int) -> int:
     """Numbers from one tick to the next, so that there are no more than a dozen."""
-    return -(-places // 12) or 1
+    return -(-ticks // 12) or 1

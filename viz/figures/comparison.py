@@ -14,7 +14,7 @@ from tr_core.trace import RunTrace
 from viz.figures.charts import ACCEPTED, BONUS, DRAFT, INK, LOST
 from viz.figures.plotly_figures import calm, safe
 
-# Told apart by dash as well as by colour.
+# Distinguished by dash as well as by colour.
 LINES = ((ACCEPTED, "solid"), (BONUS, "dash"), (DRAFT, "dot"), (LOST, "dashdot"))
 
 
@@ -25,9 +25,9 @@ def passes_by_position(traces: Sequence[RunTrace]) -> go.Figure:
     Raises:
         CompareError: the runs are not of one prompt.
     """
-    found = align(traces)
+    alignment = align(traces)
     figure = go.Figure()
-    for lane, (colour, dash) in zip(found.lanes, LINES, strict=False):
+    for lane, (colour, dash) in zip(alignment.lanes, LINES, strict=False):
         figure.add_scatter(
             name=safe(lane.name),
             x=list(range(len(lane.passes) + 1)),
@@ -36,9 +36,11 @@ def passes_by_position(traces: Sequence[RunTrace]) -> go.Figure:
             line={"color": colour, "dash": dash, "width": 2},
             hovertemplate="token %{x}: %{y} passes",
         )
-    if found.difference is not None:
+    if alignment.difference is not None:
         figure.add_vline(
-            x=found.shared, line={"color": INK, "dash": "dot"}, annotation_text="first difference"
+            x=alignment.shared,
+            line={"color": INK, "dash": "dot"},
+            annotation_text="first difference",
         )
     figure = calm(figure)
     figure.update_xaxes(title_text="tokens written")
@@ -53,11 +55,11 @@ def steps_by_position(traces: Sequence[RunTrace]) -> go.Figure:
     Raises:
         CompareError: the runs are not of one prompt.
     """
-    found = align(traces)
+    alignment = align(traces)
     figure = go.Figure()
     for kind, colour, pattern in (("accepted", ACCEPTED, ""), ("bonus", BONUS, "/")):
         names, bases, widths, hovers = [], [], [], []
-        for lane, trace in zip(found.lanes, traces, strict=True):
+        for lane, trace in zip(alignment.lanes, traces, strict=True):
             name = namer(trace)
             for line in lane.steps:
                 first = line.first if kind == "accepted" else line.first + line.accepted
@@ -85,7 +87,7 @@ def steps_by_position(traces: Sequence[RunTrace]) -> go.Figure:
             },
         )
     figure = calm(figure)
-    figure.update_layout(barmode="overlay", height=max(240, 110 + 46 * len(found.lanes)))
+    figure.update_layout(barmode="overlay", height=max(240, 110 + 46 * len(alignment.lanes)))
     figure.update_xaxes(title_text="position in the output")
     figure.update_yaxes(
         type="category",
@@ -93,6 +95,6 @@ def steps_by_position(traces: Sequence[RunTrace]) -> go.Figure:
         showgrid=False,
         autorange="reversed",
         categoryorder="array",
-        categoryarray=[safe(lane.name) for lane in found.lanes],
+        categoryarray=[safe(lane.name) for lane in alignment.lanes],
     )
     return figure

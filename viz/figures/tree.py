@@ -8,7 +8,7 @@ from tr_core.trace import RunTrace, StepTrace
 from tr_core.trace.labels import full_label, label
 from viz.figures.charts import ACCEPTED, BONUS, INK
 from viz.figures.plotly_figures import calm, safe
-from viz.layout import bonus_place, tidy
+from viz.layout import bonus_position, tidy
 
 # Status → colour, shape, and the word in the legend: none of them alone has to carry it.
 LOOKS = {
@@ -33,40 +33,40 @@ def draft_tree(trace: RunTrace, step: int = 1) -> go.Figure:
     Raises:
         ValueError: the run has no such step.
     """
-    found = next((s for s in trace.steps if s.index == step), None)
-    if found is None:
+    shown = next((s for s in trace.steps if s.index == step), None)
+    if shown is None:
         raise ValueError(f"step must be 1 … {len(trace.steps)}, got {step}")
-    layout = tidy(found.parents, found.ranks)
-    places = list(zip(layout.columns, layout.rows, strict=True))
-    statuses: list[str] = list(found.statuses)
-    tokens = list(found.tokens)
-    hovers = [_hover(trace, found, node) for node in range(len(tokens))]
+    layout = tidy(shown.parents, shown.ranks)
+    positions = list(zip(layout.columns, layout.rows, strict=True))
+    statuses: list[str] = list(shown.statuses)
+    tokens = list(shown.tokens)
+    hovers = [_hover(trace, shown, node) for node in range(len(tokens))]
     thin = [
-        (places[found.parents[n]], places[n])
+        (positions[shown.parents[n]], positions[n])
         for n in range(1, len(tokens))
         if statuses[n] != "accepted"
     ]
-    thick = [(places[found.parents[n]], places[n]) for n in found.path]
-    if found.bonus is not None:
-        end = found.path[-1] if found.path else 0
-        places.append(bonus_place(layout, end))
-        thick.append((places[end], places[-1]))
+    thick = [(positions[shown.parents[n]], positions[n]) for n in shown.path]
+    if shown.bonus is not None:
+        end = shown.path[-1] if shown.path else 0
+        positions.append(bonus_position(layout, end))
+        thick.append((positions[end], positions[-1]))
         statuses.append("bonus")
-        tokens.append(found.bonus)
+        tokens.append(shown.bonus)
         hovers.append(
-            f"bonus: {_name(trace, found.bonus)}, the model's own choice after"
+            f"bonus: {_name(trace, shown.bonus)}, the model's own choice after"
             f" {_name(trace, tokens[end])}"
         )
     lines = [_lines(thin, INK, 1), _lines(thick, ACCEPTED, 3)]
     figure = go.Figure([line for line in lines if line.x])
-    height = max(row for _, row in places) - min(row for _, row in places) + 1
+    height = max(row for _, row in positions) - min(row for _, row in positions) + 1
     for status, (colour, symbol, word) in LOOKS.items():
         chosen = [n for n, s in enumerate(statuses) if s == status]
         if chosen:
             figure.add_scatter(
                 name=word,
-                x=[places[n][0] for n in chosen],
-                y=[places[n][1] for n in chosen],
+                x=[positions[n][0] for n in chosen],
+                y=[positions[n][1] for n in chosen],
                 mode="markers+text" if height <= LABELLED_ROWS else "markers",
                 text=["" if status == "unseen" else _label(trace, tokens[n]) for n in chosen],
                 # Above the line that goes on to the right, which would run through the text.
@@ -83,7 +83,9 @@ def draft_tree(trace: RunTrace, step: int = 1) -> go.Figure:
             )
     figure = calm(figure)
     figure.update_layout(height=max(280, 90 + 22 * height))
-    figure.update_xaxes(title_text="depth", dtick=1, range=[-0.3, max(c for c, _ in places) + 0.9])
+    figure.update_xaxes(
+        title_text="depth", dtick=1, range=[-0.3, max(c for c, _ in positions) + 0.9]
+    )
     figure.update_yaxes(visible=False, autorange="reversed")
     return figure
 
@@ -113,12 +115,12 @@ def _hover(trace: RunTrace, step: StepTrace, node: int) -> str:
     if node == 0:
         return f"root: {_name(trace, step.tokens[0])}, the last committed token"
     parent = step.parents[node]
-    place = f"node {node}, rank {step.ranks[node]} of {_name(trace, step.tokens[parent])}"
+    name = f"node {node}, rank {step.ranks[node]} of {_name(trace, step.tokens[parent])}"
     if status == "unseen":
-        return f"{place}: its row was never seen"
+        return f"{name}: its row was never seen"
     chances = dict(zip(step.candidates[parent], step.probabilities[parent], strict=False))
     chance = chances.get(step.tokens[node])
-    return f"{place}: {_name(trace, step.tokens[node])}, {status}" + (
+    return f"{name}: {_name(trace, step.tokens[node])}, {status}" + (
         "" if chance is None else f", probability {chance:.2f}"
     )
 

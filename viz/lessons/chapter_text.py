@@ -188,24 +188,24 @@ def _blocks(text: str) -> Iterator[tuple[Text, list[Text]]]:
 
 def _minutes(file: str, heading: Text, lines: list[Text]) -> float:
     said = [line for line in lines if line.text]
-    found = re.fullmatch(r"minutes: ([0-9]{1,2}(?:\.5)?)", said[0].text) if len(said) == 1 else None
-    if not found or not 0 < float(found[1]) <= MOST_MINUTES:
+    match = re.fullmatch(r"minutes: ([0-9]{1,2}(?:\.5)?)", said[0].text) if len(said) == 1 else None
+    if not match or not 0 < float(match[1]) <= MOST_MINUTES:
         line = said[0].line if said else heading.line
         raise LessonError(
             file, line, f"after the title stands “minutes: 2”, at most {MOST_MINUTES}, and no more."
         )
-    return float(found[1])
+    return float(match[1])
 
 
 def _scene(file: str, heading: Text, lines: list[Text]) -> Scene:
-    found = _SCENE.fullmatch(heading.text[3:].strip())
-    if not found or found["phase"] not in PHASES:
+    match = _SCENE.fullmatch(heading.text[3:].strip())
+    if not match or match["phase"] not in PHASES:
         raise LessonError(
             file,
             heading.line,
             f"a scene is told as “## toy, step 4, verify”, the phase one of {', '.join(PHASES)}.",
         )
-    scene = Scene(heading.line, found["run"], int(found["step"]), found["phase"])
+    scene = Scene(heading.line, match["run"], int(match["step"]), match["phase"])
     head = list(takewhile(lambda line: line.text, lines))
     for line in head:
         key, colon, value = line.text.partition(": ")
@@ -223,17 +223,17 @@ def _scene(file: str, heading: Text, lines: list[Text]) -> Scene:
 
 def _paragraphs(lines: list[Text]) -> list[Text]:
     """Lines joined up to the next empty one."""
-    found: list[Text] = []
+    paragraphs: list[Text] = []
     open_ = False
     for line in lines:
         if not line.text:
             open_ = False
         elif open_:
-            found[-1] = Text(found[-1].line, f"{found[-1].text} {line.text.strip()}")
+            paragraphs[-1] = Text(paragraphs[-1].line, f"{paragraphs[-1].text} {line.text.strip()}")
         else:
-            found.append(Text(line.line, line.text.strip()))
+            paragraphs.append(Text(line.line, line.text.strip()))
             open_ = True
-    return found
+    return paragraphs
 
 
 def _ask(file: str, heading: Text, lines: list[Text]) -> Ask:
@@ -248,8 +248,8 @@ def _ask(file: str, heading: Text, lines: list[Text]) -> Ask:
     for line in _items(lines):
         if line.text.startswith("- "):
             ask.options.append(_option(file, line, ask))
-        elif found := _REPLY.fullmatch(line.text):
-            _take_reply(file, line, found, ask)
+        elif match := _REPLY.fullmatch(line.text):
+            _take_reply(file, line, match, ask)
         elif ask.options or ask.right:
             raise LessonError(
                 file,
@@ -270,37 +270,37 @@ def _ask(file: str, heading: Text, lines: list[Text]) -> Ask:
 
 def _items(lines: list[Text]) -> list[Text]:
     """Lines, with those that begin by spaces joined to the one before."""
-    found: list[Text] = []
+    items: list[Text] = []
     for line in lines:
-        if line.text.startswith("  ") and found:
-            found[-1] = Text(found[-1].line, f"{found[-1].text} {line.text.strip()}")
+        if line.text.startswith("  ") and items:
+            items[-1] = Text(items[-1].line, f"{items[-1].text} {line.text.strip()}")
         elif line.text:
-            found.append(Text(line.line, line.text))
-    return found
+            items.append(Text(line.line, line.text))
+    return items
 
 
 def _option(file: str, line: Text, ask: Ask) -> Option:
-    found = _OPTION.fullmatch(line.text)
-    if not found or (found["mark"] is None) != bool(ask.fact):
+    match = _OPTION.fullmatch(line.text)
+    if not match or (match["mark"] is None) != bool(ask.fact):
         form = "- answer -> what is said then" if ask.fact else "- [ ] answer -> what is said then"
         raise LessonError(file, line.line, f"an answer is written “{form}”.")
-    right = None if ask.fact else found["mark"] == "x"
-    return Option(line.line, found["label"].strip(), found["reply"].strip(), right)
+    right = None if ask.fact else match["mark"] == "x"
+    return Option(line.line, match["label"].strip(), match["reply"].strip(), right)
 
 
-def _take_reply(file: str, line: Text, found: re.Match[str], ask: Ask) -> None:
-    key, text = found["key"], found["text"].strip()
+def _take_reply(file: str, line: Text, match: re.Match[str], ask: Ask) -> None:
+    key, text = match["key"], match["text"].strip()
     if not ask.fact:
         raise LessonError(
             file,
             line.line,
-            "a question's replies stand behind its answers: “- [ ] answer -> reply”.",
+            "a question's replies stand after its answers: “- [ ] answer -> reply”.",
         )
     if key == "reveal" and text not in PHASES:
         raise LessonError(file, line.line, f"reveal takes a phase: {', '.join(PHASES)}.")
-    if found["node"]:
-        ask.node_replies[int(found["node"])] = Text(line.line, text)
-    elif found["row"]:
-        ask.row_replies[found["row"]] = Text(line.line, text)
+    if match["node"]:
+        ask.node_replies[int(match["node"])] = Text(line.line, text)
+    elif match["row"]:
+        ask.row_replies[match["row"]] = Text(line.line, text)
     else:
         setattr(ask, key, text)

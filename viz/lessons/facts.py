@@ -28,11 +28,11 @@ def words(trace: RunTrace, tokens: tuple[int, ...]) -> str:
 
 def below(step: StepTrace, node: int) -> tuple[int, ...]:
     """Tokens from the root's child down to a node."""
-    found: list[int] = []
+    tokens: list[int] = []
     while node > 0:
-        found.insert(0, step.tokens[node])
+        tokens.insert(0, step.tokens[node])
         node = step.parents[node]
-    return tuple(found)
+    return tuple(tokens)
 
 
 def _accepted(trace: RunTrace) -> int:
@@ -120,7 +120,7 @@ NODES: Mapping[str, Callable[[StepTrace], list[int]]] = MappingProxyType(
     }
 )
 
-# Rows that a step overwrote, each told by its token.
+# Rows that a step overwrote, each by its token.
 ROWS: Mapping[str, Callable[[StepTrace], list[int]]] = MappingProxyType(
     {
         "changed rows": lambda step: _tokens(step, lambda row: row.before != row.after),
@@ -147,11 +147,11 @@ def find_nodes(step: StepTrace, name: str) -> list[int] | None:
     """
     if name in NODES:
         return NODES[name](step)
-    found = _OF_NODE.fullmatch(name)
-    if not found or int(found["node"]) >= len(step.tokens):
+    match = _OF_NODE.fullmatch(name)
+    if not match or int(match["node"]) >= len(step.tokens):
         return None
-    node = int(found["node"])
-    if found["what"] == "above":
+    node = int(match["node"])
+    if match["what"] == "above":
         return [n for n in range(1, node) if step.tree.template.ancestor_mask[node, n]]
     depths = step.tree.template.depths
     return [n for n in range(len(depths)) if n != node and depths[n] == depths[node]]

@@ -45,7 +45,7 @@ MOST_NODES = 12
 MOST_ROWS = 12
 
 _MARK = re.compile(r"\*\*(?P<b>.+?)\*\*|`(?P<code>[^`]+)`")
-_PLACES = re.compile(r"(?P<kind>nodes?|rows?) (?P<names>.+)")
+_NAMED = re.compile(r"(?P<kind>nodes?|rows?) (?P<names>.+)")
 
 Paragraph = list[Any]
 
@@ -111,8 +111,8 @@ def fact(trace: RunTrace, step: StepTrace, name: str) -> str | None:
 
 def _trace(name: str, folder: Path, file: str, line: int) -> RunTrace:
     if re.fullmatch(r"[\w-]+", name):
-        for place in (folder, EXAMPLES):
-            if (path := place / f"{name}.json").is_file():
+        for source in (folder, EXAMPLES):
+            if (path := source / f"{name}.json").is_file():
                 return read_trace(path)
     raise LessonError(
         file, line, f"there is no run “{name}”: its trace would be {folder.name}/{name}.json."
@@ -162,25 +162,25 @@ class _Resolver:
             scene["ask"] = self._ask(written.ask)
         return scene
 
-    def _highlight(self, told: Text) -> dict[str, Any]:
-        name = told.text
+    def _highlight(self, ring: Text) -> dict[str, Any]:
+        name = ring.text
         if name in REGIONS:
             return {"region": name}
         nodes = find_nodes(self.step, name)
         if nodes is not None or name in ROWS:
-            found = ROWS[name](self.step) if nodes is None else nodes
-            if not found:
-                self._fail(told.line, f"in step {self.step.index} there are no “{name}”.")
-            return {"rows" if nodes is None else "nodes": found}
-        places = _PLACES.fullmatch(name)
-        if not places:
+            matches = ROWS[name](self.step) if nodes is None else nodes
+            if not matches:
+                self._fail(ring.line, f"in step {self.step.index} there are no “{name}”.")
+            return {"rows" if nodes is None else "nodes": matches}
+        match = _NAMED.fullmatch(name)
+        if not match:
             self._fail(
-                told.line,
+                ring.line,
                 f"there is no “{name}” to point at: a region, “node 3”, “row the”, or a fact.",
             )
-        if places["kind"].startswith("node"):
-            return {"nodes": [self._node(told.line, number) for number in places["names"].split()]}
-        return {"rows": [self._row(told.line, name) for name in places["names"].split()]}
+        if match["kind"].startswith("node"):
+            return {"nodes": [self._node(ring.line, number) for number in match["names"].split()]}
+        return {"rows": [self._row(ring.line, name) for name in match["names"].split()]}
 
     def _node(self, line: int, number: str) -> int:
         if not number.isdecimal() or int(number) >= len(self.step.tokens):
@@ -228,7 +228,7 @@ class _Resolver:
             self._fail(
                 ask.line,
                 f"the record answers “{answer}”: exactly one of two or more answers must be that, "
-                "each with its reply behind “->”.",
+                "each with its reply after “->”.",
             )
         return [self._option(option, option.label == answer) for option in ask.options]
 
@@ -240,44 +240,44 @@ class _Resolver:
                 "a prediction by click needs “right:” and “wrong:”, and no list of answers.",
             )
         step, of_nodes = self.step, nodes is not None
-        places = list(range(len(step.tokens))) if of_nodes else [row.token for row in step.rows]
+        choices = list(range(len(step.tokens))) if of_nodes else [row.token for row in step.rows]
         right = set(ROWS[ask.fact](step) if nodes is None else nodes)
         if of_nodes:
-            places = [n for n in places if n not in step.unseen]
+            choices = [n for n in choices if n not in step.unseen]
         if (
             not right
-            or right >= set(places)
-            or len(places) > (MOST_NODES if of_nodes else MOST_ROWS)
+            or right >= set(choices)
+            or len(choices) > (MOST_NODES if of_nodes else MOST_ROWS)
         ):
             self._fail(
                 ask.line,
-                f"of {len(places)} places {len(right)} are “{ask.fact}”: that cannot be guessed.",
+                f"of {len(choices)} choices {len(right)} are “{ask.fact}”: that cannot be guessed.",
             )
         replies = {self._node(t.line, str(n)): t for n, t in ask.node_replies.items()}
         if not of_nodes:
             replies = {self._row(t.line, name): t for name, t in ask.row_replies.items()}
-        for place, text in replies.items():
-            if place in right or place not in places:
+        for option, text in replies.items():
+            if option in right or option not in choices:
                 self._fail(
-                    text.line, "this reply is for a place that is right, or cannot be chosen."
+                    text.line, "this reply is for an answer that is right, or cannot be chosen."
                 )
         options = []
-        for place in places:
-            own = replies.get(place)
+        for option in choices:
+            own = replies.get(option)
             reply = (
                 (ask.line, ask.right)
-                if place in right
+                if option in right
                 else (own.line, own.text)
                 if own
                 else (ask.line, ask.wrong)
             )
-            label = self._node_label(place) if of_nodes else word(self.trace, place)
+            label = self._node_label(option) if of_nodes else word(self.trace, option)
             options.append(
                 {
                     "label": [label],
                     "reply": self._paragraph(*reply),
-                    "right": place in right,
-                    "node" if of_nodes else "row": place,
+                    "right": option in right,
+                    "node" if of_nodes else "row": option,
                 }
             )
         return options
@@ -298,18 +298,18 @@ class _Resolver:
         """Markup first, facts then: what a model has written is never read as markup."""
         parts: Paragraph = []
         end = 0
-        for found in _MARK.finditer(text):
-            parts += [self._filled(line, text[end : found.start()])]
-            kind = "code" if found["b"] is None else "b"
-            parts.append([kind, self._filled(line, found[kind])])
-            end = found.end()
+        for match in _MARK.finditer(text):
+            parts += [self._filled(line, text[end : match.start()])]
+            kind = "code" if match["b"] is None else "b"
+            parts.append([kind, self._filled(line, match[kind])])
+            end = match.end()
         parts.append(self._filled(line, text[end:]))
         return [part for part in parts if part]
 
     def _filled(self, line: int, text: str) -> str:
-        def value(found: re.Match[str]) -> str:
-            place, _, name = found[1].rpartition(": ")
-            run, step = self._place(line, place)
+        def value(match: re.Match[str]) -> str:
+            where, _, name = match[1].rpartition(": ")
+            run, step = self._locate(line, where)
             said = fact(run, step, name)
             if said is None:
                 self._fail(line, f"there is no fact “{name}”: see viz/lessons/facts.py.")
@@ -317,22 +317,22 @@ class _Resolver:
 
         return re.sub(r"\{([^{}]*)\}", value, text)
 
-    def _place(self, line: int, place: str) -> tuple[RunTrace, StepTrace]:
+    def _locate(self, line: int, where: str) -> tuple[RunTrace, StepTrace]:
         """The run and step that braces mean: the scene's own, “toy-chain”, “step 9”, or “toy, step
         9”.
         """
-        found = re.fullmatch(
-            r"(?:(?P<run>(?!step )[\w-]+)(?:, )?)?(?:step (?P<step>[0-9]{1,6}))?", place
+        match = re.fullmatch(
+            r"(?:(?P<run>(?!step )[\w-]+)(?:, )?)?(?:step (?P<step>[0-9]{1,6}))?", where
         )
-        if not found:
-            self._fail(line, f"“{place}” is no place: “toy”, “step 9” or “toy, step 9” is.")
-        if not found["run"] and not found["step"]:
+        if not match:
+            self._fail(line, f"“{where}” is no place: “toy”, “step 9” or “toy, step 9” is.")
+        if not match["run"] and not match["step"]:
             return self.trace, self.step
-        name = found["run"] or self.written.run
+        name = match["run"] or self.written.run
         if name not in self.runs:
             self._fail(line, f"no scene shows a run “{name}”.")
         trace = self.runs[name]
-        return trace, self._step(trace, name, int(found["step"] or 1), line)
+        return trace, self._step(trace, name, int(match["step"] or 1), line)
 
     def _step(self, trace: RunTrace, name: str, number: int, line: int) -> StepTrace:
         if not 1 <= number <= len(trace.steps):

@@ -18,7 +18,7 @@ from msgspec import UNSET, UnsetType
 from tr_core.analysis.run_names import facts
 from tr_core.trace import MAX_FILE_BYTES, STOP_REASONS, RowChange, RunInfo, RunTrace, StepTrace
 from tr_core.trace.labels import full_label, label
-from viz.layout import bonus_place, tidy
+from viz.layout import bonus_position, tidy
 from viz.records.schema import (
     CHANCES,
     Budget,
@@ -116,23 +116,23 @@ def run_record(trace: RunTrace, run: str | None = None, *, name: str = "") -> st
 
 
 def run_name(trace: RunTrace) -> str:
-    """A name made of what a saved run did, so that all records of it agree."""
+    """A name out of what a saved run did, so that all records of it agree."""
     info = trace.info
     content = [info.model, info.drafter, info.tree, info.prompt_ids, trace.steps]
     return f"saved-{zlib.crc32(msgspec.json.encode(content)):08x}"
 
 
 def compare_record(
-    runs: Iterable[tuple[RunTrace, str]], known: Iterable[str] = (), *, anew: bool = False
+    runs: Iterable[tuple[RunTrace, str]], known: Iterable[str] = (), *, replace: bool = False
 ) -> str:
     """Lay runs side by side.
 
     Args:
         runs: whole runs, each with its name as in ``run_record``.
         known: names of runs that the browser has already; they come first.
-        anew: whether they replace those that lie there.
+        replace: whether they replace those that lie there.
     """
-    return encode(Compare([_run(*run) for run in runs], list(known), anew))
+    return encode(Compare([_run(*run) for run in runs], list(known), replace))
 
 
 def progress_record(words: str | None, done: int = 0, of: int = 0) -> str:
@@ -225,11 +225,11 @@ def verdicts(step: StepTrace) -> str:
 
 def ordered_rows(step: StepTrace) -> list[RowChange]:
     """Rows in the order to read them: of root and path first, then those that changed most."""
-    place = {step.tokens[node]: i for i, node in enumerate((0, *step.path))}
+    order = {step.tokens[node]: i for i, node in enumerate((0, *step.path))}
     weight = {"fresh": 2, "moved": 1, "kept": 0}
 
     def key(row: RowChange) -> tuple[int, int, int]:
-        return place.get(row.token, len(place)), -sum(weight[c] for c in row.changes), row.node
+        return order.get(row.token, len(order)), -sum(weight[c] for c in row.changes), row.node
 
     return sorted({row.token: row for row in step.rows}.values(), key=key)
 
@@ -308,7 +308,9 @@ def _step(step: StepTrace) -> Step:
         counts=layout.counts,
         height=layout.height,
         bonus_at=(
-            None if step.bonus is None else bonus_place(layout, step.path[-1] if step.path else 0)
+            None
+            if step.bonus is None
+            else bonus_position(layout, step.path[-1] if step.path else 0)
         ),
         new_rows=sum(not row.before for row in step.rows),
         rows=[_row(row, step, used) for row in ordered_rows(step)],

@@ -231,18 +231,18 @@ class WholeRun(Struct, kw_only=True, omit_defaults=True):
     end: End | None = None
 
 
-class Compare(Struct, tag="compare", tag_field="type"):
+class Compare(Struct, tag="compare", tag_field="type", rename={"replace": "anew"}):
     """Lay runs side by side, and open that panel.
 
     Attributes:
         runs: runs that the browser may not have.
         known: names of runs that it has; they come first.
-        anew: whether they replace those that lie there.
+        replace: whether they replace those that lie there.
     """
 
     runs: list[WholeRun]
     known: list[str]
-    anew: bool
+    replace: bool
 
 
 class Progress(Struct, tag="progress", tag_field="type"):

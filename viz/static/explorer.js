@@ -104,7 +104,7 @@ export function mount(element, { onRequest } = {}) {
   root.append(frameBox, cards.element, banner.element, waiting.element, live, help.element);
   element.replaceChildren(root);
 
-  let told = "";
+  let announced = "";
   function draw() {
     frame = 0;
     const run = state.run;
@@ -122,35 +122,35 @@ export function mount(element, { onRequest } = {}) {
     cards.settle();
     tour.settle(rings.first());
     animate();
-    tell();
+    announce();
   }
 
   let beat = 0;
   let moved = "";
   /** Start the motion of a phase once, when it is entered. */
   function animate() {
-    const place = `${state.run?.id} ${state.step} ${state.phase}`;
-    if (place === moved) return;
-    moved = place;
+    const moment = `${state.run?.id} ${state.step} ${state.phase}`;
+    if (moment === moved) return;
+    moved = moment;
     beat = 1 - beat;
     root.dataset.motion = state.animate ? String(beat) : "none";
   }
 
-  function tell() {
+  function announce() {
     const step = state.run?.steps[state.step - 1];
     if (!step || !state.run) {
       live.textContent = state.run ? WORDS.reading : "";
-      told = "";
+      announced = "";
       return;
     }
-    const place = `${state.run.id} ${state.step} ${state.phase}`;
-    if (place === told) return;
+    const moment = `${state.run.id} ${state.step} ${state.phase}`;
+    if (moment === announced) return;
     // What is to be guessed is not given away to those who hear the page either.
     if (tour.isSecret()) {
       live.textContent = "";
       return;
     }
-    told = place;
+    announced = moment;
     const run = state.run;
     const label = (/** @type {number} */ id) => tokenOf(run, id).full;
     const accepted = step.path.map((node) => label(step.ids[node]));

@@ -20,10 +20,10 @@ export function createHelp() {
     );
   }
   const keys = make("dl", "tr-help-list");
-  for (const [names, deed] of WORDS.helpKeys) {
+  for (const [names, action] of WORDS.helpKeys) {
     const term = make("dt", "");
     for (const name of names.split(" ")) term.append(make("kbd", "", name));
-    keys.append(term, make("dd", "", deed));
+    keys.append(term, make("dd", "", action));
   }
   dialog.append(head, phases, make("p", "", WORDS.helpMore), keys);
   // A click on the backdrop is a click on the dialog itself.

@@ -80,14 +80,14 @@ export function createInspector(state) {
    * @param {number} at
    */
   function sourceWords(run, shown, at) {
-    const found = shown.src ? sourceOf(shown, at) : null;
+    const origin = shown.src ? sourceOf(shown, at) : null;
     const words = [];
-    if (found?.place !== undefined && found.place >= 0)
-      words.push(WORDS.sourceOfNode.lookup(found.place));
-    else if (found?.name.startsWith("row")) {
-      const key = keyOf(run, shown, at, found.key).map((id) => `“${mention(run, id)}”`);
+    if (origin?.place !== undefined && origin.place >= 0)
+      words.push(WORDS.sourceOfNode.lookup(origin.place));
+    else if (origin?.name.startsWith("row")) {
+      const key = keyOf(run, shown, at, origin.key).map((id) => `“${mention(run, id)}”`);
       words.push(WORDS.sourceOfNode.row(key.join(" ")));
-    } else if (found) words.push(WORDS.sourceOfNode.other(WORDS.sources[found.name]));
+    } else if (origin) words.push(WORDS.sourceOfNode.other(WORDS.sources[origin.name]));
     if (at && shown.exp && shown.status[at] !== "u")
       words.push(WORDS.expectedOfNode(shown.exp[at]));
     return words.join(" ");

@@ -27,7 +27,7 @@ const CHOOSING = [
  */
 export function listenToKeys({ player, steps, step, openHelp, more, root }) {
   /** @type {Record<string, () => void>} */
-  const deeds = {
+  const actions = {
     " ": () => player.toggle(),
     ArrowLeft: () => player.goTo(step() - 1),
     ArrowRight: () => player.goTo(step() + 1),
@@ -66,10 +66,10 @@ export function listenToKeys({ player, steps, step, openHelp, more, root }) {
       event.preventDefault();
       return first();
     }
-    const deed = deeds[event.key];
-    if (!deed || !steps()) return;
+    const action = actions[event.key];
+    if (!action || !steps()) return;
     event.preventDefault();
-    deed();
+    action();
   }
 
   document.addEventListener("keydown", onKey);

@@ -27,13 +27,13 @@ const LOSSES_LISTED = 200;
  */
 function meant(run, wanted) {
   const text = wanted.trim().toLowerCase();
-  const found = new Set();
+  const matches = new Set();
   const holding = new Set();
   for (const [id, token] of run.tokens) {
-    if (token.text.trim().toLowerCase() === text || String(id) === text) found.add(id);
+    if (token.text.trim().toLowerCase() === text || String(id) === text) matches.add(id);
     else if (token.text.toLowerCase().includes(text)) holding.add(id);
   }
-  return found.size ? found : holding;
+  return matches.size ? matches : holding;
 }
 
 /** @param {Run} run @param {string} wanted @returns {Loss[]} in the order of the steps */

@@ -135,13 +135,13 @@ export function createMatrixPanel(state, player) {
 
   function applyFilter() {
     const wanted = filter.trim().toLowerCase();
-    let found = 0;
+    let count = 0;
     for (const line of lines) {
       const fits = !wanted || matches(line.row, wanted);
       line.line.hidden = !fits;
-      if (fits) found += 1;
+      if (fits) count += 1;
     }
-    return found;
+    return count;
   }
 
   /** @param {Row} row @param {string} wanted */
@@ -173,8 +173,8 @@ export function createMatrixPanel(state, player) {
 
   /** @param {EventTarget | null} target @returns {Line | undefined} */
   function lineAt(target) {
-    const found = target instanceof Element ? target.closest(".tr-row") : null;
-    return lines.find((line) => line.line === found);
+    const row = target instanceof Element ? target.closest(".tr-row") : null;
+    return lines.find((line) => line.line === row);
   }
 
   /** @param {EventTarget | null} target @returns {number | null} */
@@ -280,8 +280,8 @@ export function createMatrixPanel(state, player) {
       }
       if (turned || filter !== state.filter) {
         filter = state.filter;
-        const found = applyFilter();
-        nothing.hidden = found > 0;
+        const count = applyFilter();
+        nothing.hidden = count > 0;
         setText(
           nothing,
           !next

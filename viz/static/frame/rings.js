@@ -27,8 +27,8 @@ export function createRings(root, state) {
   function selectors(part) {
     if (part.nodes) return part.nodes.map((node) => `[data-node="${Number(node)}"]`);
     if (part.rows) return part.rows.map((row) => `[data-row="${Number(row)}"]`);
-    const found = REGIONS[/** @type {keyof typeof REGIONS} */ (part.region)];
-    return found ? [found] : [];
+    const selector = REGIONS[/** @type {keyof typeof REGIONS} */ (part.region)];
+    return selector ? [selector] : [];
   }
 
   return {

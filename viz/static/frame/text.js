@@ -116,8 +116,8 @@ export function createTextPanel(state, player) {
     for (let i = drawn.groups.length; i < shown.steps.length; i++) {
       const step = shown.steps[i];
       const group = make("span", i % 2 ? "tr-emit tr-tint" : "tr-emit");
-      step.emitted.forEach((id, place) => {
-        const node = step.path[place] ?? BONUS_NODE;
+      step.emitted.forEach((id, i) => {
+        const node = step.path[i] ?? BONUS_NODE;
         const span = make("span", node === BONUS_NODE ? "tr-token tr-own" : "tr-token");
         span.dataset.at = String(drawn.written.length);
         const emittedBy = WORDS.emittedBy(step.index, node === BONUS_NODE);
@@ -231,13 +231,13 @@ export function createTextPanel(state, player) {
   function copiedFrom(nodes) {
     const step = run?.steps[state.step - 1];
     if (!run || !step) return [];
-    const places = nodes
+    const positions = nodes
       .map((node) => sourceOf(step, node)?.place ?? -1)
-      .filter((place) => place >= 0 && place < step.committed);
+      .filter((position) => position >= 0 && position < step.committed);
     const length = run.info.prompt.length;
     const from = length - prompt.children.length;
-    const spans = places.map((place) =>
-      place < length ? prompt.children[place - from] : drawn.tokens[place - length],
+    const spans = positions.map((position) =>
+      position < length ? prompt.children[position - from] : drawn.tokens[position - length],
     );
     return /** @type {HTMLElement[]} */ (spans.filter((span) => span instanceof HTMLElement));
   }
@@ -249,11 +249,11 @@ export function createTextPanel(state, player) {
   function tokensOfNodes(nodes) {
     const group = drawn.groups[state.step - 1];
     const own = /** @type {HTMLElement[]} */ ([...group.children]);
-    const found = own.filter((span) => nodes.includes(drawn.written[Number(span.dataset.at)].node));
+    const spans = own.filter((span) => nodes.includes(drawn.written[Number(span.dataset.at)].node));
     if (nodes.includes(0)) {
       const root = drawn.groups[state.step - 2]?.lastElementChild ?? prompt.lastElementChild;
-      if (root instanceof HTMLElement) found.push(root);
+      if (root instanceof HTMLElement) spans.push(root);
     }
-    return found;
+    return spans;
   }
 }

@@ -75,10 +75,10 @@ export function createTreePanel(state, player) {
   let unsettled = false;
 
   /**
-   * Take the scale and width of columns; places everything anew if the latter changed.
-   * @param {boolean} [anew]
+   * Take the scale and width of columns; places everything again if the latter changed.
+   * @param {boolean} [again]
    */
-  function refit(anew = false) {
+  function refit(again = false) {
     if (!step || !scroller.clientWidth) return;
     if (mode !== "hand") {
       const room = {
@@ -87,10 +87,10 @@ export function createTreePanel(state, player) {
       };
       const fitted = fitTree({ columns, rows }, room, mode === "whole", sizesAt(panel));
       scale = fitted.scale;
-      anew ||= fitted.column !== column;
+      again ||= fitted.column !== column;
       column = fitted.column;
     }
-    if (anew) shapes.place(step, column);
+    if (again) shapes.place(step, column);
     resize();
   }
 

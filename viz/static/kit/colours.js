@@ -32,9 +32,9 @@ export function watchColours(element, changed) {
       const colour = known.get(property);
       if (colour !== undefined) return colour;
       probe.style.color = `var(${property})`;
-      const found = getComputedStyle(probe).color;
-      known.set(property, found);
-      return found;
+      const resolved = getComputedStyle(probe).color;
+      known.set(property, resolved);
+      return resolved;
     },
     destroy() {
       scheme.removeEventListener("change", forget);

@@ -47,11 +47,11 @@ export function asSvgText(drawing, ground, title) {
     copy.removeAttribute(name);
   const name = document.createElementNS(NAMESPACE, "title");
   name.textContent = title;
-  const behind = document.createElementNS(NAMESPACE, "rect");
-  behind.setAttribute("width", "100%");
-  behind.setAttribute("height", "100%");
-  behind.setAttribute("fill", plainColour(ground));
-  copy.prepend(name, behind);
+  const background = document.createElementNS(NAMESPACE, "rect");
+  background.setAttribute("width", "100%");
+  background.setAttribute("height", "100%");
+  background.setAttribute("fill", plainColour(ground));
+  copy.prepend(name, background);
   copy.setAttribute("xmlns", NAMESPACE);
   return new XMLSerializer().serializeToString(copy);
 }

@@ -41,10 +41,10 @@ export function createTable(caption, columns) {
       wide ? box.setAttribute(name, value) : box.removeAttribute(name);
   }).observe(box);
   /** @type {(() => void)[]} */
-  let deeds = [];
+  let actions = [];
   body.addEventListener("click", (event) => {
     const button = event.target instanceof Element ? event.target.closest("button") : null;
-    if (button) deeds[Number(button.dataset.line)]?.();
+    if (button) actions[Number(button.dataset.line)]?.();
   });
 
   return {
@@ -56,14 +56,14 @@ export function createTable(caption, columns) {
     },
     /** @param {(Cell | string)[][]} lines */
     fill(lines) {
-      deeds = [];
+      actions = [];
       while (body.rows.length > lines.length) body.deleteRow(-1);
       lines.forEach((line, i) => {
         const row = body.rows[i] ?? body.insertRow();
         line.forEach((content, j) => {
           const cell = row.cells[j] ?? row.insertCell();
           cell.className = columns[j].number ? "tr-number-cell" : "";
-          fillCell(cell, typeof content === "string" ? { text: content } : content, i, deeds);
+          fillCell(cell, typeof content === "string" ? { text: content } : content, i, actions);
         });
       });
     },
@@ -74,9 +74,9 @@ export function createTable(caption, columns) {
  * @param {HTMLTableCellElement} cell
  * @param {Cell} content
  * @param {number} line
- * @param {(() => void)[]} deeds
+ * @param {(() => void)[]} actions
  */
-function fillCell(cell, content, line, deeds) {
+function fillCell(cell, content, line, actions) {
   let holder = /** @type {HTMLElement | null} */ (cell.firstElementChild);
   const tag = content.press ? "BUTTON" : "SPAN";
   if (holder?.tagName !== tag) {
@@ -89,7 +89,7 @@ function fillCell(cell, content, line, deeds) {
   if (content.press) {
     holder.dataset.line = String(line);
     if (content.pressed !== undefined) holder.setAttribute("aria-pressed", String(content.pressed));
-    deeds[line] = content.press;
+    actions[line] = content.press;
   }
   cell.classList.toggle("tr-bar-cell", content.bar !== undefined);
   cell.style.setProperty("--tr-share", String(content.bar ?? 0));

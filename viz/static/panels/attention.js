@@ -69,7 +69,7 @@ export function createAttentionPanel(state, player) {
   /** @type {Step | null} */
   let step = null;
   let drawn = "";
-  let told = "";
+  let described = "";
   let cell = 0;
   let width = 0;
   const left = POSITIONS + BRACKETS;
@@ -115,17 +115,17 @@ export function createAttentionPanel(state, player) {
    * @param {Step} shown
    */
   function drawEdge(shown) {
-    const places = [];
+    const labels = [];
     let brackets = "";
     let written = -Infinity;
     /**
      * @param {(node: number) => number} keyOf
-     * @param {(first: number, last: number) => void} found
+     * @param {(first: number, last: number) => void} draw
      */
-    const groups = (keyOf, found) => {
+    const groups = (keyOf, draw) => {
       for (let first = 0, node = 1; node <= shown.ids.length; node++) {
         if (node < shown.ids.length && keyOf(node) === keyOf(first)) continue;
-        found(first, node - 1);
+        draw(first, node - 1);
         first = node;
       }
     };
@@ -144,7 +144,7 @@ export function createAttentionPanel(state, player) {
         const middle = (y(first) + y(last + 1)) / 2 + 4;
         if (middle - written < POSITION_LINE) return;
         written = middle;
-        places.push(
+        labels.push(
           maskText(String(shown.committed - 1 + shown.x[first]), POSITIONS - 10, middle, "end"),
         );
       },
@@ -155,8 +155,8 @@ export function createAttentionPanel(state, player) {
         if (last > first) bracket(POSITIONS + 4, first, last);
       },
     );
-    places.push(maskText(WORDS.maskPosition, POSITIONS - 6, HEAD - 7, "end"));
-    positions.replaceChildren(...places);
+    labels.push(maskText(WORDS.maskPosition, POSITIONS - 6, HEAD - 7, "end"));
+    positions.replaceChildren(...labels);
     layers.brackets.setAttribute("d", brackets);
   }
 
@@ -198,8 +198,8 @@ export function createAttentionPanel(state, player) {
   /** @param {Run} run @param {Step} shown @param {number} node */
   function describe(run, shown, node) {
     const key = `${run.id} ${shown.index} ${node}`;
-    if (told === key) return;
-    told = key;
+    if (described === key) return;
+    described = key;
     const name = (/** @type {number} */ n) =>
       shown.status[n] === "u"
         ? WORDS.status.unseen

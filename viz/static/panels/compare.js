@@ -64,7 +64,7 @@ export function createComparePanel(state, player, onRequest) {
   element.append(head, tableBox, verdict, jumps, picture);
 
   /** @type {Alignment | null} */
-  let found = null;
+  let alignment = null;
   let laid = "";
   /** The position that is looked at: its trees are shown. */
   let position = 1;
@@ -77,11 +77,11 @@ export function createComparePanel(state, player, onRequest) {
 
   /**
    * Show a run above, at the step that wrote a position.
-   * @param {number} place of the run
+   * @param {number} index of the run
    * @param {number} at
    */
-  function go(place, at) {
-    const [run, lane] = [state.kept[place], found?.lanes[place]];
+  function go(index, at) {
+    const [run, lane] = [state.kept[index], alignment?.lanes[index]];
     if (!run || !lane) return;
     position = Math.max(1, Math.min(at, lane.tokens.length));
     const before = state.run;
@@ -175,27 +175,27 @@ export function createComparePanel(state, player, onRequest) {
       .join("|");
     if (key === laid) return;
     laid = key;
-    found = state.kept.length ? align(state.kept) : null;
-    tableBox.hidden = !found;
-    const several = found !== null && state.kept.length > 1;
+    alignment = state.kept.length ? align(state.kept) : null;
+    tableBox.hidden = !alignment;
+    const several = alignment !== null && state.kept.length > 1;
     for (const part of [verdict, jumps, picture]) part.hidden = !several;
-    if (!found) return;
-    fillTable(found);
+    if (!alignment) return;
+    fillTable(alignment);
     if (!several) return;
-    setText(verdict, sentences(state.kept, found).join(" "));
-    verdict.dataset.verdict = found.verdict;
-    fillJumps(found);
-    lanes.fill(state.kept, found);
-    curves.fill(found);
+    setText(verdict, sentences(state.kept, alignment).join(" "));
+    verdict.dataset.verdict = alignment.verdict;
+    fillJumps(alignment);
+    lanes.fill(state.kept, alignment);
+    curves.fill(alignment);
   }
 
   /** The position follows the step that is shown above, if its run lies here. */
   function follow() {
-    const place = state.kept.findIndex((run) => run === state.run);
-    const line = found?.lanes[place]?.steps[state.step - 1];
+    const index = state.kept.findIndex((run) => run === state.run);
+    const line = alignment?.lanes[index]?.steps[state.step - 1];
     if (line && (position < line.first || position > line.last) && line.last >= line.first)
       position = line.first;
-    return { place, line };
+    return { index, line };
   }
 
   return {
@@ -224,15 +224,15 @@ export function createComparePanel(state, player, onRequest) {
           "tr-compare-now",
           row instanceof HTMLElement && row.dataset.run === state.run?.id,
         );
-      if (!found || state.kept.length < 2) return;
-      const { place, line } = follow();
-      lanes.mark(place, line ?? null, position);
+      if (!alignment || state.kept.length < 2) return;
+      const { index, line } = follow();
+      lanes.mark(index, line ?? null, position);
       curves.mark(position);
     },
     settle() {
-      if (!found || state.kept.length < 2) return;
+      if (!alignment || state.kept.length < 2) return;
       lanes.settle(position);
-      trees.draw(state.kept, found, position);
+      trees.draw(state.kept, alignment, position);
     },
     destroy() {
       lanes.destroy();
@@ -249,38 +249,40 @@ function headCell(text, scope) {
   return cell;
 }
 
-/** A run's letter in its colour; its line in the picture is drawn alike. @param {number} place */
-function letterOf(place) {
-  const letter = make("span", "tr-letter", LETTERS[place]);
-  letter.dataset.letter = LETTERS[place];
+/** A run's letter in its colour; its line in the picture is drawn alike. @param {number} index */
+function letterOf(index) {
+  const letter = make("span", "tr-letter", LETTERS[index]);
+  letter.dataset.letter = LETTERS[index];
   return letter;
 }
 
 /**
  * Whether the texts are equal, and who was ahead where.
  * @param {Run[]} runs
- * @param {Alignment} found
+ * @param {Alignment} alignment
  */
-function sentences(runs, found) {
-  const names = found.lanes.map((lane, i) => `${LETTERS[i]} (${lane.name})`);
-  const leads = found.leads.map((lead) =>
+function sentences(runs, alignment) {
+  const names = alignment.lanes.map((lane, i) => `${LETTERS[i]} (${lane.name})`);
+  const leads = alignment.leads.map((lead) =>
     WORDS.compareLead(names[lead.run], lead.passes, lead.position),
   );
-  const alike = found.alike.map((group) => WORDS.compareAlike(group.map((run) => LETTERS[run])));
-  return [textSentence(runs, found, names), ...alike, ...leads];
+  const alike = alignment.alike.map((group) =>
+    WORDS.compareAlike(group.map((run) => LETTERS[run])),
+  );
+  return [textSentence(runs, alignment, names), ...alike, ...leads];
 }
 
-/** @param {Run[]} runs @param {Alignment} found @param {string[]} names */
-function textSentence(runs, found, names) {
-  const { difference, shared } = found;
+/** @param {Run[]} runs @param {Alignment} alignment @param {string[]} names */
+function textSentence(runs, alignment, names) {
+  const { difference, shared } = alignment;
   if (!difference) return WORDS.compareEqual(runs.length, shared);
-  if (found.verdict === "beginning") {
+  if (alignment.verdict === "beginning") {
     return WORDS.compareBeginning(
       shared,
       names.filter((_, i) => difference.runs[i].token === null),
     );
   }
-  const told = difference.runs.map((chosen, i) =>
+  const choices = difference.runs.map((chosen, i) =>
     chosen.token === null
       ? WORDS.compareEnded(names[i])
       : WORDS.compareWrote(
@@ -290,7 +292,7 @@ function textSentence(runs, found, names) {
           chosen.margin,
         ),
   );
-  const words = found.mayDiffer.map(
+  const words = alignment.mayDiffer.map(
     (key) => WORDS.compareFacts[/** @type {keyof typeof WORDS.compareFacts} */ (key)],
   );
   const dtype = runs[0].info.dtype;
@@ -299,5 +301,5 @@ function textSentence(runs, found, names) {
     : HALF.includes(dtype)
       ? WORDS.compareHalf(dtype)
       : WORDS.compareBug;
-  return WORDS.compareDifferent(shared, told, why);
+  return WORDS.compareDifferent(shared, choices, why);
 }

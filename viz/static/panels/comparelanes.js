@@ -48,33 +48,33 @@ export function createLanes(chosen) {
   /** @type {Run[]} */
   let runs = [];
   /** @type {Alignment | null} */
-  let found = null;
+  let laid = null;
   let height = LANE;
   let seen = 0;
 
   /** Run and position at a point of the picture. @param {MouseEvent} event */
-  function placeOf(event) {
+  function positionOf(event) {
     const box = svg.getBoundingClientRect();
     const run = Math.floor((event.clientY - box.top - TOP) / height);
     const position = Math.floor((event.clientX - box.left) / CELL) + 1;
-    return run >= 0 && found && stepAt(found.lanes[run] ?? { emitter: [] }, position)
+    return run >= 0 && laid && stepAt(laid.lanes[run] ?? { emitter: [] }, position)
       ? { run, position }
       : null;
   }
 
   svg.addEventListener("click", (event) => {
-    const place = placeOf(event);
-    if (place) chosen(place.run, place.position);
+    const target = positionOf(event);
+    if (target) chosen(target.run, target.position);
   });
   svg.addEventListener("pointermove", (event) => {
-    const place = placeOf(event);
-    svg.classList.toggle("tr-can-choose", Boolean(place));
-    if (!place || !found) return scroller.removeAttribute("title");
-    const lane = found.lanes[place.run];
-    const line = lane.steps[stepAt(lane, place.position) - 1];
+    const target = positionOf(event);
+    svg.classList.toggle("tr-can-choose", Boolean(target));
+    if (!target || !laid) return scroller.removeAttribute("title");
+    const lane = laid.lanes[target.run];
+    const line = lane.steps[stepAt(lane, target.position) - 1];
     const labels = lane.tokens
       .slice(line.first - 1, line.last)
-      .map((token) => tokenOf(runs[place.run], token).full);
+      .map((token) => tokenOf(runs[target.run], token).full);
     scroller.title = WORDS.compareBracket(lane.name, line.step, labels, line.accepted);
   });
 
@@ -97,7 +97,7 @@ export function createLanes(chosen) {
 
     /** @param {Run[]} shown @param {Alignment} alignment */
     fill(shown, alignment) {
-      [runs, found] = [shown, alignment];
+      [runs, laid] = [shown, alignment];
       const { lanes, shared, difference } = alignment;
       const longest = Math.max(1, ...lanes.map((lane) => lane.tokens.length));
       height = alignment.verdict === "different" ? TEXT_LANE : LANE;
@@ -280,7 +280,7 @@ export function createCurves(chosen) {
   svg.append(content, cursor);
   element.append(make("span", "tr-compare-lead", WORDS.compareCurves), svg);
   /** @type {Alignment | null} */
-  let found = null;
+  let laid = null;
   let width = 0;
   let longest = 1;
   let most = 1;
@@ -292,10 +292,10 @@ export function createCurves(chosen) {
     CURVES_HEIGHT - MARGIN.bottom - (passes / most) * (CURVES_HEIGHT - MARGIN.top - MARGIN.bottom);
 
   function draw() {
-    if (!found || !width) return;
+    if (!laid || !width) return;
     svg.setAttribute("viewBox", `0 0 ${width} ${CURVES_HEIGHT}`);
-    longest = Math.max(1, ...found.lanes.map((lane) => lane.tokens.length));
-    most = Math.max(1, ...found.lanes.map((lane) => lane.passes.at(-1) ?? 0));
+    longest = Math.max(1, ...laid.lanes.map((lane) => lane.tokens.length));
+    most = Math.max(1, ...laid.lanes.map((lane) => lane.passes.at(-1) ?? 0));
     const plain = Math.min(longest, most);
     const parts = [
       makeSvg("path", {
@@ -312,7 +312,7 @@ export function createCurves(chosen) {
       wordAt(`${longest} ${WORDS.compareTokens}`, xOf(longest), CURVES_HEIGHT - 5, "end"),
       wordAt(WORDS.comparePlain, xOf(plain * 0.8) - 8, yOf(plain * 0.8) - 5, "end"),
     ];
-    const ends = found.lanes.map((lane, i) => {
+    const ends = laid.lanes.map((lane, i) => {
       const points = [
         `M${xOf(0)} ${yOf(0)}`,
         ...lane.passes.map((passes, p) => `L${xOf(p + 1).toFixed(1)} ${yOf(passes).toFixed(1)}`),
@@ -331,16 +331,16 @@ export function createCurves(chosen) {
       letter.dataset.letter = LETTERS[end.i];
       parts.push(letter);
     });
-    const late = found.shared > longest * 0.7;
-    if (found.difference)
+    const late = laid.shared > longest * 0.7;
+    if (laid.difference)
       parts.push(
         makeSvg("path", {
           class: "tr-lane-difference",
-          d: `M${xOf(found.shared)} ${yOf(most)}V${yOf(0)}`,
+          d: `M${xOf(laid.shared)} ${yOf(most)}V${yOf(0)}`,
         }),
         wordAt(
           WORDS.compareFirstDifference,
-          xOf(found.shared) + (late ? -4 : 4),
+          xOf(laid.shared) + (late ? -4 : 4),
           yOf(most) + 17,
           late ? "end" : "start",
         ),
@@ -368,7 +368,7 @@ export function createCurves(chosen) {
     element,
     /** @param {Alignment} alignment */
     fill(alignment) {
-      found = alignment;
+      laid = alignment;
       draw();
     },
     /** @param {number} at */

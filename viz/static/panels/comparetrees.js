@@ -48,14 +48,14 @@ export function createCompareTrees() {
 
   return {
     element,
-    /** @param {Run[]} runs @param {Alignment} found @param {number} position */
-    draw(runs, found, position) {
-      const lengths = found.lanes.map((lane) => lane.tokens.length);
+    /** @param {Run[]} runs @param {Alignment} alignment @param {number} position */
+    draw(runs, alignment, position) {
+      const lengths = alignment.lanes.map((lane) => lane.tokens.length);
       const key = `${runs.map((run) => run.id).join("|")} ${position} ${lengths}`;
       if (key === wanted) return;
       wanted = key;
       clearTimeout(timer);
-      again = () => paint(runs, found, position);
+      again = () => paint(runs, alignment, position);
       timer = setTimeout(again, REST_MS);
     },
     destroy() {
@@ -64,15 +64,16 @@ export function createCompareTrees() {
     },
   };
 
-  /** @param {Run[]} runs @param {Alignment} found @param {number} position */
-  function paint(runs, found, position) {
+  /** @param {Run[]} runs @param {Alignment} alignment @param {number} position */
+  function paint(runs, alignment, position) {
     while (minis.length < runs.length) minis.push(createMini());
     if (grid.children.length !== runs.length) {
       grid.dataset.runs = String(runs.length);
       grid.replaceChildren(...minis.slice(0, runs.length).map((mini) => mini.element));
     }
     // Behind the first difference there is no one token to be named.
-    const token = position <= found.shared ? found.lanes[0].tokens[position - 1] : undefined;
+    const token =
+      position <= alignment.shared ? alignment.lanes[0].tokens[position - 1] : undefined;
     setText(
       title,
       WORDS.compareTreesAt(position, token === undefined ? null : tokenOf(runs[0], token).full),
@@ -81,7 +82,7 @@ export function createCompareTrees() {
     // trees.
     const widths = runs.map((_, i) => minis[i].width());
     runs.forEach((run, i) =>
-      minis[i].draw(run, LETTERS[i], stepAt(found.lanes[i], position), widths[i]),
+      minis[i].draw(run, LETTERS[i], stepAt(alignment.lanes[i], position), widths[i]),
     );
     runs.forEach((_, i) => minis[i].follow());
   }
@@ -119,13 +120,13 @@ function createMini() {
       setText(letter, name);
       letter.dataset.letter = name;
       scroller.hidden = !step;
-      const told = step
+      const caption = step
         ? WORDS.compareTreeHead(number, step.path.length, draftedIn(step))
         : WORDS.compareTreeNone;
-      setText(words, told);
+      setText(words, caption);
       if (!step) return;
       for (const named of [scroller, shapes.element])
-        named.setAttribute("aria-label", `${name}: ${told}`);
+        named.setAttribute("aria-label", `${name}: ${caption}`);
       const reshaped = shapes.fill(step, run);
       const columns = Math.max(step.counts.length, 1 + (step.at?.[0] ?? 0));
       const rows = step.height + FREE_ROWS;

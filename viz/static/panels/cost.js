@@ -40,11 +40,11 @@ export function createCostPanel(state) {
 
   /** @param {Run} run */
   function drawBytes(run) {
-    const found = run.analysis;
-    const line = found?.bytes[state.step - 1];
+    const analysis = run.analysis;
+    const line = analysis?.bytes[state.step - 1];
     for (const table of bytes) table.element.hidden = !line;
-    if (!found) return setText(said, WORDS.diagnosisWaits);
-    if (!found.bytes.length) return setText(said, WORDS.bytesUnknown);
+    if (!analysis) return setText(said, WORDS.diagnosisWaits);
+    if (!analysis.bytes.length) return setText(said, WORDS.bytesUnknown);
     if (!line) return setText(said, WORDS.diagnosisWaits);
     const emitted = run.steps[state.step - 1].emitted.length;
     const nodes = run.steps[state.step - 1].ids.length;
@@ -59,18 +59,18 @@ export function createCostPanel(state) {
       ),
     );
     bytes[0].rename(WORDS.bytesStep(state.step));
-    fillBytes(bytes[0], found.weights, 1, emitted, line);
+    fillBytes(bytes[0], analysis.weights, 1, emitted, line);
     const sum = [0, 1, 2].map((at) =>
-      found.bytes.reduce(
+      analysis.bytes.reduce(
         (/** @type {number} */ all, /** @type {number[]} */ one) => all + one[at],
         0,
       ),
     );
     const tokens = run.steps
-      .slice(0, found.steps)
+      .slice(0, analysis.steps)
       .reduce((all, step) => all + step.emitted.length, 0);
-    bytes[1].rename(WORDS.bytesRun(found.steps, tokens));
-    fillBytes(bytes[1], found.weights, found.steps, tokens, sum);
+    bytes[1].rename(WORDS.bytesRun(analysis.steps, tokens));
+    fillBytes(bytes[1], analysis.weights, analysis.steps, tokens, sum);
   }
 
   /**

@@ -92,7 +92,7 @@ export function createMatrixMapPanel(state, player) {
   let pointed = null;
 
   /** @param {number} token */
-  const place = (token) => ({ x: (token % across) * dot, y: Math.floor(token / across) * dot });
+  const spot = (token) => ({ x: (token % across) * dot, y: Math.floor(token / across) * dot });
 
   /** @param {Run} run @param {Map<number, Life>} lives */
   function drawMap(run, lives) {
@@ -135,7 +135,7 @@ export function createMatrixMapPanel(state, player) {
           ? 1 - Math.min(age, OLD) / OLD
           : (mode === "lost" ? row.lost : row.writes) / most;
       context.globalAlpha = 0.18 + 0.82 * share;
-      const { x, y } = place(row.token);
+      const { x, y } = spot(row.token);
       context.fillRect(x, y, size, size);
     }
     context.globalAlpha = 1;
@@ -150,7 +150,7 @@ export function createMatrixMapPanel(state, player) {
     const size = Math.max(dot, 3);
     for (const token of tokens) {
       if (token >= run.info.vocab) continue;
-      const { x, y } = place(token);
+      const { x, y } = spot(token);
       d += `M${x - 1.5} ${y - 1.5}h${size + 3}v${size + 3}h${-size - 3}z`;
     }
     rings.setAttribute("d", d);
@@ -161,7 +161,7 @@ export function createMatrixMapPanel(state, player) {
    * @param {Run} run
    * @returns {Set<number> | null}
    */
-  function found(run) {
+  function matching(run) {
     const text = wanted.trim().toLowerCase();
     if (!text) return null;
     const exact = [];
@@ -180,7 +180,7 @@ export function createMatrixMapPanel(state, player) {
    * @param {import("../state/rowhistory.js").Loss[]} losses
    */
   function drawLists(run, now, losses) {
-    const ids = found(run);
+    const ids = matching(run);
     const name = (/** @type {number} */ token) =>
       `“${clip(tokenOf(run, token).label, LISTED_NAME)}”`;
     const listed = now

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The metrics panel: the run's figures, made by viz/figures/plotly_figures.py, drawn by plotly, one
+ * The metrics panel: the run's figures (viz/figures/charts.py), drawn by plotly, one
  * a frame so that nothing waits.
  */
 
@@ -150,7 +150,7 @@ export function createMetricsPanel(state, player) {
     chart.now.style.height = `${size.h}px`;
   }
 
-  /** The figure's numbers, once somebody asks for them. @param {Chart} chart */
+  /** The figure's numbers, once the reader asks for them. @param {Chart} chart */
   function fillTable(chart) {
     if (!chart.table.open || !chart.figure || chart.tabled === drawn) return;
     chart.tabled = drawn;
@@ -245,14 +245,14 @@ function tabled({ data, layout }) {
     return { names: [up, ...x.map((/** @type {number} */ depth) => `${across} ${depth}`)], lines };
   }
   const lying = data[0].orientation === "h";
-  const [places, values] = lying ? ["y", "x"] : ["x", "y"];
+  const [keys, values] = lying ? ["y", "x"] : ["x", "y"];
   const listed = data.filter((/** @type {any} */ trace) => trace.hoverinfo !== "skip");
   const names = [
     lying ? "" : across,
     ...listed.map((/** @type {any} */ trace) => trace.name ?? up),
   ];
-  const lines = listed[0][places].map((/** @type {any} */ place, /** @type {number} */ i) => [
-    text(place),
+  const lines = listed[0][keys].map((/** @type {any} */ key, /** @type {number} */ i) => [
+    text(key),
     ...listed.map((/** @type {any} */ trace) => text(trace[values][i])),
   ]);
   return { names, lines };

@@ -62,11 +62,11 @@ export function createSourcesPanel(state, player) {
     step.ids.forEach((_, node) => {
       const source = sourceOf(step, node);
       if (!source) return;
-      const found = counts.get(source.name) ?? { drafted: 0, accepted: 0, expected: 0 };
-      counts.set(source.name, found);
-      found.drafted += 1;
-      found.accepted += path.has(node) ? 1 : 0;
-      found.expected += step.exp?.[node] ?? 0;
+      const total = counts.get(source.name) ?? { drafted: 0, accepted: 0, expected: 0 };
+      counts.set(source.name, total);
+      total.drafted += 1;
+      total.accepted += path.has(node) ? 1 : 0;
+      total.expected += step.exp?.[node] ?? 0;
     });
     return counts;
   }
@@ -122,12 +122,12 @@ export function createSourcesPanel(state, player) {
       if (all.run !== run) all = { run, read: 0, counts: new Map() };
       for (; all.read < run.steps.length; all.read++) count(all.counts, run.steps[all.read]);
       const expects = run.steps.some((one) => one.exp);
-      const told = run.steps.some((one) => one.src);
+      const known = run.steps.some((one) => one.src);
       setText(
         lead,
         !all.counts.size
           ? WORDS.sourcesNone
-          : told
+          : known
             ? WORDS.sourcesLead(expects)
             : WORDS.sourcesMatrix,
       );

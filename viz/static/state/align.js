@@ -104,15 +104,15 @@ export function namesOf(runs) {
   const telling = Object.keys(listed[0] ?? {}).filter(
     (key) => new Set(listed.map((facts) => facts[key]).filter(Boolean)).size > 1,
   );
-  const found = listed.map(
+  const names = listed.map(
     (facts) =>
       telling
         .map((key) => facts[key])
         .filter(Boolean)
         .join(" · ") || facts.drafter,
   );
-  return found.map((name, i) => {
-    const times = found.slice(0, i).filter((other) => other === name).length;
+  return names.map((name, i) => {
+    const times = names.slice(0, i).filter((other) => other === name).length;
     return times ? `${name} (${times + 1})` : name;
   });
 }
@@ -126,21 +126,21 @@ export function stepAt(lane, position) {
 function laneOf(name, run) {
   /** @type {Lane} */
   const lane = { name, steps: [], emitter: [], passes: [], tokens: [] };
-  let made = 0;
+  let total = 0;
   run.steps.forEach((step, i) => {
-    made += step.passes ?? 1;
+    total += step.passes ?? 1;
     const first = lane.tokens.length + 1;
     lane.steps.push({
       step: i + 1,
       first,
       last: first + step.emitted.length - 1,
       accepted: step.path.length,
-      passes: made,
+      passes: total,
     });
     for (const token of step.emitted) {
       lane.tokens.push(token);
       lane.emitter.push(i + 1);
-      lane.passes.push(made);
+      lane.passes.push(total);
     }
   });
   return lane;
@@ -170,17 +170,17 @@ function alikeOf(lanes) {
 /** @param {Lane[]} lanes @param {number} shared @returns {Jump[]} */
 function jumpsOf(lanes, shared) {
   /** @type {Jump[]} */
-  const found = [];
+  const jumps = [];
   lanes.forEach((lane, run) => {
     for (const { step, first, last } of lane.steps) {
       if (last < first || last > shared) continue;
       const all = lanes.map((other) => spent(other, first, last));
       const gain = Math.min(...all.filter((_, i) => i !== run)) - all[run];
       if (gain > 0 && Number.isFinite(gain))
-        found.push({ run, step, first, last, spent: all, gain });
+        jumps.push({ run, step, first, last, spent: all, gain });
     }
   });
-  return found
+  return jumps
     .sort((a, b) => b.gain - a.gain || a.first - b.first || a.run - b.run)
     .slice(0, JUMPS);
 }
@@ -199,21 +199,21 @@ function leadsOf(lanes, shared) {
 }
 
 /**
- * What a run has at a place of the output, from 0.
+ * What a run has at a position of the output, here from 0.
  * @param {Run} run
  * @param {Lane} lane
- * @param {number} place
+ * @param {number} index
  * @returns {Chosen}
  */
-function chosenAt(run, lane, place) {
-  const number = lane.emitter[place];
+function chosenAt(run, lane, index) {
+  const number = lane.emitter[index];
   if (number === undefined) return { token: null, step: null, probability: null, margin: null };
   const step = run.steps[number - 1];
-  const after = [0, ...step.path][place + 1 - lane.steps[number - 1].first];
+  const after = [0, ...step.path][index + 1 - lane.steps[number - 1].first];
   const best = step.p[after];
-  const chance = best[step.top[after].indexOf(lane.tokens[place])];
+  const chance = best[step.top[after].indexOf(lane.tokens[index])];
   return {
-    token: lane.tokens[place],
+    token: lane.tokens[index],
     step: number,
     probability: chance === undefined ? null : chance / CHANCES,
     margin: best.length > 1 ? (best[0] - best[1]) / CHANCES : null,

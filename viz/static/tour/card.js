@@ -18,17 +18,17 @@ import { WORDS } from "../words/words.js";
  *   number, highlight?: import("../state/records.js").Part, ask?: Ask}} Scene
  * @typedef {{title: string, minutes: number, scenes: Scene[]}} Chapter
  * @typedef {{chapters: Chapter[], chapter: number, scene: number, done: Set<number>, picked:
- *   number[], settled: boolean}} Place `picked` are the answers tried, the last one last; `settled`
- *   whether the right one is out
+ *   number[], settled: boolean}} Reading `picked` are the answers tried, the last one last;
+ *   `settled` whether the right one is out
  * @typedef {{go: (chapter: number, scene: number) => void, next: () => void, back: () => void,
- *   pick: (option: number) => void, leave: () => void}} Deeds
+ *   pick: (option: number) => void, leave: () => void}} Actions
  */
 
 /** Letters that choose an answer. */
 export const ANSWER_KEYS = "abcdefghi";
 
-/** @param {Deeds} deeds */
-export function createLessonCard(deeds) {
+/** @param {Actions} actions */
+export function createLessonCard(actions) {
   const card = make("section", "tr-lesson");
   card.setAttribute("aria-label", WORDS.tour);
   card.hidden = true;
@@ -69,9 +69,9 @@ export function createLessonCard(deeds) {
   card.append(head, progress, list, body, foot);
 
   contents.addEventListener("click", () => showList(Boolean(list.hidden)));
-  leave.addEventListener("click", deeds.leave);
-  back.addEventListener("click", deeds.back);
-  next.addEventListener("click", deeds.next);
+  leave.addEventListener("click", actions.leave);
+  back.addEventListener("click", actions.back);
+  next.addEventListener("click", actions.next);
 
   /** @param {boolean} shown */
   function showList(shown) {
@@ -82,14 +82,14 @@ export function createLessonCard(deeds) {
     if (shown && now instanceof HTMLElement) now.focus();
   }
 
-  /** @param {Place} place */
-  function drawList(place) {
+  /** @param {Reading} reading */
+  function drawList(reading) {
     list.replaceChildren(
-      ...place.chapters.map((chapter, i) => {
+      ...reading.chapters.map((chapter, i) => {
         const item = make("li", "");
         const button = makeButton("tr-lesson-entry", chapter.title);
-        if (i === place.chapter) button.setAttribute("aria-current", "true");
-        const done = place.done.has(i);
+        if (i === reading.chapter) button.setAttribute("aria-current", "true");
+        const done = reading.done.has(i);
         button.append(
           make(
             "span",
@@ -98,16 +98,16 @@ export function createLessonCard(deeds) {
           ),
         );
         button.classList.toggle("tr-lesson-done", done);
-        button.addEventListener("click", () => deeds.go(i, 0));
+        button.addEventListener("click", () => actions.go(i, 0));
         item.append(button);
         return item;
       }),
     );
   }
 
-  /** @param {Place} place */
-  function drawAsk(place) {
-    const asked = sceneOf(place).ask;
+  /** @param {Reading} reading */
+  function drawAsk(reading) {
+    const asked = sceneOf(reading).ask;
     ask.hidden = !asked;
     ask.replaceChildren();
     reply.replaceChildren();
@@ -119,7 +119,7 @@ export function createLessonCard(deeds) {
       ...marked(asked.text),
     );
     ask.append(question);
-    if (asked.pick !== "none" && !place.settled)
+    if (asked.pick !== "none" && !reading.settled)
       ask.append(make("p", "tr-pick-hint", WORDS.pickHints[asked.pick]));
     const options = make(
       "div",
@@ -131,19 +131,19 @@ export function createLessonCard(deeds) {
       const button = make("button", "tr-option");
       button.type = "button";
       button.dataset.option = String(i);
-      const told = (place.settled && option.right) || place.picked.includes(i);
-      if (told) button.dataset.right = String(option.right);
+      const revealed = (reading.settled && option.right) || reading.picked.includes(i);
+      if (revealed) button.dataset.right = String(option.right);
       const mark = make(
         "span",
         "tr-option-mark",
-        told ? (option.right ? "✓" : "✗") : (ANSWER_KEYS[i] ?? "").toUpperCase(),
+        revealed ? (option.right ? "✓" : "✗") : (ANSWER_KEYS[i] ?? "").toUpperCase(),
       );
-      if (!told) mark.setAttribute("aria-hidden", "true");
+      if (!revealed) mark.setAttribute("aria-hidden", "true");
       const label = make("span", "tr-option-label");
       label.append(...marked(option.label));
       button.append(mark, label);
-      button.setAttribute("aria-pressed", String(place.picked.at(-1) === i));
-      button.addEventListener("click", () => deeds.pick(i));
+      button.setAttribute("aria-pressed", String(reading.picked.at(-1) === i));
+      button.addEventListener("click", () => actions.pick(i));
       options.append(button);
     });
     ask.append(options);
@@ -152,30 +152,30 @@ export function createLessonCard(deeds) {
   return {
     element: card,
 
-    /** A scene comes on. @param {Place} place */
-    draw(place) {
-      const chapter = place.chapters[place.chapter];
+    /** A scene comes on. @param {Reading} reading */
+    draw(reading) {
+      const chapter = reading.chapters[reading.chapter];
       card.hidden = false;
-      card.dataset.chapter = String(place.chapter + 1);
-      card.dataset.scene = String(place.scene + 1);
-      setText(number, WORDS.chapterOf(place.chapter + 1, place.chapters.length));
-      const scenes = place.chapters.map((each) => each.scenes.length);
+      card.dataset.chapter = String(reading.chapter + 1);
+      card.dataset.scene = String(reading.scene + 1);
+      setText(number, WORDS.chapterOf(reading.chapter + 1, reading.chapters.length));
+      const scenes = reading.chapters.map((each) => each.scenes.length);
       const all = scenes.reduce((a, b) => a + b, 0);
-      const come = scenes.slice(0, place.chapter).reduce((a, b) => a + b, 0) + place.scene + 1;
+      const come = scenes.slice(0, reading.chapter).reduce((a, b) => a + b, 0) + reading.scene + 1;
       progress.setAttribute("aria-valuemax", String(all));
       progress.setAttribute("aria-valuenow", String(come));
       passed.style.width = `${(100 * come) / all}%`;
       setText(title, chapter.title);
-      text.replaceChildren(...sceneOf(place).text.map(paragraph));
+      text.replaceChildren(...sceneOf(reading).text.map(paragraph));
       body.setAttribute(
         "aria-label",
-        WORDS.sceneName(chapter.title, place.scene + 1, chapter.scenes.length),
+        WORDS.sceneName(chapter.title, reading.scene + 1, chapter.scenes.length),
       );
-      setText(dots, WORDS.sceneOf(place.scene + 1, chapter.scenes.length));
-      back.disabled = place.chapter === 0 && place.scene === 0;
-      drawList(place);
-      drawAsk(place);
-      this.drawWay(place);
+      setText(dots, WORDS.sceneOf(reading.scene + 1, chapter.scenes.length));
+      back.disabled = reading.chapter === 0 && reading.scene === 0;
+      drawList(reading);
+      drawAsk(reading);
+      this.drawWay(reading);
       showList(false);
       body.scrollTop = 0;
       body.focus({ preventScroll: true });
@@ -183,22 +183,22 @@ export function createLessonCard(deeds) {
 
     /**
      * An answer was tried, or the right one shown.
-     * @param {Place} place
+     * @param {Reading} reading
      * @param {Option | null} said
      */
-    answer(place, said) {
+    answer(reading, said) {
       const focused =
         document.activeElement instanceof HTMLElement
           ? document.activeElement.dataset.option
           : undefined;
-      drawAsk(place);
+      drawAsk(reading);
       if (said) {
         reply.dataset.right = String(said.right);
-        const found = sceneOf(place).ask?.options[place.picked.at(-1) ?? -1] === said;
+        const picked = sceneOf(reading).ask?.options[reading.picked.at(-1) ?? -1] === said;
         // The colour is for the eye; the words themselves say whether it was right.
         const verdict = !said.right
           ? WORDS.notQuite
-          : found
+          : picked
             ? WORDS.right
             : WORDS.answerIs(plain(said.label));
         reply.append(make("strong", "", `${verdict} `), ...marked(said.reply));
@@ -206,16 +206,16 @@ export function createLessonCard(deeds) {
       const again = focused === undefined ? null : ask.querySelector(`[data-option="${focused}"]`);
       if (again instanceof HTMLElement) again.focus({ preventScroll: true });
       reply.scrollIntoView({ block: "nearest" });
-      this.drawWay(place);
+      this.drawWay(reading);
     },
 
-    /** @param {Place} place */
-    drawWay(place) {
+    /** @param {Reading} reading */
+    drawWay(reading) {
       const last =
-        place.chapter === place.chapters.length - 1 &&
-        place.scene === place.chapters[place.chapter].scenes.length - 1;
-      const hidden = Boolean(sceneOf(place).ask) && !place.settled;
-      const over = place.scene === place.chapters[place.chapter].scenes.length - 1;
+        reading.chapter === reading.chapters.length - 1 &&
+        reading.scene === reading.chapters[reading.chapter].scenes.length - 1;
+      const hidden = Boolean(sceneOf(reading).ask) && !reading.settled;
+      const over = reading.scene === reading.chapters[reading.chapter].scenes.length - 1;
       setText(
         next,
         hidden
@@ -236,9 +236,9 @@ export function createLessonCard(deeds) {
   };
 }
 
-/** @param {Place} place */
-export function sceneOf(place) {
-  return place.chapters[place.chapter].scenes[place.scene];
+/** @param {Reading} reading */
+export function sceneOf(reading) {
+  return reading.chapters[reading.chapter].scenes[reading.scene];
 }
 
 /** @param {Paragraph} parts @returns {Node[]} */
@@ -252,9 +252,9 @@ function marked(parts) {
 
 /** @param {Paragraph} parts */
 function paragraph(parts) {
-  const made = make("p", "");
-  made.append(...marked(parts));
-  return made;
+  const element = make("p", "");
+  element.append(...marked(parts));
+  return element;
 }
 
 /** @param {Paragraph} parts */

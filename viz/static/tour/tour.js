@@ -20,7 +20,7 @@ import { WORDS } from "../words/words.js";
  * @typedef {import("../state/player.js").State} State
  * @typedef {import("../state/player.js").Player} Player
  * @typedef {import("../state/records.js").Run} Run
- * @typedef {import("./card.js").Place} Place
+ * @typedef {import("./card.js").Reading} Reading
  */
 
 /** Candidates in a row, up to which there is room for large letters. */
@@ -53,8 +53,15 @@ export function createTour({ root, frame, state, player, panels, ask }) {
    */
   let waiting = null;
   let unsettled = false;
-  /** @type {Place} */
-  const place = { chapters: [], chapter: 0, scene: 0, done: new Set(), picked: [], settled: false };
+  /** @type {Reading} */
+  const reading = {
+    chapters: [],
+    chapter: 0,
+    scene: 0,
+    done: new Set(),
+    picked: [],
+    settled: false,
+  };
 
   /** @param {number | null} chapter from 0; null: where the reader was */
   function open(chapter = null) {
@@ -73,9 +80,9 @@ export function createTour({ root, frame, state, player, panels, ask }) {
       frame.append(panels.element);
     }
     const known = remembered();
-    place.done = new Set(known.done);
+    reading.done = new Set(known.done);
     if (chapter === null) go(known.chapter, known.scene);
-    else go(Math.max(0, Math.min(chapter, place.chapters.length - 1)), 0);
+    else go(Math.max(0, Math.min(chapter, reading.chapters.length - 1)), 0);
   }
 
   function toggle() {
@@ -101,25 +108,25 @@ export function createTour({ root, frame, state, player, panels, ask }) {
    * dropped.
    */
   function remembered() {
-    const found = store.read() ?? {};
+    const stored = store.read() ?? {};
     const fits = (/** @type {any} */ c) =>
-      Number.isInteger(c) && c >= 0 && c < place.chapters.length;
-    const chapter = fits(found.chapter) ? found.chapter : 0;
+      Number.isInteger(c) && c >= 0 && c < reading.chapters.length;
+    const chapter = fits(stored.chapter) ? stored.chapter : 0;
     const scene =
-      Number.isInteger(found.scene) && place.chapters[chapter].scenes[found.scene]
-        ? found.scene
+      Number.isInteger(stored.scene) && reading.chapters[chapter].scenes[stored.scene]
+        ? stored.scene
         : 0;
-    return { chapter, scene, done: Array.isArray(found.done) ? found.done.filter(fits) : [] };
+    return { chapter, scene, done: Array.isArray(stored.done) ? stored.done.filter(fits) : [] };
   }
 
   function remember() {
-    store.write({ chapter: place.chapter, scene: place.scene, done: [...place.done] });
+    store.write({ chapter: reading.chapter, scene: reading.scene, done: [...reading.done] });
   }
 
   /** @param {number} chapter @param {number} number of the scene */
   function go(chapter, number) {
-    Object.assign(place, { chapter, scene: number, picked: [], settled: false });
-    const scene = sceneOf(place);
+    Object.assign(reading, { chapter, scene: number, picked: [], settled: false });
+    const scene = sceneOf(reading);
     show(scene.run, scene.step, scene.phase);
     const panel = scene.panel ?? null;
     const there = panel !== null && panels.names.includes(panel);
@@ -129,7 +136,7 @@ export function createTour({ root, frame, state, player, panels, ask }) {
     player.ring(scene.highlight ? [scene.highlight] : []);
     unsettled = true;
     root.classList.toggle("tr-predicting", scene.ask?.kind === "predict");
-    card.draw(place);
+    card.draw(reading);
     remember();
   }
 
@@ -156,41 +163,41 @@ export function createTour({ root, frame, state, player, panels, ask }) {
 
   /** On: shows the answer first where there is one still hidden. */
   function next() {
-    const chapter = place.chapters[place.chapter];
-    if (sceneOf(place).ask && !place.settled) return settle();
-    if (place.scene + 1 < chapter.scenes.length) return go(place.chapter, place.scene + 1);
-    place.done.add(place.chapter);
+    const chapter = reading.chapters[reading.chapter];
+    if (sceneOf(reading).ask && !reading.settled) return settle();
+    if (reading.scene + 1 < chapter.scenes.length) return go(reading.chapter, reading.scene + 1);
+    reading.done.add(reading.chapter);
     remember();
-    if (place.chapter + 1 < place.chapters.length) return go(place.chapter + 1, 0);
-    store.write({ chapter: 0, scene: 0, done: [...place.done] });
+    if (reading.chapter + 1 < reading.chapters.length) return go(reading.chapter + 1, 0);
+    store.write({ chapter: 0, scene: 0, done: [...reading.done] });
     leave();
   }
 
   function back() {
-    if (place.scene > 0) return go(place.chapter, place.scene - 1);
-    if (place.chapter > 0)
-      go(place.chapter - 1, place.chapters[place.chapter - 1].scenes.length - 1);
+    if (reading.scene > 0) return go(reading.chapter, reading.scene - 1);
+    if (reading.chapter > 0)
+      go(reading.chapter - 1, reading.chapters[reading.chapter - 1].scenes.length - 1);
   }
 
   /** @param {number} option */
   function pick(option) {
-    const asked = sceneOf(place).ask;
+    const asked = sceneOf(reading).ask;
     const chosen = asked?.options[option];
-    if (!asked || !chosen || place.settled) return;
-    place.picked.push(option);
+    if (!asked || !chosen || reading.settled) return;
+    reading.picked.push(option);
     if (chosen.right) return settle();
-    card.answer(place, chosen);
+    card.answer(reading, chosen);
   }
 
   /** The right answer comes out, and the explorer shows it. */
   function settle() {
-    const scene = sceneOf(place);
+    const scene = sceneOf(reading);
     const asked = scene.ask;
     if (!asked) return;
-    place.settled = true;
+    reading.settled = true;
     root.classList.remove("tr-predicting");
     const right = asked.options.filter((option) => option.right);
-    const chosen = asked.options[place.picked.at(-1) ?? -1];
+    const chosen = asked.options[reading.picked.at(-1) ?? -1];
     if (asked.reveal) {
       show(scene.run, scene.step, asked.reveal);
       const nodes = right.flatMap((option) => option.node ?? []);
@@ -199,31 +206,31 @@ export function createTour({ root, frame, state, player, panels, ask }) {
       else if (rows.length) player.ring([{ rows }]);
       unsettled = true;
     }
-    card.answer(place, chosen?.right ? chosen : right[0]);
+    card.answer(reading, chosen?.right ? chosen : right[0]);
   }
 
   /** A click on a node or a row is an answer where one is asked for. @param {MouseEvent} event */
   function onClick(event) {
-    const asked = aside && sceneOf(place).ask;
-    if (!asked || place.settled || asked.pick === "none" || !(event.target instanceof Element))
+    const asked = aside && sceneOf(reading).ask;
+    if (!asked || reading.settled || asked.pick === "none" || !(event.target instanceof Element))
       return;
-    const found = event.target.closest(asked.pick === "node" ? "[data-node]" : "[data-row]");
-    if (!(found instanceof HTMLElement || found instanceof SVGElement)) return;
-    pickPlace(asked.pick, Number(found.dataset[asked.pick]));
+    const target = event.target.closest(asked.pick === "node" ? "[data-node]" : "[data-row]");
+    if (!(target instanceof HTMLElement || target instanceof SVGElement)) return;
+    pickTarget(asked.pick, Number(target.dataset[asked.pick]));
   }
 
   /** @param {"node" | "row"} kind @param {number} wanted */
-  function pickPlace(kind, wanted) {
-    const at = sceneOf(place).ask?.options.findIndex((option) => option[kind] === wanted) ?? -1;
+  function pickTarget(kind, wanted) {
+    const at = sceneOf(reading).ask?.options.findIndex((option) => option[kind] === wanted) ?? -1;
     if (at >= 0) pick(at);
   }
 
   /** Enter answers with the node that J and K have chosen. */
   function pickSelected() {
-    const asked = sceneOf(place).ask;
+    const asked = sceneOf(reading).ask;
     const step = state.run?.steps[state.step - 1];
     if (!asked || asked.pick === "none" || !step || state.selected === null) return;
-    pickPlace(asked.pick, asked.pick === "node" ? state.selected : step.ids[state.selected]);
+    pickTarget(asked.pick, asked.pick === "node" ? state.selected : step.ids[state.selected]);
   }
 
   root.addEventListener("click", onClick, true);
@@ -249,7 +256,7 @@ export function createTour({ root, frame, state, player, panels, ask }) {
      */
     isSecret: () =>
       aside !== null &&
-      (!isJudged(state) || (sceneOf(place).ask?.kind === "predict" && !place.settled)),
+      (!isJudged(state) || (sceneOf(reading).ask?.kind === "predict" && !reading.settled)),
     /** Where records of the visitor's own run go. */
     own: () => aside ?? { state, player },
     /** Once all is drawn, what is pointed at comes into sight. @param {Element | null} ringed */
@@ -262,7 +269,7 @@ export function createTour({ root, frame, state, player, panels, ask }) {
     /** The chapters have come. @param {Lessons} content */
     receive(content) {
       record = content;
-      place.chapters = content.chapters;
+      reading.chapters = content.chapters;
       runs.clear();
       const wanted =
         waiting ??
