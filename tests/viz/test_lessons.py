@@ -301,7 +301,7 @@ def test_a_good_chapter_is_taken():
         ("Predict: path end", "Riddle", 9, "“### Predict: fact” or “### Question”"),
         ("Predict: path end", "Predict:", 9, "“### Predict: fact” or “### Question”"),
         ("Predict: path end", "Predict: emitted", 9, "the record answers “2”"),
-        ("Predict: path end", "Question", 11, "behind its answers"),
+        ("Predict: path end", "Question", 11, "after its answers"),
         ("Which one?\n", "", 9, "question itself is missing"),
         ("right: yes\n", "", 9, "needs “right:” and “wrong:”"),
         ("wrong: no\n", "wrong: no\nwrong node 2: no\n", 13, "right, or cannot be chosen"),
