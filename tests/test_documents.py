@@ -56,7 +56,8 @@ def test_a_document_has_one_sentence_a_line_and_no_long_line(name):
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_documents_links_lead_somewhere(name):
-    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", "\n".join(line for _, line in prose(read(name))))
+    text = re.sub(r"^```.*?^```$", "", read(name), flags=re.DOTALL | re.MULTILINE)
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
     inside = [link for link in links if not re.match(r"[a-z]+:", link)]
     missing = [link for link in inside if not ((ROOT / name).parent / link).exists()]
     assert missing == []
@@ -112,3 +113,11 @@ def test_the_map_names_every_file_of_code_and_no_other():
     assert len(named) == len(set(named))
     assert sorted(set(named) - there) == []
     assert sorted(there - set(named)) == []
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_files_that_a_document_names_are_there(name):
+    here = ["/" + there for there in tracked()]
+    named = re.findall(r"`((?:\w+/)+[\w.-]+\.(?:py|js|css|md|json|html|ipynb))`", read(name))
+    missing = [n for n in named if not any(there.endswith("/" + n) for there in here)]
+    assert [n for n in missing if not n.startswith("build/")] == []
