@@ -250,7 +250,7 @@ def test_without_a_network_every_panel_works(saved):
     page.get_by_role("tab", name="ms and bytes", exact=True).click()
     page.get_by_text("all 5 steps", exact=True).wait_for()
     page.get_by_role("tab", name="Why so many nodes?", exact=True).click()
-    page.get_by_text("The tree of this run is fixed").wait_for()
+    page.get_by_text("This run's tree is fixed").wait_for()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
