@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = (
     "Speed: ",
@@ -20,6 +22,7 @@ PARTS = (
 )
 
 
+@pytest.mark.slow
 def test_the_quick_form_has_every_part_and_ends_with_one_json_object(tmp_path):
     # Spec-Bench's form, as its files have it.
     prompts = tmp_path / "question.jsonl"

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 NOTEBOOK = Path(__file__).resolve().parent.parent / "docs" / "notebook.ipynb"
 CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
 CODE = ["".join(cell["source"]) for cell in CELLS if cell["cell_type"] == "code"]
@@ -40,6 +42,7 @@ def test_it_is_kept_without_outputs():
     assert not [line for line in CODE if line.lstrip().startswith(("%", "!"))], "plain Python only"
 
 
+@pytest.mark.slow
 def test_every_cell_runs():
     done = subprocess.run(
         [sys.executable, "-W", "error::DeprecationWarning:tr_core", "-c", RUNNER],

@@ -151,6 +151,7 @@ def until_nothing_is_held(server):
     raise AssertionError(f"still held: {found}")
 
 
+@pytest.mark.slow
 def test_a_caller_who_goes_away_frees_the_machine(server):
     """The endpoint's stream breaks off after some records: its run ends with the step under way."""
     before = until_nothing_is_held(server)["tr_tokens_total"]

@@ -192,6 +192,7 @@ def test_rows_are_claimed_freed_and_claimed_again():
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler on a CPU")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inductor's own
+@pytest.mark.slow
 def test_the_mask_is_the_same_through_inductor():
     # Once it was written into a copy of an expanded tensor, all rows of which inductor wrote to one
     # place: the last node's mask for all of them, and only with this backend.

@@ -332,6 +332,7 @@ def _source(drafter):
 
 
 @pytest.mark.parametrize(("family", "drafter"), meetings(["llama", "gemma2"], []))
+@pytest.mark.slow
 def test_fifty_steps_are_one_compiled_graph(family, drafter, monkeypatch):
     # The tracer is what counts: the backend runs the traced graph as it is.
     monkeypatch.setattr(

@@ -13,6 +13,7 @@ from benchmarks.page.load import Visitors
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_a_few_visitors_for_a_few_seconds_find_nothing_wrong():
     command = [
         sys.executable,

@@ -110,6 +110,7 @@ def test_any_json_may_be_a_tree(content):
 
 @few
 @given(st.data())
+@pytest.mark.slow
 def test_a_run_changed_anywhere_is_opened_or_refused(tmp_path_factory, data):
     whole = json.loads((ROOT / "assets" / "examples" / "story.json").read_text())
     place = whole
@@ -242,6 +243,7 @@ def test_the_real_page_gives_no_file_of_the_server_away(app_url):
         assert not any(".." in Path(place).parts for place in uploaded.json())
 
 
+@pytest.mark.slow
 def test_any_event_gets_one_sentence_and_none_can_name_a_file_of_the_server():
     environment = os.environ | {
         "GRADIO_ANALYTICS_ENABLED": "False",

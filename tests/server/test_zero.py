@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tr_core import Settings
 from tr_core.decoding.checkpoint import SCHEMA, Checkpoint
 from ui.runs import zerogpu as zero
@@ -15,6 +17,7 @@ from ui.runs import zerogpu as zero
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_calls_that_share_nothing_make_one_run():
     """Greedy, with a budget, and sampled; see zero_gpu_run.CASES."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
