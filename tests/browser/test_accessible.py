@@ -12,18 +12,8 @@ from tests.support import viz_runs
 from tests.support.explorer_tab import feed, press
 from tests.support.hand_runs import telling_run
 from tr_core.trees.templates import chain
+from viz.assets import PANELS
 
-PANELS = (
-    None,
-    "diagnosis",
-    "metrics",
-    "compare",
-    "attention",
-    "matrix-map",
-    "cost",
-    "budget",
-    "sources",
-)
 SCHEMES = ("light", "dark")
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
@@ -50,7 +40,7 @@ def test_the_explorer_with_each_panel(open_page, scheme):
     page = open_page(1280, 900, color_scheme=scheme)
     trace = viz_runs.toy_run(9, stop_reason="eos", reference_identical=True)
     feed(page, viz.run_record(trace), viz.analysis_record(trace))
-    for panel in PANELS:
+    for panel in (None, *PANELS):
         feed(page, viz.view_record(9, "recycle", panel=panel))
         drawn(page, panel)
         # The page around is the same with each panel: it is looked at once.

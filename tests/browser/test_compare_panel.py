@@ -218,7 +218,7 @@ def test_four_are_enough_and_a_new_comparison_takes_their_place(page):
     feed(page, viz.run_record(viz_runs.toy_run(3), "fifth"))
     assert button(page, "Add this run").is_disabled()
     feed(page, viz.compare_record([(Y, "y")], known=["fifth"], replace=True))
-    # Y has another prompt than the run that was kept: it is refused, and told.
+    # Y has another prompt than the run that was kept: it is refused, with a sentence.
     assert page.get_by_role("alert").is_visible()
     assert page.locator("[data-panel=compare] tbody tr").count() == 1
 

@@ -217,7 +217,7 @@ def test_a_click_in_the_tree_or_the_matrix_is_an_answer(tour):
     page.wait_for_selector("#tr-explorer[data-phase='recycle'] [data-row='5'].tr-ring")
 
 
-def test_what_is_to_be_foretold_is_not_given_away(tour, chapters):
+def test_what_is_to_be_predicted_is_not_given_away(tour, chapters):
     page = tour("?lesson=3")
     card(page, 3, 1)
     press(page, "PageDown")

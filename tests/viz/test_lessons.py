@@ -314,9 +314,9 @@ def test_a_good_chapter_is_taken():
 def test_what_does_not_fit_is_told_by_file_and_line(old, new, line, words):
     assert old in GOOD
     text = GOOD.replace(old, new, 1)
-    with pytest.raises(LessonError) as told:
+    with pytest.raises(LessonError) as error:
         resolve(text)
-    sentence = str(told.value)
+    sentence = str(error.value)
     assert sentence.startswith(f"03-x.md, line {line}: "), sentence
     assert words in sentence
     assert "\n" not in sentence
@@ -349,7 +349,7 @@ def test_a_prediction_of_a_number_needs_the_records_answer_among_its_own():
         resolve(f"{head}- 1 -> no\n- 3 -> yes\n")
 
 
-def test_a_folder_without_chapters_and_a_run_without_trace_are_told(tmp_path):
+def test_a_folder_without_chapters_and_a_run_without_trace_have_a_sentence(tmp_path):
     with pytest.raises(LessonError, match="has no chapter"):
         viz.lessons_record(tmp_path)
     (tmp_path / "01-a.md").write_bytes(b"\xff\xfe")
@@ -408,6 +408,6 @@ def test_the_tour_is_written_as_a_file_or_refused_in_one_line(tmp_path, capsys):
     capsys.readouterr()
     (tmp_path / "01-a.md").write_text("# A\n")
     assert write_lessons.main([str(out), "--lessons", str(tmp_path)]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("error: 01-a.md, line 1: ")
-    assert len(told.splitlines()) == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: 01-a.md, line 1: ")
+    assert len(printed.splitlines()) == 1

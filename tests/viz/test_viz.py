@@ -192,9 +192,9 @@ def test_start_and_end_records():
 def test_run_record_holds_what_the_single_records_hold():
     trace = viz_runs.toy_run(5, stop_reason="eos", cut=1)
     whole = json.loads(viz.run_record(trace, "r1"))
-    for told, step in zip(whole["steps"], trace.steps, strict=True):
+    for nested, step in zip(whole["steps"], trace.steps, strict=True):
         single = json.loads(viz.step_record("r1", step, {}))
-        assert told == {
+        assert nested == {
             k: v for k, v in single.items() if k not in ("type", "run", "running", "tokens")
         }
     assert whole["end"]["stop"] == "the model chose an end token"
@@ -203,7 +203,7 @@ def test_run_record_holds_what_the_single_records_hold():
 
 
 def test_verdicts_tell_a_stop_from_a_rejection():
-    """Where the run is cut, the nodes that the model agreed with are told apart from those that it
+    """Where the run is cut, the nodes that the model agreed with differ from those that it
     did not.
     """
     whole = viz_runs.toy_run(40)
@@ -320,5 +320,5 @@ def test_names_of_static_modules_can_stand_in_one_file():
 def test_the_page_has_a_sentence_for_every_reason_of_a_budget():
     words = (ROOT / "viz" / "static" / "words" / "panels.js").read_text()
     block = words[words.index("budgetReasons: {") :]
-    told = re.findall(r"^    (\w+): \(", block[: block.index("\n  },")], re.MULTILINE)
-    assert set(told) == set(get_args(BudgetReason))
+    reasons = re.findall(r"^    (\w+): \(", block[: block.index("\n  },")], re.MULTILINE)
+    assert set(reasons) == set(get_args(BudgetReason))

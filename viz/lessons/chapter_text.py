@@ -15,7 +15,7 @@ A chapter is a text file in Markdown's clothes::
     {toy-chain: passes} or {toy, step 9: root}: it is read out of the record, so that it cannot be
     wrong.
 
-    ### Predict: path end                   what is to be foretold: a fact of the run
+    ### Predict: path end                   what to predict: a fact of the run
     Which word will be the last one kept?
     right: said after a right answer
     wrong: said after a wrong one
@@ -203,7 +203,7 @@ def _scene(file: str, heading: Text, lines: list[Text]) -> Scene:
         raise LessonError(
             file,
             heading.line,
-            f"a scene is told as “## toy, step 4, verify”, the phase one of {', '.join(PHASES)}.",
+            f"a scene begins with “## toy, step 4, verify”, the phase one of {', '.join(PHASES)}.",
         )
     scene = Scene(heading.line, match["run"], int(match["step"]), match["phase"])
     head = list(takewhile(lambda line: line.text, lines))

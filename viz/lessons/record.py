@@ -14,7 +14,7 @@ The record, besides its ``type`` "lessons":
     scene     run, step, phase, text: [paragraph], and if given: panel, select: node, highlight, ask
     ask       kind (predict or question), pick (node, row or none), text: paragraph, options, and
               for predictions reveal: the phase that shows the answer
-    options   [{label: paragraph, reply: paragraph, right, node or row: what may be clicked instead}]
+    options   [{label: paragraph, reply: paragraph, right, and what may be clicked: node or row}]
     highlight {nodes: [node]}, {rows: [token]} or {region: name}
     paragraph [text, or [mark, text] with the mark “b” or “code”]
 """
@@ -283,7 +283,7 @@ class _Resolver:
         return options
 
     def _node_label(self, node: int) -> str:
-        """The way to a node in words, so that two of one word are told apart: “the › cat”."""
+        """The way to a node in words, so that two of one word differ: “the › cat”."""
         way = (self.step.tokens[0], *below(self.step, node))
         return " › ".join(word(self.trace, token) for token in way)
 

@@ -85,7 +85,7 @@ class Start(Struct, kw_only=True, omit_defaults=True):
         prefill_ms: milliseconds of the prefill.
         limit: new tokens at most.
         tokenizer: fingerprint of the vocabulary.
-        facts: what tells runs apart, in words, by key; see ``tr_core/analysis/run_names.py``.
+        facts: what runs can differ in, in words, by key; see ``tr_core/analysis/run_names.py``.
         prompt: the prompt's token ids.
         more: the other fields of ``RunInfo``, which no panel shows.
         cost: milliseconds of a step by its draft nodes, where the tree is ``auto``.

@@ -333,7 +333,7 @@ export function mount(element, { onRequest } = {}) {
       for (const record of Array.isArray(content) ? content : [content]) take(record);
     },
     /**
-     * Whether files that were chosen outside may be sent; a sentence tells why not.
+     * Whether files that were chosen outside may be sent; a sentence says why not.
      * @param {File[]} files
      */
     mayTake(files) {

@@ -74,7 +74,7 @@ export function createInspector(state) {
   }
 
   /**
-   * Where a node came from and what was expected of it, where the trace tells.
+   * Where a node came from and what was expected of it, where the trace says.
    * @param {Run} run
    * @param {Step} shown
    * @param {number} at

@@ -16,7 +16,7 @@ import { WORDS } from "../words/words.js";
  *   overwrote it, what it lost
  */
 
-/** More are not listed; the head tells how many there are. */
+/** More are not listed; the head says how many there are. */
 const LOSSES_LISTED = 200;
 
 /**

@@ -116,7 +116,7 @@ export function createLanes(chosen) {
         }),
       );
       const parts = [];
-      // Where all have the same token it is told once, above; behind the difference each lane tells
+      // Where all have the same token it is written once, above; after the difference each lane has
       // its own.
       const whole = lanes.findIndex((lane) => lane.tokens.length === longest);
       const together = difference && alignment.verdict === "different" ? shared : longest;

@@ -119,7 +119,7 @@ export function createPlayer(state, changed) {
     },
 
     /**
-     * Lay a run beside those that are compared; a sentence tells if it cannot lie there.
+     * Lay a run beside those that are compared; a sentence says if it cannot lie there.
      * @param {Run} run
      */
     keep(run) {

@@ -68,7 +68,7 @@
  * @property {number} prefill_ms milliseconds of the prefill.
  * @property {number | null} limit new tokens at most.
  * @property {string} tokenizer fingerprint of the vocabulary.
- * @property {Record<string, string>} facts what tells runs apart, in words, by key; see
+ * @property {Record<string, string>} facts what runs can differ in, in words, by key; see
  *   `tr_core/analysis/run_names.py`.
  * @property {number[]} prompt the prompt's token ids.
  * @property {Record<string, any>} more the other fields of `RunInfo`, which no panel shows.

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Where drafted tokens came from: as the trace tells it, for tree, inspector, text and the panel of
+ * Where drafted tokens came from: as the trace has it, for tree, inspector, text and the panel of
  * sources.
  */
 
@@ -10,7 +10,7 @@ import { WORDS } from "../words/words.js";
 /**
  * @typedef {import("./records.js").Run} Run
  * @typedef {import("./records.js").Step} Step
- * @typedef {keyof typeof WORDS.sources} SourceName as the reader is told: rows by the length of
+ * @typedef {keyof typeof WORDS.sources} SourceName as the reader sees it: rows by the length of
  *   their key
  * @typedef {{name: SourceName, key: number, place: number}} NodeSource
  */
