@@ -42,7 +42,7 @@ $(VENV)/run: requirements.txt constraints.txt | $(VENV)/bin/python
 	touch $@
 
 # The loops of recycling_plus, so that neither the page nor a test waits for them.
-$(VENV)/compiled: $(wildcard tr_core/drafters/recycling_plus/kernels/*.py) tr_core/budget/grown_tree_budget.py tr_core/trees/tree.py | $(VENV)/run
+$(VENV)/compiled: $(wildcard tr_core/drafters/recycling_plus/kernels/*.py) $(wildcard tr_core/budget/*.py) tr_core/trees/tree.py | $(VENV)/run
 	$(VENV)/bin/python -m tr_core.drafters.recycling_plus.kernels.warm_up
 	touch $@
 

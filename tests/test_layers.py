@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CODE = ("tr_core", "viz", "ui", "benchmarks", "scripts", "tests", "hub")
 ENGINE = ["errors", "files", "trees", "settings", "trace", "attention", "analysis", "budget",
           "target", "drafters", "decoding", "models", "generate", "cli"]  # fmt: skip
-VIZ = ["assets", "layout", "labels", "figures", "records", "lessons", "export"]
+VIZ = ["assets", "layout", "figures", "records", "lessons", "export"]
 # Packages and modules, lowest first: each imports only itself and those before it.
 LAYERS = [
     *(f"tr_core.{name}" for name in ENGINE),
@@ -36,11 +36,6 @@ BROWSER = {
     "tour": {"words", "kit", "state", "tour"},
     "frame": {"words", "kit", "state", "frame"},
     "panels": {"words", "kit", "state", "frame", "panels"},
-}
-# Imports that are on their way out: each leaves this list with the change that ends it.
-KNOWN = {
-    ("ui.tab.compare", "ui.tab.workspace"),
-    ("ui.tab.save", "ui.tab.workspace"),
 }
 TORCH = {"torch", "transformers"}
 NO_TORCH = ("errors", "files", "trees", "settings", "trace", "analysis", "budget", "cli.prompts",
@@ -112,10 +107,9 @@ SCRIPTS = scripts()
 
 
 def cycle(graph):
-    """One cycle of a graph without the imports of ``KNOWN``, or None."""
+    """One cycle of a graph, or None."""
     left = {
-        name: {t for t in targets if t in graph and t != name and (name, t) not in KNOWN}
-        for name, targets in graph.items()
+        name: {t for t in targets if t in graph and t != name} for name, targets in graph.items()
     }
     try:
         TopologicalSorter(left).prepare()
@@ -139,7 +133,7 @@ def test_each_layer_of_the_browser_imports_only_those_below():
         for name, targets in SCRIPTS.items()
         if (room := name.split("/")[0]) in BROWSER
         for target in targets
-        if target.split("/")[0] not in BROWSER[room] and (name, target) not in KNOWN
+        if target.split("/")[0] not in BROWSER[room]
     ]
     assert not upward
 
