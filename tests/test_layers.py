@@ -92,7 +92,8 @@ def scripts():
     """{file: files it imports, types in JSDoc included}, as paths below their folder."""
     paths = [*ROOT.glob("viz/static/**/*.js"), *ROOT.glob("ui/**/*.js")]
     names = {
-        p: str(p.relative_to(ROOT / ("viz/static" if "viz" in p.parts else ""))) for p in paths
+        p: str(p.relative_to(ROOT / ("viz/static" if p.is_relative_to(ROOT / "viz") else "")))
+        for p in paths
     }
     found = {}
     for path in paths:
