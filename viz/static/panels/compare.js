@@ -168,7 +168,7 @@ export function createComparePanel(state, player, onRequest) {
     );
   }
 
-  /** Lay the runs side by side anew, if they are others or have grown. */
+  /** Lay the runs side by side again, if they are others or have grown. */
   function lay() {
     const key = state.kept
       .map((run) => `${run.id} ${run.steps.length} ${run.end?.identical}`)

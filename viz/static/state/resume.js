@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * What is needed to go on with the run on the screen: for a server that does not know it, its last
- * checkpoint, unread; for a page loaded anew, the records that it was drawn from.
+ * checkpoint, unread; for a reloaded page, the records that it was drawn from.
  */
 
 import { recordOf } from "./records.js";
