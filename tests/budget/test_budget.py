@@ -7,15 +7,11 @@ import pytest
 from tests.support.hand_runs import A, B, C
 from tests.support.toy import CIRCLE, FLAT, ToyTarget
 from tr_core import Session, Settings, TreeTemplate
-from tr_core.budget.template_budget import (
-    EVERY,
-    LONGEST_SPINE,
-    SIZES,
-    Acceptance,
-    Budget,
-    CostCurve,
-)
-from tr_core.decoding.measure_cost import MEASURED, CostBook, measure
+from tr_core.budget.budget import StepOutcome
+from tr_core.budget.constants import EVERY, LONGEST_SPINE, MEASURED, SIZES
+from tr_core.budget.cost_curve import CostCurve
+from tr_core.budget.template_budget import Acceptance, TemplateBudget
+from tr_core.decoding.measure_cost import CostBook, measure
 from tr_core.decoding.recording import record
 
 FREE = CostCurve((0, 80), (10.0, 10.0))
@@ -29,12 +25,24 @@ def paths(template):
     return sorted(found.values())[1:]
 
 
-def told(budget, ranks, steps, root=A):
+def choose(budget, root=A):
+    """The next template, and why."""
+    return budget.next(root), budget.choice()
+
+
+def learn(budget, tokens, ranks, **more):
+    """A step whose draft was as chosen last, and went on to its end after a rank 0."""
+    drafted = budget.choice().chosen
+    path = range(1, len(tokens) + (drafted if ranks[-1] == 0 else 0))
+    budget.observe(StepOutcome(drafted, path, tokens, ranks, **more))
+
+
+def choice_after(budget, ranks, steps, root=A):
     """The choice for ``root`` after that many steps of roots of which nothing else was known."""
     for fresh in range(100, 100 + steps):
         budget.next(fresh)
-        budget.observe([fresh] * len(ranks), ranks)
-    return budget.next(root)
+        learn(budget, [fresh] * len(ranks), ranks)
+    return choose(budget, root)
 
 
 # -- what a step costs
@@ -114,25 +122,25 @@ def test_all_forks_share_one_measurement_for_each_kind_of_step():
 
 
 def test_chances_start_at_the_prior_and_follow_what_is_seen():
-    seen = Acceptance([0.5, 0.25])
-    assert seen.chances() == [0.5, 0.25]
+    prior, seen = (0.5, 0.25), Acceptance([0.0, 0.0])
+    assert seen.chances(prior) == [0.5, 0.25]
     for _ in range(400):
         seen.observe(1)
-    first, second = seen.chances()
+    first, second = seen.chances(prior)
     assert first == pytest.approx(
         0.5 * 6 / 70, abs=0.01
     )  # 64 remembered observations against a prior worth 6
     assert second == pytest.approx((64 + 1.5) / 70, abs=0.01)
     for _ in range(400):
         seen.observe(None)
-    assert max(seen.chances()) < 0.05
+    assert max(seen.chances(prior)) < 0.05
 
 
 # -- what is chosen
 
 
 def test_the_choice_is_the_size_with_most_tokens_per_millisecond():
-    template, why = Budget(CostCurve((0, 80), (10.0, 50.0)), [0.5, 0.25]).next(A)
+    template, why = choose(TemplateBudget(CostCurve((0, 80), (10.0, 50.0)), [0.5, 0.25]))
     # ½, ¼ beside and below it, ⅛ three times, then 1/16; what lies beyond 8 nodes could not pay and
     # is not weighed.
     assert (why.sizes, why.ms) == ((0, 2, 4, 6, 8), (10, 11, 12, 13, 14))
@@ -143,86 +151,88 @@ def test_the_choice_is_the_size_with_most_tokens_per_millisecond():
 
 
 def test_the_tree_has_the_most_probable_nodes():
-    budget = Budget(CostCurve((0, 4, 5, 80), (10.0, 10.0, 100.0, 1000.0)), [0.5, 0.1, 0.3])
-    template, _ = budget.next(A)
+    budget = TemplateBudget(CostCurve((0, 4, 5, 80), (10.0, 10.0, 100.0, 1000.0)), [0.5, 0.1, 0.3])
+    template, _ = choose(budget)
     # ½, then ½·½ below it, then 0.3 beside it: rank 2 comes before rank 1, and depth before width.
     assert paths(template) == [(0,), (0, 0), (0, 2), (2,)]
 
 
 def test_nothing_is_drafted_where_nothing_pays():
-    template, why = Budget(STEEP, [0.5, 0.1]).next(A)
+    template, why = choose(TemplateBudget(STEEP, [0.5, 0.1]))
     assert (template.nodes, why.chosen, why.reason) == (0, 0, "plain")
 
 
 def test_free_nodes_are_all_taken():
-    assert Budget(FREE, [0.5, 0.1]).next(A)[0].nodes == SIZES[-1]
+    assert choose(TemplateBudget(FREE, [0.5, 0.1]))[0].nodes == SIZES[-1]
 
 
 def test_it_gives_up_drafting_and_comes_back_without_having_drafted():
-    budget = Budget(FLAT, [0.4, 0.1])
-    assert budget.next(A)[1].chosen > 0
-    template, why = told(budget, [None], 400)
+    budget = TemplateBudget(FLAT, [0.4, 0.1])
+    assert choose(budget)[1].chosen > 0
+    template, why = choice_after(budget, [None], 400)
     assert (template.nodes, why.reason) == (0, "plain")
     # Plain decoding still tells where the choice stood in the root's row.
-    template, why = told(budget, [0], 100)
+    template, why = choice_after(budget, [0], 100)
     assert template.nodes > 0
     assert why.reason in {"best", "kept"}
 
 
 def test_what_is_right_all_the_way_down_gives_a_deep_tree():
-    template, _ = told(Budget(FLAT, [0.4, 0.1]), [0, 0, 0, 0, 0], 100)
+    template, _ = choice_after(TemplateBudget(FLAT, [0.4, 0.1]), [0, 0, 0, 0, 0], 100)
     assert template.depth >= 6
     assert set(template.ranks[1:]) == {0}
 
 
 def test_a_shape_nearly_as_good_is_kept():
-    budget = Budget(FLAT, [0.5, 0.2])
-    first = budget.next(A)[0]
-    budget.observe([B], [0])
-    template, why = budget.next(A)
+    budget = TemplateBudget(FLAT, [0.5, 0.2])
+    first = budget.next(A)
+    learn(budget, [B], [0])
+    template, why = choose(budget)
     assert why.reason == "kept"
     assert template is first
 
 
 def test_an_unseen_root_gets_no_nodes_and_says_nothing_about_the_others():
-    budget = Budget(FREE, [0.5, 0.2])
-    template, why = budget.next(A, seen=False)
+    budget = TemplateBudget(FREE, [0.5, 0.2])
+    budget.root_seen = False
+    template, why = choose(budget)
     assert (template.nodes, why.chosen, why.reason) == (0, 0, "unseen")
     for _ in range(EVERY):
-        budget.observe([A], [None], seen=False)
-    assert budget.next(A) == Budget(FREE, [0.5, 0.2]).next(A)
+        learn(budget, [A], [None], root_seen=False)
+    budget.root_seen = True
+    assert choose(budget) == choose(TemplateBudget(FREE, [0.5, 0.2]))
 
 
 def test_a_row_that_was_right_the_last_time_gets_a_tree_of_its_own():
-    budget = Budget(FLAT, [0.4, 0.1])
+    budget = TemplateBudget(FLAT, [0.4, 0.1])
     for _ in range(50):  # after a its row is right, after b it never is
         for root, rank in ((A, 0), (B, None)):
             budget.next(root)
-            budget.observe([root], [rank])
-    assert (budget.next(A)[1].spine, budget.next(B)[1].spine) == (1, 0)
-    assert budget.next(A)[1].expected[1] > 2
-    assert budget.next(B)[1].expected[1] < 1.2
-    budget.observe([A], [1])
-    assert budget.next(A)[1].spine == 0
+            learn(budget, [root], [rank])
+    assert (choose(budget, A)[1].spine, choose(budget, B)[1].spine) == (1, 0)
+    assert choose(budget, A)[1].expected[1] > 2
+    assert choose(budget, B)[1].expected[1] < 1.2
+    learn(budget, [A], [1])
+    assert choose(budget, A)[1].spine == 0
 
 
 def test_the_spine_follows_first_candidates_as_far_as_they_were_right():
-    budget = Budget(FLAT, [0.4, 0.1])
-    budget.observe([A, B, C], [0, 0, 1], rows=[(A, B), (B, C), (C, A)])
-    assert [budget.next(root)[1].spine for root in (A, B, C)] == [2, 1, 0]
-    budget.observe([C], [0], rows=[(C, C)])
-    assert budget.next(A)[1].spine == LONGEST_SPINE
+    budget = TemplateBudget(FLAT, [0.4, 0.1])
+    learn(budget, [A, B, C], [0, 0, 1], rows=[(A, B), (B, C), (C, A)])
+    assert [choose(budget, root)[1].spine for root in (A, B, C)] == [2, 1, 0]
+    learn(budget, [C], [0], rows=[(C, C)])
+    assert choose(budget, A)[1].spine == LONGEST_SPINE
     # The first candidates lead where they were last written to lead.
-    budget.observe([B], [None], rows=[(A, 7)])
-    assert budget.next(A)[1].spine == 1
+    learn(budget, [B], [None], rows=[(A, 7)])
+    assert choose(budget, A)[1].spine == 1
 
 
 def test_a_long_spine_is_drafted_as_a_chain():
-    budget = Budget(FLAT, [0.4, 0.1])
+    budget = TemplateBudget(FLAT, [0.4, 0.1])
     for _ in range(9):
         budget.next(A)
-        budget.observe([A, B, C], [0, 0, 0], rows=[(A, B), (B, C), (C, A)])
-    template, why = budget.next(A)
+        learn(budget, [A, B, C], [0, 0, 0], rows=[(A, B), (B, C), (C, A)])
+    template, why = choose(budget)
     assert why.spine == LONGEST_SPINE
     assert template.depth >= 6
     assert template.ranks[1:7] == (0,) * 6

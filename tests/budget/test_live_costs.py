@@ -186,7 +186,7 @@ def test_a_curve_that_is_not_live_is_left_as_it_is():
     target = ToyTarget(CIRCLE, costs=CPU)
     session = Session(target, Settings(k=3), clock=iter(range(100_000)).__next__).start([A])
     record(session)
-    assert session.budget.curve is CPU
+    assert session.curve is CPU
 
 
 def test_where_no_step_tells_its_time_nothing_is_probed_for_ever(monkeypatch):
@@ -199,7 +199,7 @@ def test_where_no_step_tells_its_time_nothing_is_probed_for_ever(monkeypatch):
     ).start([A, B, C, A])
     steps = list(session.run())
     assert not [s for s in steps if s.budget.reason == "probe"]
-    assert session.budget.curve is CPU
+    assert session.curve is CPU
     assert target.costs.curve() is CPU
 
 

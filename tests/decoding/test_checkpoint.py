@@ -192,21 +192,17 @@ def test_a_budget_that_was_tampered_with_is_refused():
     session.step()
     whole = json.loads(take(session).to_json())
     assert go_on(whole)
+    choice = {"chosen": 1, "reason": "best", "spine": 0, "sizes": [0], "expected": [1], "ms": [1]}
+    template = {"name": "x", "parents": [-1, 0], "ranks": [-1, 9]}
+    plan = {"offer": {"template": template, "choice": choice, "promised": 1.0}, "until": 1}
     for changes in (
         {"ms": [-1.0, 2.0]},
         {"nodes": [0, 0]},
         {"steps": -1},
         {"kinds": []},
         {"kinds": [{"hits": [1e300] * 8, "tries": 0.0}] * 5},
-        {
-            "plans": {
-                "0": {
-                    "template": {"name": "x", "parents": [-1, 0], "ranks": [-1, 9]},
-                    "choice": None,
-                    "until": 1,
-                }
-            }
-        },
+        {"plans": {"0": plan}},
+        {"plans": {"0": {"offer": None, "until": 1}}},
     ):
         with pytest.raises(TokenRecyclingError):
             go_on(whole | {"budget": whole["budget"] | changes})

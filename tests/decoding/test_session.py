@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.toy import ToyTarget
 from tr_core import Session, Settings, TreeTemplate
-from tr_core.budget.template_budget import CostCurve
+from tr_core.budget.cost_curve import CostCurve
 from tr_core.decoding.recording import record
 from tr_core.drafters.candidate_matrix import CandidateMatrix
 from tr_core.drafters.registry import DRAFTERS

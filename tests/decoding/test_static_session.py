@@ -31,7 +31,7 @@ from tests.support.toy import ToyTarget
 from tr_core import Session, Settings, TreeTemplate
 from tr_core.attention.families import FAMILIES
 from tr_core.attention.static_cache import StaticCache
-from tr_core.budget.template_budget import CostCurve
+from tr_core.budget.cost_curve import CostCurve
 from tr_core.decoding.recording import record
 from tr_core.decoding.static import graphs as capture
 from tr_core.decoding.static import run as static_run

@@ -4,6 +4,7 @@ forgotten and kept.
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 
 from tests.support.toy import FLAT, ToyTarget
 from tr_core import Session, Settings
-from tr_core.budget.cost_curve import CostCurve
-from tr_core.budget.grown_tree_budget import Growth
+from tr_core.budget.budget import StepOutcome
+from tr_core.budget.cost_curve import CostCurve, LiveCurve
+from tr_core.budget.grown_tree_budget import GrownTreeBudget
 from tr_core.decoding.recording import record
 from tr_core.drafters import registry
 from tr_core.drafters.base import Lesson
@@ -299,8 +301,8 @@ def test_output_is_the_models_own_and_a_number_is_the_budget(name):
 
 
 def test_auto_drafts_as_many_nodes_as_are_worth_their_time_at_the_speed_of_the_run():
-    growth = Growth(FLAT)  # 10 ms, and 0.125 ms a node
-    growth.begin()
+    growth = GrownTreeBudget(FLAT)  # 10 ms, and 0.125 ms a node
+    growth.next(A)
     assert growth.choice().reason == "unseen"  # nothing was offered
     # At first a run is believed to be 1.8 × as fast as plain decoding: 10 ms must bring 1.8 tokens,
     # a node 0.0225. And chances count for 0.6 before they have shown how right they are, of the
@@ -332,40 +334,54 @@ def test_auto_drafts_as_many_nodes_as_are_worth_their_time_at_the_speed_of_the_r
 
 
 def test_auto_drafts_no_more_where_nothing_was_ever_right_until_that_is_forgotten():
-    growth = Growth(CostCurve((0, 80), (10.0, 90.0)))  # a tenth of a plain step a node
+    growth = GrownTreeBudget(CostCurve((0, 80), (10.0, 90.0)))  # a tenth of a plain step a node
 
     def nodes():
-        growth.begin()
+        growth.next(A)
         while growth.admits(0.3):
             pass
         return growth.decide()
 
     assert nodes() > 0
     for _ in range(40):
-        growth.spent([1.0, *[0.5] * 4], ())
+        learn(growth, [1.0, *[0.5] * 4], ())
     assert growth.trust[0] < 0.1
     assert (nodes(), growth.choice().reason) == (0, "plain")
     for _ in range(200):
-        growth.spent([1.0], ())  # plain decoding
+        learn(growth, [1.0], ())  # plain decoding
     assert nodes() > 0
+
+
+def learn(growth, expected, path):
+    """A step over a draft whose nodes had these chances."""
+    growth.observe(StepOutcome(len(expected) - 1, path, (), expected=expected))
+
+
+class DoubtfulCosts:
+    """Costs that may be wrong by ``doubts``, by nodes; 0.1 elsewhere."""
+
+    def __init__(self, curve, doubts):
+        self.curve, self.doubts = lambda: curve, doubts
+
+    def doubt(self, nodes):
+        return self.doubts.get(nodes, 0.1)
 
 
 def next_draft(growth):
     """Size and reason of a draft whose nodes have a chance of 0.3 each; its first is right."""
-    growth.begin()
+    growth.next(A)
     while growth.admits(0.3):
         pass
     growth.decide()
     why = growth.choice()
-    growth.spent([1.0, *[0.3] * growth.size], (1,) if growth.size else ())
+    learn(growth, [1.0, *[0.3] * growth.size], (1,) if growth.size else ())
     return why.chosen, why.reason
 
 
 def test_a_size_whose_cost_is_in_doubt_is_tried_now_and_then():
     doubts = {8: 0.5}
-    growth = Growth(
-        CostCurve((0, 4, 8, 80), (10.0, 10.4, 20.0, 90.0)), doubt=lambda n: doubts.get(n, 0.1)
-    )
+    curve = CostCurve((0, 4, 8, 80), (10.0, 10.4, 20.0, 90.0))
+    growth = GrownTreeBudget(DoubtfulCosts(curve, doubts))
 
     # 20 ms for 8 nodes are too much, 20 / e^0.5 = 12 would not be.
     assert [next_draft(growth) for _ in range(34)] == [
@@ -374,7 +390,7 @@ def test_a_size_whose_cost_is_in_doubt_is_tried_now_and_then():
         (8, "probe"),
     ]
     doubts[8] = 0.1
-    growth.reprice(growth.curve)
+    growth.reprice()
     assert {next_draft(growth) for _ in range(10)} == {(4, "best")}
 
 
@@ -383,53 +399,52 @@ def test_where_the_best_size_is_in_doubt_a_step_is_plain_now_and_then():
     nothing.
     """
     doubts = {4: 0.3}
-    growth = Growth(CostCurve((0, 4, 80), (10.0, 10.4, 90.0)), doubt=lambda n: doubts.get(n, 0.1))
+    curve = CostCurve((0, 4, 80), (10.0, 10.4, 90.0))
+    growth = GrownTreeBudget(DoubtfulCosts(curve, doubts))
 
-    told = [next_draft(growth) for _ in range(17 + 33)]
-    assert told == [*[(4, "best")] * 16, (0, "probe"), *[(4, "best")] * 32, (0, "probe")]
+    drafts = [next_draft(growth) for _ in range(17 + 33)]
+    assert drafts == [*[(4, "best")] * 16, (0, "probe"), *[(4, "best")] * 32, (0, "probe")]
     doubts[4] = 0.1
-    growth.reprice(growth.curve)
+    growth.reprice()
     assert {next_draft(growth) for _ in range(40)} == {(4, "best")}
 
 
 def test_far_nodes_that_fail_leave_near_ones_their_trust():
-    growth = Growth(FLAT)
+    growth = GrownTreeBudget(FLAT)
     for _ in range(10):
-        growth.spent([1.0, 0.9, 0.8, *[0.7] * 30], (1, 2))
+        learn(growth, [1.0, 0.9, 0.8, *[0.7] * 30], (1, 2))
     near, *_, far, farthest = growth.trust
     assert near > 1.0 > 0.1 > far == farthest
 
 
 def test_the_faster_a_run_the_less_a_poor_draft_gets_and_the_hosts_own_time_counts():
     def nodes(growth):
-        growth.begin()
+        growth.next(A)
         while growth.admits(0.055):
             pass
         return growth.decide()
 
-    fast = Growth(FLAT)
+    fast = GrownTreeBudget(FLAT)
     for _ in range(60):
-        fast.spent([1.0, *[0.9] * 8], tuple(range(1, 9)))
-    fast._accepted, fast._expected = (
-        Growth(FLAT)._accepted,
-        Growth(FLAT)._expected,
-    )  # as trusting as the other
-    assert fast.rate > 4 * Growth(FLAT).rate / 1.8
-    assert nodes(fast) < nodes(Growth(FLAT))
+        learn(fast, [1.0, *[0.9] * 8], tuple(range(1, 9)))
+    new = GrownTreeBudget(FLAT).state()
+    fast.restore(  # as trusting as the other
+        msgspec.structs.replace(fast.state(), accepted=new.accepted, expected=new.expected)
+    )
+    assert fast.rate > 4 * GrownTreeBudget(FLAT).rate / 1.8
+    assert nodes(fast) < nodes(GrownTreeBudget(FLAT))
     # A node that takes the host a millisecond must bring what the run emits in one, 0.18 tokens and
     # more.
-    slow = Growth(FLAT, timed=True)
+    slow = GrownTreeBudget(LiveCurve(FLAT))
     for _ in range(100):
-        slow.begin()
+        slow.next(A)
         assert all(slow.admits(0.9) for _ in range(8))
-        slow.worked(8.0)
-    slow.reprice(FLAT)
-    slow.begin()
-    assert not slow.admits(0.1)
-    assert Growth(FLAT).admits(0.1)
-    again = Growth(FLAT)
-    again.restore(slow.state())
-    again.begin()
+        slow.observe(StepOutcome(8, range(1, 9), (), expected=[1.0, *[0.9] * 8], draft_ms=8.0))
+    assert slow.state().node_ms == pytest.approx(1, abs=0.01)
+    again = GrownTreeBudget(FLAT)
+    assert again.admits(0.1)
+    again.restore(msgspec.structs.replace(new, node_ms=slow.state().node_ms))
+    again.next(A)
     assert not again.admits(0.1)
 
 
@@ -437,14 +452,14 @@ def test_rows_that_rejected_nodes_write_are_worth_nothing_where_plain_decoding_i
     """Two nodes bring a twelfth of a token, as told, and take a tenth of a plain step's time; more
     bring no more.
     """
-    growth, sizes = Growth(CostCurve((0, 4, 80), (10.0, 12.0, 90.0))), []
+    growth, sizes = GrownTreeBudget(CostCurve((0, 4, 80), (10.0, 12.0, 90.0))), []
     for step in range(200):
-        growth.begin()
+        growth.next(A)
         while growth.admits(0.04):
             pass
         sizes.append(growth.decide())
         right = sizes[-1] and step % 12 == 0
-        growth.spent([1.0, *[0.04] * sizes[-1]], (1,) if right else ())
+        learn(growth, [1.0, *[0.04] * sizes[-1]], (1,) if right else ())
     assert sizes[0] == 4, "a new run hopes for what rows will bring"
     assert set(sizes[-20:]) == {0}
     assert growth.trust[0] > 0.6, "the chances themselves are still believed"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from tr_core.budget.template_budget import CostCurve
+from tr_core.budget.cost_curve import CostCurve
 from tr_core.settings import Settings
 from tr_core.target import Draft, Observe
 

@@ -1,396 +1,327 @@
-"""How many nodes a draft may have: as many as pay on this machine, none if none do. No torch here.
+"""Chooses a template for each step: as many nodes as pay on this machine, none if none do.
 
-A step over N draft nodes costs t(N) milliseconds (``CostCurve``, measured by ``cost.py``) and emits
-E(N) = 1 + Σ P(node) tokens on average, where P(node) is the product of the chances on the way from
-the root (``Acceptance``). ``Budget`` grows the tree of the most probable nodes and cuts it where
-E(N) / t(N), tokens per millisecond, is highest; N = 0 is plain decoding.
+A step over N draft nodes costs t(N) milliseconds and emits E(N) = 1 + Σ P(node) tokens on average,
+where P(node) is the product of the chances on the way from the root. ``TemplateBudget`` grows the
+tree of the most probable nodes and cuts it where E(N) / t(N), tokens per millisecond, is highest;
+N = 0 is plain decoding.
 
-The statistics need no exploring: at every node on the accepted path the row that was drafted from
-and the model's choice are both known, so the rank of the choice is counted even where the tree had
-no child for it, or no child at all. Costs do: of a size that is never drafted nothing is learned.
-Where the ratio of two costs decides and is in doubt, a step is spent on it now and then
-(``probe``). What a run may lose by trying is bounded by its ``Account``.
+The statistics need no exploring. At every node of the accepted path both the row that was drafted
+from and the model's choice are known, so the rank of the choice counts even where the tree had no
+child for it. Costs do: nothing is learned of a size that is never drafted. Where the ratio of two
+costs decides and is in doubt, a step is spent on it now and then (``probe``). ``Promises`` bounds
+what a run may lose by trying. No torch here.
 """
 
 from __future__ import annotations
 
-import heapq
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Generic, TypeVar
+from itertools import islice
+from typing import Annotated
 
-from tr_core.budget.cost_curve import CostCurve, LiveCurve
-from tr_core.budget.state import AcceptanceState, BudgetState, PlanState
-from tr_core.budget.trust import MARGIN, Account
+import msgspec
+
+from tr_core.budget import constants as c
+from tr_core.budget.budget import Budget, StepOutcome
+from tr_core.budget.cost_curve import Amount, CostCurve, Costs, Count
+from tr_core.errors import CheckpointError
 from tr_core.trace import BudgetChoice, BudgetReason
+from tr_core.trees.best_first import Path, best_first
 from tr_core.trees.templates import chain
 from tr_core.trees.tree import TreeTemplate
 
-# Sizes to choose from: few, so that shapes come again and what is kept per shape is found.
-SIZES = (0, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 80)
-# Steps that a choice holds once the statistics have settled; at first it holds as many as there
-# were before it.
-EVERY = 12
-# Observations that the statistics remember, and how many the prior counts for.
-MEMORY = 64
-PRIOR_WEIGHT = 6.0
-# A ratio of costs is in doubt above this standard deviation of its logarithm; then, that many steps
-# apart, a step is spent on it.
-DOUBT = 0.15
-PROBE_EVERY = 8
-# Rows of the prompt may cost this share of decoding the output plainly, at most so many.
-PROMPT_SHARE = 0.1
-MAX_ROWS = 100_000
-# The spine is not followed further.
-LONGEST_SPINE = 16
-# Longer spines are right more often: below 4, below 16 and 16 rows have statistics of their own.
-SPINES = (4, LONGEST_SPINE)
-
-S = TypeVar("S")
-T = TypeVar("T")
+# Kinds of rows: sure ones, by the length of their spine; the one at its end; all others.
+_END_OF_SPINE = len(c.SPINES) + 1
+_OTHERS = _END_OF_SPINE + 1
 
 
-class Acceptance:
-    """Chance of each rank of a kind of rows to be the model's choice, the newest observations
-    counting most.
+class Acceptance(msgspec.Struct):
+    """How often each rank of a kind of rows was the model's choice, the newest counting most.
 
-    Args:
-        prior: (k,) chances believed before anything was seen.
+    Attributes:
+        hits: (k,) weighted hits of each rank.
+        tries: weighted tries.
     """
 
-    def __init__(self, prior: Sequence[float]) -> None:
-        self._prior = tuple(prior)
-        self._hits = [0.0] * len(prior)
-        self._tries = 0.0
+    hits: list[Amount]
+    tries: Amount = 0.0
 
     def observe(self, rank: int | None) -> None:
         """The choice stood at ``rank`` of a row, or nowhere in it (None)."""
-        keep = 1 - 1 / MEMORY
-        self._tries = self._tries * keep + 1
-        self._hits = [h * keep for h in self._hits]
+        keep = 1 - 1 / c.MEMORY
+        self.tries = self.tries * keep + 1
+        self.hits = [h * keep for h in self.hits]
         if rank is not None:
-            self._hits[rank] += 1
+            self.hits[rank] += 1
 
-    def state(self) -> AcceptanceState:
-        """What was observed so far."""
-        return AcceptanceState(tuple(self._hits), self._tries)
-
-    def restore(self, state: AcceptanceState) -> None:
-        """Go on from ``state``, which has been checked."""
-        self._hits, self._tries = list(state.hits), state.tries
-
-    def chances(self) -> list[float]:
-        """(k,) chances of the children of an accepted node."""
-        weight = self._tries + PRIOR_WEIGHT
-        return [
-            (h + PRIOR_WEIGHT * p) / weight for h, p in zip(self._hits, self._prior, strict=True)
-        ]
+    def chances(self, prior: Sequence[float]) -> list[float]:
+        """(k,) chances of the children of an accepted node; ``prior``: (k,) those believed first."""
+        weight = self.tries + c.PRIOR_WEIGHT
+        return [(h + c.PRIOR_WEIGHT * p) / weight for h, p in zip(self.hits, prior, strict=True)]
 
 
-class Budget:
+class Promises(msgspec.Struct):
+    """Tokens that drafts promised and those that came, and how far the run is behind plain decoding.
+
+    A sum of chances is no better than the chances: on a text unlike those before, all are wrong to
+    the same side. So the next promise is multiplied by the share that was kept, and a run that is
+    behind plain decoding must promise more than one that is ahead.
+
+    Attributes:
+        made, kept: tokens, the old ones faded.
+        debt: plain steps that the run is behind; below 0 it is ahead.
+    """
+
+    made: Amount = 0.0
+    kept: Amount = 0.0
+    debt: Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)] = 0.0
+
+    @property
+    def trust(self) -> float:
+        """What the next promise is to be multiplied by; at most 1."""
+        return min(1.0, (self.kept + c.TRUST_WEIGHT) / (self.made + c.TRUST_WEIGHT))
+
+    @property
+    def margin(self) -> float:
+        """How many times as fast as plain decoding a draft must promise to be."""
+        return c.MARGIN + c.CAUTION * max(0.0, self.debt)
+
+    def observe(self, promised: float, emitted: int, cost: float) -> None:
+        """A step promised and emitted so many tokens, and cost so many plain steps."""
+        self.debt = max(-c.CREDIT, self.debt + cost - emitted - c.FORGIVEN * emitted)
+        if promised > 1:
+            self.made = self.made * (1 - 1 / c.TRUST_MEMORY) + promised - 1
+            self.kept = self.kept * (1 - 1 / c.TRUST_MEMORY) + emitted - 1
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """A shape, why it was chosen, and the tokens that it promises by untrusted chances."""
+
+    template: TreeTemplate
+    choice: BudgetChoice
+    promised: Amount
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What is drafted, what is tried now and then, and the number of steps after which to choose."""
+
+    offer: Offer
+    until: Count
+    probe: Offer | None = None
+
+
+class TemplateState(msgspec.Struct, tag="templates"):
+    """What a ``TemplateBudget`` has learned.
+
+    Attributes:
+        curve: what steps cost, as last weighed; a run that continues elsewhere keeps to it.
+        kinds: statistics of each kind of rows.
+        steps: observed so far.
+        sure: token → whether its row was right at rank 0 when last asked. first: token → its best
+            candidate.
+        plans: by the length of the spine.
+        root_seen: whether the row of the next root is written.
+    """
+
+    curve: CostCurve
+    kinds: list[Acceptance]
+    steps: Count = 0
+    sure: dict[int, bool] = {}
+    first: dict[int, int] = {}
+    plans: dict[int, Plan] = {}
+    promises: Promises = msgspec.field(default_factory=Promises)
+    root_seen: bool = True
+
+    def copy(self, **changes: object) -> TemplateState:
+        """The same, which shares nothing that changes; what is planned, without probes."""
+        replace = msgspec.structs.replace
+        plans = {spine: replace(plan, probe=None) for spine, plan in self.plans.items()}
+        return replace(
+            self, kinds=[replace(kind) for kind in self.kinds], sure=dict(self.sure), first=dict(self.first),
+            plans=plans, promises=replace(self.promises), **changes,
+        )  # fmt: skip
+
+
+class TemplateBudget(Budget[TemplateState]):
     """Chooses the template of each step of one run.
 
-    A row that had the model's choice at rank 0 when it was last asked is *sure*: on the bundled
-    model such rows are right again nine times of ten, others four times. How far the first
-    candidates below the root lead through sure rows, its *spine*, is known before drafting, and
-    each length of it has a shape of its own.
+    A row that had the model's choice at rank 0 when it was last asked is *sure*. The *spine* is how
+    far the first candidates below the root lead through sure rows. It is known before drafting, and
+    each length of it has a plan of its own.
 
     Args:
-        curve: what a step costs; a live one changes with what the steps take, which its owner is
-            told.
+        costs: what a step costs.
         prior: (k,) chances of the ranks believed at first; one alone makes chains.
         least: the smallest size; above 0 for a drafter that can only learn from what it drafts.
     """
 
-    def __init__(
-        self, curve: CostCurve | LiveCurve, prior: Sequence[float], *, least: int = 0
-    ) -> None:
-        self._live = curve if isinstance(curve, LiveCurve) else None
-        self.curve = curve.curve() if isinstance(curve, LiveCurve) else curve
-        self._least = SIZES.index(least)
-        # A sure row is a quarter as likely to be wrong at rank 0, and its other ranks are worth a
-        # quarter.
-        surer = [1 - (1 - prior[0]) / 4, *(p / 4 for p in prior[1:])]
-        self._sure_rows = [Acceptance(surer) for _ in range(len(SPINES) + 1)]
-        self._unsure_rows, self._unknown_rows = Acceptance(prior), Acceptance(prior)
-        self._sure: dict[int, bool] = {}
-        self._first: dict[int, int] = {}
-        self._plans: dict[int, _Plan] = {}
-        self._account = Account()
-        self._steps = 0
+    def __init__(self, costs: Costs, prior: Sequence[float], *, least: int = 0) -> None:
+        super().__init__(costs)
+        self._least = c.SIZES.index(least)
+        surer = [1 - (1 - prior[0]) * c.SURE, *(p * c.SURE for p in prior[1:])]
+        self._priors = [surer] * _END_OF_SPINE + [list(prior)] * 2
+        kinds = [Acceptance([0.0] * len(prior)) for _ in self._priors]
+        self._learned = TemplateState(self.curve, kinds)
         self._spine = 0
-        self._asked = _UNSEEN
-        self._since = [
-            PROBE_EVERY
-        ] * 2  # steps since the last plain one, and since the last one with a draft
+        self._offer = self._unseen()
+        # Steps since the last plain one, and since the last one with a draft.
+        self._since = [c.TEMPLATE_PROBE_EVERY] * 2
 
-    def next(self, root: int, seen: bool = True) -> tuple[TreeTemplate, BudgetChoice]:
-        """The template of the next step and why; the root alone where its row was never seen, which
-        drafts nothing.
-        """
-        self._spine, self._asked = 0, _UNSEEN
-        if not seen:
-            return chain(0), BudgetChoice(
-                0, "unseen", 0, (0,), (1.0,), (round(self.curve.at(0), 3),)
-            )
+    def next(self, root: int) -> TreeTemplate:
+        """See ``Budget``; the root alone if its row was never written, since that drafts nothing."""
+        learned, self._spine = self._learned, 0
+        if not self.root_seen:
+            self._offer = self._unseen()
+            return self._offer.template
         token: int | None = root
-        while self._spine < LONGEST_SPINE and token is not None and self._sure.get(token, False):
+        while (
+            self._spine < c.LONGEST_SPINE and token is not None and learned.sure.get(token, False)
+        ):
             self._spine += 1
-            token = self._first.get(token)
-        plan = self._plans.get(self._spine)
-        if plan is None or self._steps >= plan.until:
-            plan = self._plans[self._spine] = self._choose(
-                plan.offer.template if plan else chain(0)
-            )
-        self._asked = plan.offer
-        # What is in doubt is looked at now and then: plain steps while drafting, drafts while they
-        # seem not to pay.
-        if plan.probe is not None and self._since[plan.probe.template.nodes > 0] >= PROBE_EVERY:
-            self._asked = plan.probe
-        return self._asked.template, self._asked.choice
+            token = learned.first.get(token)
+        plan = learned.plans.get(self._spine)
+        if plan is None or learned.steps >= plan.until:
+            plan = self._choose(plan.offer.template if plan else chain(0))
+            learned.plans[self._spine] = plan
+        self._offer = plan.offer
+        # Plain steps while drafting, drafts while they seem not to pay.
+        if plan.probe and self._since[plan.probe.template.nodes > 0] >= c.TEMPLATE_PROBE_EVERY:
+            self._offer = plan.probe
+        return self._offer.template
 
-    def observe(
-        self,
-        tokens: Sequence[int],
-        ranks: Sequence[int | None],
-        rows: Iterable[tuple[int, int]] = (),
-        seen: bool = True,
-    ) -> None:
-        """Learn from the step that ``next`` was asked about last.
+    def choice(self) -> BudgetChoice:
+        """See ``Budget``."""
+        return self._offer.choice
 
-        Args:
-            tokens: (n,) the root and the tokens of the path.
-            ranks: (n,) where in the row of each the model's choice stood, None for nowhere in it;
-                the last may be missing if nobody knows.
-            rows: (token, first candidate) of the rows that the step wrote, in that order.
-            seen: whether the root's row was; if not, it says nothing about those that were.
-        """
-        self._steps += 1
+    def observe(self, outcome: StepOutcome) -> None:
+        """See ``Budget``; a root whose row was unseen says nothing about those that were."""
+        learned, offer, nodes = self._learned, self._offer, outcome.nodes
+        if outcome.ms is not None:
+            self._costs.observe(nodes, outcome.ms)
+        learned.steps += 1
         on_spine = True
-        for depth, (token, rank) in enumerate(zip(tokens, ranks, strict=False)):
-            if seen:
-                self._kinds().below(depth, on_spine).observe(rank)
+        for depth, (token, rank) in enumerate(zip(outcome.tokens, outcome.ranks, strict=False)):
+            if self.root_seen:
+                learned.kinds[self._kind(depth, on_spine)].observe(rank)
             on_spine = on_spine and rank == 0
-            self._sure[token] = rank == 0
-        self._first.update(rows)
-
-    def spent(self, nodes: int, emitted: int) -> None:
-        """The step that ``next`` was asked about last drafted so many nodes and emitted so many
-        tokens.
-        """
-        asked = self._asked
+            learned.sure[token] = rank == 0
+        learned.first.update(outcome.rows)
+        self.root_seen = outcome.root_seen
         # A look-up that found less than it might have has promised less.
-        promised = 1 + (asked.promised - 1) * min(1.0, nodes / max(1, asked.template.nodes))
-        self._account.enter(promised, emitted, self.curve.at(nodes) / self.curve.at(0))
+        promised = 1 + (offer.promised - 1) * min(1.0, nodes / max(1, offer.template.nodes))
+        cost = self.curve.at(nodes) / self.curve.at(0)
+        learned.promises.observe(promised, len(outcome.path) + 1, cost)
         self._since = [n + 1 for n in self._since]
         self._since[nodes > 0] = 0
 
-    def prompt_rows(self, new_tokens: int) -> int:
-        """How many rows of the prompt may be computed for an output of so many tokens."""
-        return rows_that_pay(self.curve, new_tokens)
+    def state(self) -> TemplateState:
+        """See ``Budget``."""
+        return self._learned.copy(curve=self.curve, root_seen=self.root_seen)
 
-    def state(self) -> BudgetState:
-        """All that was learned, for a checkpoint between two steps; costs as believed when a size
-        was last weighed.
-        """
-        return BudgetState(
-            nodes=self.curve.nodes,
-            ms=self.curve.ms,
-            steps=self._steps,
-            kinds=tuple(kind.state() for kind in self._all_kinds()),
-            sure=dict(self._sure),
-            first=dict(self._first),
-            plans={
-                spine: PlanState(
-                    plan.offer.template, plan.offer.choice, plan.offer.promised, plan.until
-                )
-                for spine, plan in self._plans.items()
-            },
-            account=self._account.state(),
-        )
+    def restore(self, state: TemplateState) -> None:
+        """See ``Budget``."""
+        k = len(self._priors[0])
+        fits = len(state.kinds) == len(self._priors) and all(len(a.hits) == k for a in state.kinds)
+        for plan in state.plans.values():
+            plan.offer.template.check_k(k)
+            choice = plan.offer.choice
+            fits &= len(choice.expected) == len(choice.sizes) <= len(c.SIZES)
+        if not fits:
+            raise CheckpointError("The budget's part of the checkpoint does not fit this run.")
+        self._learned, self.root_seen = state.copy(), state.root_seen
 
-    def restore(self, state: BudgetState) -> None:
-        """Go on from ``state``; this budget was made with the state's curve, which is fixed:
-        nothing is probed.
+    def _unseen(self) -> Offer:
+        """A root alone, whose row was never written."""
+        costs = (round(self.curve.at(0), 3),)
+        return Offer(chain(0), BudgetChoice(0, "unseen", 0, (0,), (1.0,), costs), 1.0)
 
-        Raises:
-            CheckpointError, TemplateError: no such budget can have learned it.
-        """
-        state.check(kinds=len(self._all_kinds()), ranks=len(self._unsure_rows.chances()))
-        for kind, learned in zip(self._all_kinds(), state.kinds, strict=True):
-            kind.restore(learned)
-        self._steps, self._sure, self._first = state.steps, dict(state.sure), dict(state.first)
-        self._plans = {
-            spine: _Plan(_Offer(plan.template, plan.choice, plan.promised), None, plan.until)
-            for spine, plan in state.plans.items()
-        }
-        self._account.restore(state.account)
+    def _kind(self, depth: int, on_spine: bool) -> int:
+        """The kind of a row at ``depth``; ``on_spine`` if only ranks 0 lead there."""
+        if not on_spine or depth > self._spine:
+            return _OTHERS
+        return bisect_right(c.SPINES, self._spine) if depth < self._spine else _END_OF_SPINE
 
-    def _all_kinds(self) -> tuple[Acceptance, ...]:
-        return (*self._sure_rows, self._unsure_rows, self._unknown_rows)
+    def _choose(self, in_use: TreeTemplate) -> Plan:
+        """The best shape for a spine of the length at hand, or the one in use if nearly as good."""
+        self.curve = curve = self._costs.curve()
+        learned, promises, doubt = self._learned, self._learned.promises, self._costs.doubt
+        trust = promises.trust
+        rows = [k.chances(prior) for k, prior in zip(learned.kinds, self._priors, strict=True)]
+        sizes, expected, rates, paths = self._weigh(rows)
 
-    def _kinds(self) -> _Places[Acceptance]:
-        """The statistics that hold at each place of a tree with the spine at hand."""
-        sure = self._sure_rows[bisect_right(SPINES, self._spine)]
-        return _Places(self._spine, sure, self._unsure_rows, self._unknown_rows)
+        def offer(index: int, reason: BudgetReason) -> Offer:
+            template = _shape(tuple(paths[: sizes[index]]))
+            promised = 1 + (expected[index] - 1) / trust
+            if reason == "kept":
+                template, promised = in_use, in_use_promises
+            choice = BudgetChoice(
+                template.nodes, reason, self._spine, tuple(sizes), tuple(round(e, 4) for e in expected),
+                tuple(round(curve.at(n), 3) for n in sizes),
+            )  # fmt: skip
+            return Offer(template, choice, promised)
 
-    def _choose(self, in_use: TreeTemplate) -> _Plan:
-        """The best shape for a spine of the length at hand, or the one in use if that is nearly as
-        good.
-        """
-        if self._live is not None:
-            self.curve = self._live.curve()
-        curve, trust = self.curve, self._account.trust
-        chances = self._kinds().map(Acceptance.chances)
-        sizes, paths, total, expected, rates = [0], [], 1.0, [1.0], [1 / curve.at(0)]
-        growth = _grow(chances)
-        for size in SIZES[1:]:
-            while len(paths) < size:
-                chance, path = next(growth)
+        needed = promises.margin * rates[0]
+        # The smallest of those that promise most.
+        best, reason = max(range(self._least, len(sizes)), key=rates.__getitem__), "best"
+        in_use_promises = self._expected(in_use, rows)
+        in_use_rate = (1 + trust * (in_use_promises - 1)) / curve.at(in_use.nodes)
+        if rates[best] < needed:
+            best, reason = self._least, "plain"
+        elif in_use.nodes and rates[best] < c.MARGIN * in_use_rate:
+            reason = "kept"
+        chosen, probe = offer(best, reason), None
+        if chosen.template.nodes and doubt(chosen.template.nodes) > c.TEMPLATE_DOUBT:
+            probe = offer(0, "probe")
+        elif reason == "plain":
+            doubts = [doubt(n) for n in sizes]
+            hopes = [rate * math.exp(d) for rate, d in zip(rates, doubts, strict=True)]
+            hope = max(range(len(sizes)), key=hopes.__getitem__)
+            if doubts[hope] > c.TEMPLATE_DOUBT and hopes[hope] >= needed:
+                probe = offer(hope, "probe")
+        return Plan(chosen, learned.steps + min(c.EVERY, max(1, learned.steps)), probe)
+
+    def _weigh(
+        self, rows: Sequence[Sequence[float]]
+    ) -> tuple[list[int], list[float], list[float], list[Path]]:
+        """Sizes that may pay, tokens that each emits and emits per millisecond, and their nodes."""
+        curve, trust = self.curve, self._learned.promises.trust
+        sizes, expected, rates = [0], [1.0], [1 / curve.at(0)]
+        paths: list[Path] = [()]
+        reached, total = [1.0], 1.0
+        ranked = [sorted(enumerate(row), key=lambda ranked: -ranked[1]) for row in rows]
+
+        def children(node: int) -> list[tuple[int, float]]:
+            path, above = paths[node], reached[node]
+            row = ranked[self._kind(len(path), not any(path))]
+            return [(rank, above * chance) for rank, chance in row]
+
+        nodes = best_first(children)
+        for size in c.SIZES[1:]:
+            for chance, _, path, _ in islice(nodes, size - sizes[-1]):
+                reached.append(chance)
                 paths.append(path)
                 total += trust * chance
             sizes.append(size)
             expected.append(total)
             rates.append(total / curve.at(size))
-            if trust * chance < max(rates) * curve.least_slope(size) and len(sizes) > self._least:
+            last = trust * reached[-1]
+            if last < max(rates) * curve.least_slope(size) and len(sizes) > self._least:
                 break  # no later node can pay for itself
-        told, ms = tuple(round(e, 4) for e in expected), tuple(round(curve.at(n), 3) for n in sizes)
+        return sizes, expected, rates, paths[1:]
 
-        def offer(place: int, reason: BudgetReason) -> _Offer:
-            template, promised = (
-                _shape(tuple(paths[: sizes[place]])),
-                1 + (expected[place] - 1) / trust,
-            )
-            if reason == "kept":
-                template, promised = in_use, promised_in_use
-            return _Offer(
-                template,
-                BudgetChoice(template.nodes, reason, self._spine, tuple(sizes), told, ms),
-                promised,
-            )
-
-        # The smallest of those that promise most.
-        best, reason = max(range(self._least, len(sizes)), key=rates.__getitem__), "best"
-        promised_in_use = _expected(in_use, chances)
-        rate_in_use = (1 + trust * (promised_in_use - 1)) / curve.at(in_use.nodes)
-        needed = self._account.margin * rates[0]
-        if rates[best] < needed:
-            best, reason = self._least, "plain"
-        elif in_use.nodes and rates[best] < MARGIN * rate_in_use:
-            reason = "kept"
-        chosen, probe = offer(best, reason), None
-        if (
-            self._live is not None
-            and chosen.template.nodes
-            and self._live.doubt(chosen.template.nodes) > DOUBT
-        ):
-            probe = offer(0, "probe")
-        elif self._live is not None and reason == "plain":
-            doubts = [self._live.doubt(n) for n in sizes]
-            hope = max(range(len(sizes)), key=lambda p: rates[p] * math.exp(doubts[p]))
-            if doubts[hope] > DOUBT and rates[hope] * math.exp(doubts[hope]) >= needed:
-                probe = offer(hope, "probe")
-        return _Plan(chosen, probe, self._steps + min(EVERY, max(1, self._steps)))
-
-
-def rows_that_pay(curve: CostCurve, new_tokens: int) -> int:
-    """How many rows of the prompt may be computed for an output of so many tokens.
-
-    A row costs less than a further node of a wide draft, which is all that is known of it: its
-    forward pass is done anyway, its logits are not.
-    """
-    row = (curve.at(80) - curve.at(16)) / 64
-    return int(min(MAX_ROWS, PROMPT_SHARE * new_tokens * curve.at(0) / max(row, 1e-9)))
-
-
-@dataclass(frozen=True)
-class _Offer:
-    """A shape, why it was chosen, and the tokens that it promises by chances taken as they are."""
-
-    template: TreeTemplate
-    choice: BudgetChoice
-    promised: float
-
-
-# What stands below a root whose row was never seen.
-_UNSEEN = _Offer(chain(0), BudgetChoice(0, "unseen", 0, (0,), (1.0,), (0.0,)), 1.0)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What is done while nothing new is known, what is tried now and then, and when to think again
-    (a step).
-    """
-
-    offer: _Offer
-    probe: _Offer | None
-    until: int
-
-
-@dataclass(frozen=True)
-class _Places(Generic[T]):
-    """Something of the row at every place in a tree: such as its chances, given that the place
-    itself is accepted.
-
-    Attributes:
-        spine: its length.
-        sure: of the rows on it. unsure: of the row at its end. unknown: of all others.
-    """
-
-    spine: int
-    sure: T
-    unsure: T
-    unknown: T
-
-    def map(self, function: Callable[[T], S]) -> _Places[S]:
-        return _Places(
-            self.spine, function(self.sure), function(self.unsure), function(self.unknown)
-        )
-
-    def below(self, depth: int, on_spine: bool) -> T:
-        """Of a place at ``depth``; ``on_spine`` if only ranks 0 lead there."""
-        if not on_spine or depth > self.spine:
-            return self.unknown
-        return self.sure if depth < self.spine else self.unsure
-
-
-def _grow(chances: _Places[list[float]]) -> Iterator[tuple[float, tuple[int, ...]]]:
-    """The places of a tree, most probable first: (chance, ranks on the way from the root). Endless."""
-    order = {
-        id(row): sorted(range(len(row)), key=lambda r, row=row: -row[r])
-        for row in (chances.sure, chances.unsure, chances.unknown)
-    }
-    # (−chance, path, its parent's chance, its place among its siblings, their chances)
-    row = chances.below(0, True)
-    first = order[id(row)][0]
-    heap = [(-row[first], (first,), 1.0, 0, row)]
-    while True:
-        negative, path, above, place, row = heapq.heappop(heap)
-        yield -negative, path
-        ranked = order[id(row)]
-        if place + 1 < len(ranked):
-            rank = ranked[place + 1]
-            heapq.heappush(heap, (-above * row[rank], (*path[:-1], rank), above, place + 1, row))
-        row = chances.below(len(path), not any(path))
-        rank = order[id(row)][0]
-        heapq.heappush(heap, (negative * row[rank], (*path, rank), -negative, 0, row))
-
-
-def _expected(template: TreeTemplate, chances: _Places[list[float]]) -> float:
-    """Tokens a step emits on average with this shape."""
-    reached, on_spine = [1.0], [True]
-    for node in range(1, template.nodes + 1):
-        parent, rank = template.parents[node], template.ranks[node]
-        reached.append(
-            reached[parent] * chances.below(template.depths[parent], on_spine[parent])[rank]
-        )
-        on_spine.append(on_spine[parent] and rank == 0)
-    return sum(reached)
+    def _expected(self, template: TreeTemplate, rows: Sequence[Sequence[float]]) -> float:
+        """Tokens that a step emits on average with this shape."""
+        reached, on_spine = [1.0], [True]
+        for node in range(1, template.nodes + 1):
+            parent, rank = template.parents[node], template.ranks[node]
+            row = rows[self._kind(template.depths[parent], on_spine[parent])]
+            reached.append(reached[parent] * row[rank])
+            on_spine.append(on_spine[parent] and rank == 0)
+        return sum(reached)
 
 
 @lru_cache(maxsize=256)
-def _shape(paths: tuple[tuple[int, ...], ...]) -> TreeTemplate:
+def _shape(paths: tuple[Path, ...]) -> TreeTemplate:
     return TreeTemplate.from_paths(f"auto-{len(paths)}", paths) if paths else chain(0)

@@ -23,13 +23,14 @@ from typing import Any
 import msgspec
 
 from tr_core.budget.cost_curve import CostCurve
-from tr_core.budget.state import BudgetState, GrowthState
+from tr_core.budget.grown_tree_budget import GrownTreeState
+from tr_core.budget.template_budget import TemplateState
 from tr_core.errors import CheckpointError
 from tr_core.settings import Settings
 from tr_core.trace import STOP_REASONS
 from tr_core.trees import templates
 
-SCHEMA = 1
+SCHEMA = 2
 MAX_BYTES = 50_000_000
 
 
@@ -47,9 +48,8 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             the run is to be started.
         stop_reason: why the run has ended, or None.
         rows_seen: rows that held candidates after the prefill.
-        root_known: whether the row of the last token is written.
         drafter: see ``Drafter.state``.
-        budget, growth: what either has learned, where the tree is ``auto``.
+        budget: what it has learned, where the tree is ``auto``.
     """
 
     schema: int
@@ -63,10 +63,8 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     learned: bool = False
     stop_reason: str | None = None
     rows_seen: int = 0
-    root_known: bool = True
     drafter: dict[str, Any] = {}
-    budget: BudgetState | None = None
-    growth: GrowthState | None = None
+    budget: TemplateState | GrownTreeState | None = None
 
     def to_json(self) -> str:
         return msgspec.json.encode(self).decode()
@@ -95,8 +93,7 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def curve(self) -> CostCurve | None:
         """What a step cost, as last believed; None without a budget."""
-        weighing = self.budget or self.growth
-        return CostCurve(weighing.nodes, weighing.ms) if weighing is not None else None
+        return self.budget.curve if self.budget is not None else None
 
     def check_model(self, tokenizer: str, vocab_size: int, max_length: int) -> None:
         """Refuse a model on which this run cannot go on.
@@ -145,8 +142,4 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise CheckpointError(
                 "The tree of a checkpoint must be a name, a number of nodes or a shape."
             )
-        try:
-            _ = self.curve
-        except ValueError as error:
-            raise CheckpointError(f"This checkpoint is damaged: {error}.") from error
         return self

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import torch
 
+from tr_core.budget.constants import BLOCK, MEASURED, PROMPT_TOKENS, ROUNDS, SECONDS
 from tr_core.budget.cost_curve import CostCurve, LiveCurve
 from tr_core.decoding.session import Session
 from tr_core.drafters.candidate_matrix import CandidateMatrix
@@ -20,16 +21,6 @@ from tr_core.drafters.token_recycling import TokenRecycling
 from tr_core.settings import MAX_NEW_TOKENS, Settings
 from tr_core.target import Target
 from tr_core.trees.templates import chain, grown
-
-# Those that tell most first: a slow model gets no further than these.
-MEASURED = (0, 8, 32, 4, 16, 2, 80)
-ROUNDS = 6
-# Steps of a size in a row, the first of which is not counted: it finds the processor's caches as a
-# step of another size has left them, and behind 80 nodes a single token takes a tenth longer than
-# behind its like.
-BLOCK = 3
-SECONDS = 1.2
-PROMPT_TOKENS = 160
 
 
 class CostBook:

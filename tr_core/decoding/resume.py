@@ -49,10 +49,8 @@ def take(session: Session, model: str = "") -> Checkpoint:
         learned=True,
         stop_reason=session.stop_reason,
         rows_seen=session.rows_seen,
-        root_known=session.sizing.root_known,
         drafter=session.drafter.state(),
-        budget=session.budget.state() if session.budget is not None else None,
-        growth=session.sizing.growth.state() if session.sizing.growth is not None else None,
+        budget=session.sizing.state(),
     ).checked()
 
 

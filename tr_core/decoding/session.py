@@ -12,7 +12,6 @@ from contextlib import suppress
 import torch
 
 from tr_core.budget.cost_curve import CostCurve, LiveCurve
-from tr_core.budget.template_budget import Budget
 from tr_core.decoding import rounding
 from tr_core.decoding.checkpoint import Checkpoint
 from tr_core.decoding.passes import NoStaticStep, OrdinaryPass, Pass, Scored
@@ -29,7 +28,7 @@ from tr_core.drafters.base import Drafter, Learned
 from tr_core.errors import SettingsError
 from tr_core.settings import Settings
 from tr_core.target import Draft, Target
-from tr_core.trace import BudgetChoice, StepTrace
+from tr_core.trace import StepTrace
 from tr_core.trees import templates
 from tr_core.trees.tree import TreeTemplate
 
@@ -123,11 +122,6 @@ class Session:
         """What a step costs here, where the tree is ``auto``; None elsewhere."""
         return self.sizing.curve
 
-    @property
-    def budget(self) -> Budget | None:
-        """What chooses the templates, where the tree is ``auto`` and the drafter fills one."""
-        return self.sizing.budget
-
     def start(self, prompt_ids: Sequence[int]) -> Session:
         """Prefill all of the prompt but its last token, which becomes the first root.
 
@@ -144,13 +138,13 @@ class Session:
         began = self._clock()
         self.drafter.begin()
         self.sizing = self._new_sizing()
-        positions = self.sizing.places_to_learn(prompt[:-1])
+        positions = self.sizing.positions_to_learn(prompt[:-1])
         self.prompt_rows = len(positions)
         self._prefill(positions)
         self.rows_seen = self.drafter.rows_seen
-        if self._weighs_rows:
+        if self.sizing.needs_rows:
             root = torch.tensor(prompt[-1:], device=self.target.device)
-            self.sizing.root_known = bool(self.drafter.matrix.known(root))
+            self.sizing.start(bool(self.drafter.matrix.known(root)))
         self.prefill_ms = (self._clock() - began) * 1e3
         self._choose_pass()
         return self
@@ -169,7 +163,7 @@ class Session:
             self.drafter.restore(checkpoint.drafter, checkpoint.prompt_ids, checkpoint.output_ids)
         if not (checkpoint.learned or checkpoint.steps):
             return self.start(checkpoint.prompt_ids)
-        self.sizing.restore(checkpoint.budget, checkpoint.growth, checkpoint.root_known)
+        self.sizing.restore(checkpoint.budget)
         self._context = [*checkpoint.prompt_ids, *checkpoint.output_ids]
         self._prompt_length = len(checkpoint.prompt_ids)
         self.steps = self.passes = checkpoint.steps
@@ -200,8 +194,9 @@ class Session:
         # 1. The drafter guesses a tree of next tokens below the last one.
         # 2. One forward pass scores all of its nodes; a drafter on the device learns from them.
         # 3. The walk follows the model's own choices down the tree: the path, and a bonus token.
-        self._template, why = self.sizing.next(self._template, self._context[-1])
-        scored, why = self._draft_and_score(clock, why)
+        self._template = self.sizing.next(self._template, self._context[-1])
+        scored = self._draft_and_score(clock)
+        why = self.sizing.choice
         # 4. A drafter on the host learns from every node, rejected ones too.
         learned = self._learn(scored)
         clock.end("update")
@@ -215,7 +210,7 @@ class Session:
         clock.end("verify")
         # 7. Sizes of later drafts learn from what this one cost and brought.
         ms = clock.total() if scored.usual and self._learns_costs else None
-        self.sizing.done(scored.tree, scored.verdict, scored.readout, scored.draft, ms)
+        self.sizing.observe(scored.tree, scored.verdict, scored.readout, scored.draft, ms)
         self.steps, self.passes = self.steps + 1, self.passes + scored.passes
         # 8. All of it becomes one record.
         if (cached := self._pass.length) != len(self._context) - 1:
@@ -230,24 +225,22 @@ class Session:
         while self.stop_reason is None:
             yield self.step()
 
-    def _draft_and_score(
-        self, clock: StepClock, why: BudgetChoice | None, draft: Draft | None = None
-    ) -> tuple[Scored, BudgetChoice | None]:
-        """Propose a draft where the pass needs one, and score it; also, why it has its size.
+    def _draft_and_score(self, clock: StepClock, draft: Draft | None = None) -> Scored:
+        """Propose a draft where the pass needs one, and score it.
 
         A static pass that cannot record a shape hands over to an ordinary one, for good.
         """
         if draft is None and self._pass.needs_draft:
-            draft, why = self.sizing.proposed(self.drafter, self._context, self._template, why)
-            if self.drafter.grows and self.curve is not None:
+            draft = self.sizing.propose(self.drafter, self._context, self._template)
+            if self.curve is not None:
                 self._template = draft.template
             clock.end("draft")
         try:
-            return self._pass.score(self._context, self._template, draft, clock), why
+            return self._pass.score(self._context, self._template, draft, clock)
         except NoStaticStep as reason:
             self._pass = self._pass.ordinary()
             self.execution += f" up to step {self.steps}, then ordinary: {reason}"
-            return self._draft_and_score(clock, why, draft)
+            return self._draft_and_score(clock, draft)
 
     def _learn(self, scored: Scored) -> Learned:
         """Let a drafter that thinks on the host learn from the pass; what it tells the trace."""
@@ -261,11 +254,6 @@ class Session:
             self.settings.trace,
         )
         return self.drafter.learn(lesson)
-
-    @property
-    def _weighs_rows(self) -> bool:
-        """Whether a budget asks which rows are known."""
-        return self.budget is not None and self.drafter.has_matrix
 
     def _new_sizing(self) -> Sizing:
         auto = is_auto(self.settings, type(self.drafter))
@@ -303,7 +291,7 @@ class Session:
             tolerance = rounding.tolerance(difference)
         ordinary = OrdinaryPass(
             target, self.drafter, s, choose, self._prompt_length,
-            weighs_rows=self._weighs_rows, tolerance=tolerance,
+            weighs_rows=self.sizing.needs_rows, tolerance=tolerance,
         )  # fmt: skip
         self._pass = StrictPass(target, ordinary) if s.strict else ordinary
         static, self.execution = static_pass(

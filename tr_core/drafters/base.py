@@ -29,7 +29,7 @@ import msgspec
 import numpy as np
 import torch
 
-from tr_core.budget.grown_tree_budget import Growth
+from tr_core.budget.grown_tree_budget import GrownTreeBudget
 from tr_core.drafters.candidate_matrix import CandidateMatrix, RowUpdates
 from tr_core.errors import CheckpointError
 from tr_core.target import Draft
@@ -94,7 +94,7 @@ class Drafter:
         """A new prompt starts: drop what belongs to one text, keep what may serve the next."""
 
     def propose(
-        self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None
+        self, context: Sequence[int], template: TreeTemplate, growth: GrownTreeBudget | None = None
     ) -> Draft:
         """A draft below ``context[-1]`` of at most ``template.nodes`` nodes.
 

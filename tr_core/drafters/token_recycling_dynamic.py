@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 import torch
 
-from tr_core.budget.grown_tree_budget import Growth
+from tr_core.budget.grown_tree_budget import GrownTreeBudget
 from tr_core.drafters.base import HostDrafter, Learned, Lesson, convert
 from tr_core.drafters.shared import state_files as states
 from tr_core.drafters.shared.best_first import Branches, Child, grow
@@ -69,7 +69,7 @@ class TokenRecyclingDynamic(HostDrafter):
         return int((self.rows[:, 0] != UNSEEN).sum())
 
     def propose(
-        self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None
+        self, context: Sequence[int], template: TreeTemplate, growth: GrownTreeBudget | None = None
     ) -> Draft:
         def children(tree: Branches, node: int) -> list[Child]:
             return self.below(tree.tokens[node])

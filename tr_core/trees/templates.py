@@ -4,12 +4,13 @@ here.
 
 from __future__ import annotations
 
-import heapq
 import json
 from functools import cache
+from itertools import islice, pairwise
 from pathlib import Path
 
 from tr_core.errors import TemplateError
+from tr_core.trees.best_first import best_first
 from tr_core.trees.tree import MAX_NODES, TreeTemplate
 
 MAX_FILE_BYTES = 1_000_000
@@ -59,16 +60,21 @@ def grown(nodes: int, k: int = 8, name: str = "") -> TreeTemplate:
     """
     if not 1 <= nodes <= MAX_NODES:
         raise TemplateError(f"A tree has 1 … {MAX_NODES} nodes, got {nodes}.")
-    chances = rank_acceptance(k)
-    paths: list[tuple[int, ...]] = []
-    heap = [(-chances[0], (0,))]
-    while len(paths) < nodes:
-        chance, path = heapq.heappop(heap)
+    shares = rank_acceptance(k)
+    reached = [1.0]
+
+    def children(node: int) -> list[tuple[int, float]]:
+        # Each from the sibling before it: the rounding decides between equally likely places, and
+        # so which trees these are.
+        chances = [reached[node] * shares[0]]
+        for before, share in pairwise(shares):
+            chances.append(chances[-1] / before * share)
+        return list(enumerate(chances))
+
+    paths = []
+    for chance, _, path, _ in islice(best_first(children), nodes):
+        reached.append(chance)
         paths.append(path)
-        heapq.heappush(heap, (chance * chances[0], (*path, 0)))
-        if path[-1] + 1 < k:
-            following = chance / chances[path[-1]] * chances[path[-1] + 1]
-            heapq.heappush(heap, (following, (*path[:-1], path[-1] + 1)))
     return TreeTemplate.from_paths(name or f"{nodes} nodes", paths)
 
 

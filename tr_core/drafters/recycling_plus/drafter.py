@@ -24,7 +24,7 @@ import msgspec
 import numpy as np
 import torch
 
-from tr_core.budget.grown_tree_budget import Growth
+from tr_core.budget.grown_tree_budget import GrownTreeBudget
 from tr_core.drafters.base import HostDrafter, Learned, Lesson, convert
 from tr_core.drafters.recycling_plus.kernels import arrays as memory_of
 from tr_core.drafters.recycling_plus.kernels import candidates as known
@@ -149,7 +149,7 @@ class RecyclingPlus(HostDrafter):
         loops.begin(*self._memory)
 
     def propose(
-        self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None
+        self, context: Sequence[int], template: TreeTemplate, growth: GrownTreeBudget | None = None
     ) -> Draft:
         if template.nodes > self._sizes["nodes"] or len(context) > self._sizes["room"]:
             self._make_room(len(context), template.nodes)
@@ -159,7 +159,7 @@ class RecyclingPlus(HostDrafter):
         )
         taken, offered, self._free = loops.draft(
             *self._memory, self._last, more, self._lookup, self._keys, self._steps, template.nodes,
-            self._any if growth is None else growth.terms(),
+            self._any if growth is None else growth.terms,
         )  # fmt: skip
         tree = self._parts.tree
         if growth is not None:
@@ -330,9 +330,7 @@ class RecyclingPlus(HostDrafter):
 
     def _remember(self, memory: memory_of.Memory) -> None:
         self._memory, self._parts = memory, memory_of.named(memory)
-        self._any = np.zeros(
-            (5, max(9, self._sizes["nodes"] + 1))
-        )  # terms where nobody cuts the tree
+        self._any = np.zeros((4, self._sizes["nodes"] + 1))  # terms where nobody cuts the tree
         # Of the draft under way: the last tokens of the text, nodes below the root, and where its
         # candidates end.
         self._last = np.full(3, -1, dtype=np.int64)

@@ -1,25 +1,23 @@
-"""Growing a tree best-first: what all drafters share that know a chance for each candidate.
+"""Drafts grown best-first, for drafters on the host that know a chance for each candidate.
 
-    tree = grow(root, children, nodes, growth)
-    return tree.draft(device)
-
-The node taken in next is always the one with the greatest chance of being on the path, as far as
-anybody knows, so a tree of 16 nodes is the first 16 of a tree of 80 grown from the same knowledge.
+tree = grow(root, children, nodes, growth)
+return tree.draft(device)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from heapq import heappop, heappush
+from itertools import islice
 
 import numpy as np
 import torch
 
-from tr_core.budget.grown_tree_budget import Growth
+from tr_core.budget.grown_tree_budget import GrownTreeBudget
 from tr_core.target import Draft
 from tr_core.trace import ROOT, Source
+from tr_core.trees.best_first import best_first
 from tr_core.trees.templates import chain
-from tr_core.trees.tree import MAX_K, TreeTemplate
+from tr_core.trees.tree import TreeTemplate
 
 # A child's token, its chance to be accepted if its parent is, where it came from, and what its
 # drafter wants to keep.
@@ -95,52 +93,25 @@ def grow(
     root: int,
     children: Callable[[Branches, int], Sequence[Child]],
     nodes: int,
-    growth: Growth | None = None,
+    growth: GrownTreeBudget | None = None,
 ) -> Branches:
     """A tree of up to ``nodes`` nodes, or of as many as pay if there is a ``growth``.
 
     Args:
         root: its token.
         children: ``children(tree, node)``: what may stand below a node, the most likely first, no
-            token twice. Asked at most once for a node, after its parent. A node gets 32 at most,
-            since no tree may have more.
+            token twice. Asked at most once for a node, after its parent. The first 32 count.
     """
     tree = Branches(root)
-    # (−chance, a number that no other has, parent, its children, which of them); without children
-    # the parent's own are yet to be asked for, which waits until none that is known is likelier
-    # than the parent itself.
-    heap: list[tuple[float, int, int, Sequence[Child] | None, int]] = [(-1.0, 0, 0, None, 0)]
-    pushed = taken = 0
-    expected, add = tree.expected, tree.add
-    while heap and taken < nodes:
-        negative, _, parent, listed, place = heap[0]
-        if listed is None:
-            heappop(heap)
-            listed, place = children(tree, parent), 0
-        elif growth is not None and not growth.admits(-negative):
+
+    def below(node: int) -> list[tuple[int, float, Source]]:
+        above = tree.expected[node]
+        return [(c[0], above * min(c[1], 1.0), c[2]) for c in children(tree, node)]
+
+    for chance, parent, _, (token, _, source) in islice(best_first(below), nodes):
+        if growth is not None and not growth.admits(chance):
             break
-        else:
-            heappop(heap)
-            child = listed[place]
-            taken = add(parent, child[0], -negative, child[2])
-            pushed += 1
-            if taken < nodes:
-                heappush(heap, (negative, pushed, taken, None, 0))
-            place += 1
-        # A sibling waits until the one before it is in.
-        if place < len(listed) and place < MAX_K:
-            pushed += 1
-            chance = listed[place][1]
-            heappush(
-                heap,
-                (
-                    -expected[parent] * (chance if chance < 1.0 else 1.0),
-                    pushed,
-                    parent,
-                    listed,
-                    place,
-                ),
-            )
+        tree.add(parent, token, chance, source)
     if growth is not None:
         tree.cut(growth.decide())
     return tree

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from tr_core.budget.grown_tree_budget import Growth
+from tr_core.budget.grown_tree_budget import GrownTreeBudget
 from tr_core.drafters.base import HostDrafter, Learned, Lesson
 from tr_core.drafters.shared.best_first import Branches, Child, grow
 from tr_core.target import Draft
@@ -96,7 +96,7 @@ class Guesser(HostDrafter):
         return ()
 
     def propose(
-        self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None
+        self, context: Sequence[int], template: TreeTemplate, growth: GrownTreeBudget | None = None
     ) -> Draft:
         self._root = self.start(context)
         cursors: dict[int, Cursor] = {}

@@ -55,7 +55,7 @@ def draft(small, numbers, reals, last, more, copying, longest, step, nodes, term
     Args:
         last: (3,) int64 the last tokens of the text, −1 where it has none.
         more: (n,) int64 what the text has gained, to be copied from, if ``copying``.
-        nodes: at most. terms: (5, nodes + 1 or more) as of ``Growth``; with zeros all are admitted.
+        nodes: at most. terms: (4, nodes + 1 or more) as of ``GrownTreeBudget``; with zeros all are admitted.
 
     Returns:
         Nodes taken in, whether any was offered, and where the candidates end.

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tr_core.budget.grown_tree_budget import GROUP, LATER, NUMBERS, SLOPES, SUMS
+from tr_core.budget.grown_tree_budget import PRICE, SUMS, TRUST, WORTH
 from tr_core.drafters.recycling_plus.kernels import candidates as k
 from tr_core.drafters.recycling_plus.kernels import lookup as t
 from tr_core.drafters.recycling_plus.kernels.numba_cache import inner
@@ -185,9 +185,9 @@ def _plant(tree, text, root):
 
 @inner
 def _admits(terms, place, chance):
-    """``Growth.admits``."""
-    trusted = chance * terms[NUMBERS, 2 + np.int64(terms[GROUP, place])]
-    if trusted + terms[LATER, place] * terms[NUMBERS, 1] < terms[NUMBERS, 0] * terms[SLOPES, place]:
+    """``GrownTreeBudget.admits``."""
+    trusted = chance * terms[TRUST, place]
+    if trusted + terms[WORTH, place] < terms[PRICE, place]:
         return False
     terms[SUMS, place] = terms[SUMS, place - 1] + trusted
     return True

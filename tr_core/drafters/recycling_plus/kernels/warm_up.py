@@ -33,7 +33,7 @@ def prepare() -> None:
     ids, chances = np.zeros((nodes, k), dtype=np.int32), np.ones((nodes, k), dtype=np.float32)
     loops.begin(*mine)
     loops.read(*mine, np.array([-1, -1, 0, 1, 0, 1]), ids, chances, 3, 0, True)
-    taken, _, free = loops.draft(*mine, last, some, True, 3, 0, nodes, np.zeros((5, 9)))
+    taken, _, free = loops.draft(*mine, last, some, True, 3, 0, nodes, np.zeros((4, 9)))
     loops.number(*mine, np.zeros((taken + 1, taken + 1), dtype=np.bool_))
     before = np.empty((taken + 1, k), dtype=np.int32)
     scored = ids[:1].repeat(taken + 1, 0), chances[:1].repeat(taken + 1, 0)
