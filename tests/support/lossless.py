@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from tr_core import Session, Settings, TreeTemplate
-from tr_core.budget.grown_tree_budget import Growth
+from tr_core.budget.grown_tree_budget import GrownTreeBudget
 from tr_core.drafters.base import Drafter
 from tr_core.drafters.registry import DRAFTERS
 from tr_core.models.hf_target import HFTarget
@@ -80,7 +80,7 @@ class Hostile(Drafter):
         self.calls = 0
 
     def propose(
-        self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None
+        self, context: Sequence[int], template: TreeTemplate, growth: GrownTreeBudget | None = None
     ) -> Draft:
         self.calls += 1
         tokens = torch.randint(self.size, (len(template.parents),), generator=self.noise)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tr_core.budget.grown_tree_budget import Growth
+from tr_core.budget.grown_tree_budget import GrownTreeBudget
 from tr_core.drafters.base import HostDrafter
 from tr_core.target import Draft
 from tr_core.trees.tree import TreeTemplate
@@ -18,6 +18,6 @@ class Plain(HostDrafter):
     drafts = False
 
     def propose(
-        self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None
+        self, context: Sequence[int], template: TreeTemplate, growth: GrownTreeBudget | None = None
     ) -> Draft:
         return self.chain(context[-1], [])

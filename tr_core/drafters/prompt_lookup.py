@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import torch
 
-from tr_core.budget.grown_tree_budget import Growth
+from tr_core.budget.grown_tree_budget import GrownTreeBudget
 from tr_core.drafters.base import HostDrafter
 from tr_core.target import Draft
 from tr_core.trace import Source
@@ -39,7 +39,7 @@ class PromptLookup(HostDrafter):
         self._indexed = 0
 
     def propose(
-        self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None
+        self, context: Sequence[int], template: TreeTemplate, growth: GrownTreeBudget | None = None
     ) -> Draft:
         # The n-grams that end the text are left out: they would find themselves.
         for end in range(self._indexed + 1, len(context)):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tr_core.budget.grown_tree_budget import Growth
+from tr_core.budget.grown_tree_budget import GrownTreeBudget
 from tr_core.drafters.base import Drafter, RowsState, convert
 from tr_core.drafters.candidate_matrix import CandidateMatrix, RowUpdates
 from tr_core.target import Draft
@@ -58,7 +58,7 @@ class TokenRecycling(Drafter):
         )
 
     def propose(
-        self, context: Sequence[int], template: TreeTemplate, growth: Growth | None = None
+        self, context: Sequence[int], template: TreeTemplate, growth: GrownTreeBudget | None = None
     ) -> Draft:
         rows = self.matrix.here
         if rows is None:
