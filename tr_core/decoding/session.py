@@ -232,7 +232,7 @@ class Session:
         """
         if draft is None and self._pass.needs_draft:
             draft = self.sizing.propose(self.drafter, self._context, self._template)
-            if self.curve is not None:
+            if self.drafter.grows and self.curve is not None:
                 self._template = draft.template
             clock.end("draft")
         try:
