@@ -16,23 +16,22 @@ from tr_core.settings import Settings
 from tr_core.trace import Source
 from tr_core.trees.tree import TreeTemplate
 
-# Gets n places within a prompt and the float32 logits (n, V) after them.
+# Gets n positions within a prompt and the float32 logits (n, V) after them.
 Observe = Callable[[Sequence[int], torch.Tensor], None]
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A template filled with tokens on the model's device, so that drafting needs no copy to the
-    host.
+    """A template filled with tokens on the model's device, without a copy to the host.
 
     Attributes:
         template: the shape, N draft nodes.
         tokens: (N + 1,) int64 token ids, the root's first; never negative.
         seen: (N + 1,) bool; false where the token is only a filler, below a row never written.
-        sources: (N + 1,) where each token came from, the root's ``Source("root")``; may be left
+        sources: (N + 1,) where each token came from, the root's ``Source("root")``; may be
             empty.
         expected: (N + 1,) the chance that each node is on the path, the root's 1, no child's above
-            its parent's; may be left empty.
+            its parent's; may be empty.
     """
 
     template: TreeTemplate
@@ -66,6 +65,7 @@ class Target(Protocol):
         max_length: tokens a sequence may have, prompt and output.
         eos_ids: ids that end an output.
         device, dtype, attention: how the model runs.
+        places: the device, or all devices that hold a part of it, in words.
     """
 
     name: str
@@ -76,6 +76,7 @@ class Target(Protocol):
     device: torch.device
     dtype: torch.dtype
     attention: str
+    places: str
     vocabulary: Vocabulary
 
     @property
@@ -83,10 +84,18 @@ class Target(Protocol):
         """Tokens whose keys and values are in the cache."""
         ...
 
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of weights that every pass reads; 0 if unknown."""
+        ...
+
+    @property
+    def cache_bytes_per_token(self) -> int:
+        """Bytes of keys and values of one token; 0 if unknown."""
+        ...
+
     def fork(self) -> Target:
-        """The same weights with an empty cache of its own: one for each run that goes on at the
-        same time.
-        """
+        """The same weights with an empty cache of its own, for another run at the same time."""
         ...
 
     def reset(self) -> None:
@@ -103,51 +112,44 @@ class Target(Protocol):
 
         Args:
             ids: token ids.
-            observe: called with the places within ``ids`` of a chunk and their float32 logits (n,
-                V); with None, and at other places, no logits are computed where the model allows.
-            places: rising, those to observe; all by default.
+            observe: called with positions within ``ids`` and their float32 logits (n, V), chunk by
+                chunk; elsewhere no logits are computed where the model allows.
+            places: positions, rising, those to observe; all by default.
         """
         ...
 
     def score(self, draft: Draft) -> torch.Tensor:
         """One forward pass over the N + 1 tokens of a draft: float32 logits (N + 1, V).
 
-        Each node sees the cache, its ancestors and itself, at position ``length + depth``. The
-        nodes' keys and values stay behind the cache until ``keep`` is called, which must follow
-        each ``score``. The logits are the caller's: it may overwrite them.
+        Each node sees the cache, its ancestors and itself, at position ``length + depth``. Its key
+        and value wait after the cached ones for ``keep``, which must follow each ``score``. The
+        logits are the caller's: it may overwrite them.
         """
         ...
 
     def keep(self, nodes: Sequence[int]) -> None:
-        """Append the keys and values of ``nodes`` (the root, then the accepted path) and drop all
-        others.
-        """
+        """Append the keys and values of ``nodes``, the root and the path; drop all others."""
         ...
 
     def rewind(self, length: int) -> None:
-        """Forget all cached tokens but the first ``length``; a ``score`` without its ``keep`` is
-        forgotten too.
-        """
+        """Forget all cached tokens but the first ``length``, and a ``score`` not yet kept."""
         ...
 
     def agree(self, tensor: torch.Tensor) -> torch.Tensor:
-        """What the first of the processes that run this model has in ``tensor``; itself if there is
-        but one.
-        """
+        """The ``tensor`` of the first of all processes that run this model."""
         ...
 
     def clock(self) -> Callable[[], float]:
-        """A clock, in seconds, that tells all processes that run this model the same."""
+        """A clock, in seconds, that shows the same to all processes that run this model."""
         ...
 
     def cost_curve(self, settings: Settings) -> CostCurve | LiveCurve:
-        """What a step costs under ``settings``, by its draft nodes; measured once for all forks,
-        live or not.
-        """
+        """What a step costs under ``settings``, by its draft nodes; measured once for all forks."""
         ...
 
     def stopper(self, strings: Sequence[str]) -> Callable[[Sequence[int]], bool]:
-        """A test of whether the ids so far, prompt included, end with one of ``strings`` as plain
-        decoding tells it.
+        """A test whether the ids so far, prompt included, end with one of ``strings``.
+
+        Its verdict is plain decoding's.
         """
         ...

@@ -191,7 +191,7 @@ def test_an_automaton_finds_what_searching_the_text_finds():
         ends = {n: _ends(text, text[-n:]) for n in range(1, len(text))}
         longest = max((n for n, found in ends.items() if len(found) > 1), default=0)
         assert automaton.ending()[1] == longest
-        assert automaton.place(automaton.ending()) == (
+        assert automaton.position(automaton.ending()) == (
             (ends[longest][-2], longest) if longest else (0, 0)
         )
         for token in range(letters):  # drafted behind the text, whatever it is

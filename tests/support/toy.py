@@ -42,6 +42,8 @@ class ToyTarget:
     name = "toy"
     family = "bigram"
     attention = "none"
+    places = "cpu"
+    weight_bytes = cache_bytes_per_token = 0
     device = torch.device("cpu")
     dtype = torch.float32
     vocabulary = ToyVocabulary()

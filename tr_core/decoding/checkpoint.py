@@ -1,17 +1,15 @@
-"""What a run needs to go on elsewhere: plain data, so that any process with the same model can take
-the next step.
+"""What a run needs to go on elsewhere: plain data for any process with the same model.
 
-    text = continuation.take(session).to_json()                        # between two steps; through a pipe, a browser …
-    session = continuation.resume(target, Checkpoint.from_json(text))  # … and on, as if never interrupted
+    text = take(session).to_json()  # between two steps; through a pipe, a browser …
+    session = resume(target, Checkpoint.from_json(text))  # … and on, as if never interrupted
 
 Keys and values do not travel: the text is prefilled again. In float32 the run goes on id by id as
-it would have; recorded probabilities can differ in their last place, since a prefill rounds
-otherwise than tree passes do. In half precision near-ties may fall otherwise, as they do between
-any two ways to compute them (docs/decisions.md).
+it would have; recorded probabilities can differ in their last digit, since a prefill rounds
+differently from tree passes. In half precision near-ties may be decided differently, as between any
+two ways to compute them (docs/decisions.md).
 
-A checkpoint may come from anywhere. Whatever it says can only change the run of whoever brings it:
-ids are checked against the vocabulary, rows and shapes against k; drafts that are wrong are
-rejected by the model.
+A checkpoint may come from anywhere, and can only change the run of the one who brings it: ids are
+checked against the vocabulary, rows and shapes against k; the model rejects wrong drafts.
 
 Imports no torch.
 """

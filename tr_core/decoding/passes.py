@@ -105,7 +105,7 @@ class Pass(Protocol):
         ...
 
     def keep(self, nodes: Sequence[int]) -> None:
-        """Keep keys and values of ``nodes``, the root and the path or its beginning; drop others."""
+        """Keep keys and values of ``nodes``, the root and the path or its beginning."""
         ...
 
     def ordinary(self) -> Pass:

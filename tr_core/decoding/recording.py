@@ -1,4 +1,4 @@
-"""A session's steps collected to a ``RunTrace``, with the text of every token that occurs in them."""
+"""A session's steps collected to a ``RunTrace``, with the text of every token in them."""
 
 from __future__ import annotations
 
@@ -19,23 +19,21 @@ from tr_core.trace.labels import visible_piece
 
 
 class Recording:
-    """Collects what a started session does. Give it every step; ask it for the trace at any time."""
+    """Collects what a started session does: give it every step, ask it for the trace any time."""
 
     def __init__(self, session: Session) -> None:
+        self._session: Session | None = session
         self._collect(describe(session), session.target.vocabulary)
-        self._session = session
 
     @classmethod
     def of(cls, info: RunInfo, vocabulary: Vocabulary, earlier: Sequence[int] = ()) -> Recording:
-        """A recording of steps that are made elsewhere; ``earlier`` are ids of the output that no
-        step will tell.
-        """
-        made = cls.__new__(cls)
-        made._collect(info, vocabulary, earlier)
-        return made
+        """A recording of steps from elsewhere; ``earlier`` are ids of the output before them."""
+        recording = cls.__new__(cls)
+        recording._session = None
+        recording._collect(info, vocabulary, earlier)
+        return recording
 
     def _collect(self, info: RunInfo, vocabulary: Vocabulary, earlier: Sequence[int] = ()) -> None:
-        self._session: Session | None = None
         self._vocabulary = vocabulary
         self._earlier = tuple(earlier)
         self.info = info
@@ -45,9 +43,7 @@ class Recording:
         self._learn((*self.info.prompt_ids, *self._earlier))
 
     def add(self, step: StepTrace) -> dict[int, str]:
-        """Append a step; returns the pieces of the tokens that occur in it for the first time in
-        this run.
-        """
+        """Append a step; returns the pieces of tokens that are new to the run."""
         self.steps.append(step)
         return self._learn(tokens_of(step))
 
@@ -96,7 +92,7 @@ def describe(session: Session) -> RunInfo:
     target, settings = session.target, session.settings
     plain = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
     return RunInfo(
-        # Where a folder lies is nobody's business who is shown the trace.
+        # Readers of the trace need not know where the folder is.
         model=Path(target.name).name if Path(target.name).is_dir() else target.name,
         family=target.family,
         tokenizer=target.vocabulary.fingerprint,
@@ -107,7 +103,7 @@ def describe(session: Session) -> RunInfo:
         k=settings.k,
         settings=plain | {"tree": settings.tree_name, "stop": list(settings.stop)},
         dtype=str(target.dtype).removeprefix("torch."),
-        device=getattr(target, "places", str(target.device)),
+        device=target.places,
         attention=target.attention,
         versions={
             "python": platform.python_version(),
@@ -120,9 +116,8 @@ def describe(session: Session) -> RunInfo:
         rows_seen=session.rows_seen,
         prompt_rows=session.prompt_rows,
         execution=session.execution,
-        # A target need not know its bytes.
-        weight_bytes=getattr(target, "weight_bytes", 0),
-        cache_bytes_per_token=getattr(target, "cache_bytes_per_token", 0),
+        weight_bytes=target.weight_bytes,
+        cache_bytes_per_token=target.cache_bytes_per_token,
         cost=session.curve.rounded() if session.curve else {},
     )
 

@@ -1,8 +1,7 @@
-"""Runs in pieces: each piece takes plain data and gives plain data, so any process with the model
-can do the next one.
+"""Runs in pieces: each takes and gives plain data, so any process with the model can go on.
 
-for record in advance(target, checkpoint_text, steps=8):   # in another process, on another machine …
-    ...                                                    # a RunInfo, StepTraces, a Checkpoint
+for record in advance(target, checkpoint, steps=8):  # in another process or machine …
+    ...  # a RunInfo, StepTraces, a Checkpoint
 """
 
 from __future__ import annotations
@@ -81,7 +80,7 @@ def advance(
 
 
 class Piece(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing that ``pieces`` tells: exactly one field is set.
+    """One record of ``pieces``: exactly one field is set.
 
     Attributes:
         info: what is run.
@@ -104,17 +103,15 @@ class Piece(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def pieces(target: Target, checkpoint: str, steps: int) -> Iterator[str]:
-    """``advance`` as JSON texts of ``Piece``, for where nothing but plain data can pass: a pipe, a
-    queue, a network.
-    """
+    """``advance`` as JSON texts of ``Piece``, for a pipe, a queue or a network."""
     try:
-        for made in advance(target, Checkpoint.from_json(checkpoint), steps):
-            if isinstance(made, RunInfo):
-                yield Piece(info=made).to_json()
-            elif isinstance(made, StepTrace):
-                yield Piece(step=made).to_json()
+        for record in advance(target, Checkpoint.from_json(checkpoint), steps):
+            if isinstance(record, RunInfo):
+                yield Piece(info=record).to_json()
+            elif isinstance(record, StepTrace):
+                yield Piece(step=record).to_json()
             else:
-                yield Piece(checkpoint=made).to_json()
+                yield Piece(checkpoint=record).to_json()
     except TokenRecyclingError as error:
         yield Piece(error=str(error)).to_json()
 

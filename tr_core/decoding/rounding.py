@@ -1,4 +1,4 @@
-"""How far a tree pass rounds otherwise than one-token passes, and what that does to the output.
+"""How far a tree pass rounds differently from one-token passes, and what that does to the output.
 
 A pass over N tokens adds up the same products as N passes over one token, in another order, so its
 logits differ in their last bits. In float32 that is about a millionth and turns no choice; in half
@@ -28,14 +28,13 @@ def one_token(token: int, device: torch.device) -> Draft:
 def logit_difference(
     target: Target, ids: Sequence[int], template: TreeTemplate, *, cuts: int = 2
 ) -> float:
-    """The greatest |Δlogit| between passes over ``template`` and one-token passes over the same
-    text, measured.
+    """The greatest |Δlogit| measured between passes over ``template`` and one-token passes.
 
-    At each of ``cuts`` places in ``ids`` the text that follows is put on the way down to the
+    At each of ``cuts`` positions in ``ids`` the text that follows is put on the way down to the
     deepest node, other tokens on the other nodes, and the logits along that way are compared with
-    those of one-token passes behind the same prefix. It is at least one step of the dtype at the
+    those of one-token passes after the same prefix. It is at least one step of the dtype at the
     size of these logits: logits that are rounded to that grid can differ by a step anywhere, even
-    if they did not at the few places measured.
+    if they did not at the few positions measured.
 
     Costs ``cuts`` × (depth + 2) passes and ``cuts`` prefills, on a fork; the target's own cache is
     not touched.
@@ -76,8 +75,9 @@ def step_at(value: float, dtype: torch.dtype) -> float:
 
 
 def tolerance(difference: float) -> float:
-    """The top-2 margin up to which |Δlogit| ≤ ``difference`` may turn a choice: one of the two
-    falls, one rises.
+    """The top-2 margin up to which |Δlogit| ≤ ``difference`` may turn a choice.
+
+    One of the two logits may fall by it while the other rises.
     """
     return 2 * difference
 
@@ -95,9 +95,7 @@ def first_difference(plain: Sequence[int], drafted: Sequence[int]) -> int | None
 
 
 def plain_margin(target: Target, prompt: Sequence[int], plain: Sequence[int], index: int) -> float:
-    """The top-2 margin where plain decoding chose ``plain[index]``, by its own one-token passes, on
-    a fork.
-    """
+    """The top-2 margin where plain decoding chose ``plain[index]``, by its own passes."""
     fork = target.fork()
     fork.prefill(prompt[:-1])
     for token in [prompt[-1], *plain[:index]]:

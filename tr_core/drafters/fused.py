@@ -1,5 +1,4 @@
-"""Two drafters' trees in one (RASD: Quan et al., arXiv 2503.03434): copies from the text, and
-recycled rows.
+"""Copies from the text and recycled rows in one tree (RASD: Quan et al., arXiv 2503.03434).
 
 Taken from there: a tree of what was found by looking up the text and a tree of a drafter with
 probabilities become one, in which the beginnings that they share stand once; what the probabilities
@@ -48,7 +47,7 @@ class Fused(CopiesAndRows):
         if recycled:
             source = Source("fused", source.key, source.place)
         left = (1 - chance) / (1 - recycled) if recycled < 1 else 0.0
-        merged = [(other, left * share, place) for other, share, place in row if other != token]
+        merged = [(other, left * share, where) for other, share, where in row if other != token]
         merged.append((token, chance, source))
         merged.sort(key=lambda child: -child[1])
         return merged
@@ -64,9 +63,7 @@ class Fused(CopiesAndRows):
 
 
 def _together(copied: Child, row: list[Child]) -> tuple[float, float, int]:
-    """A copied token's chance as if copies and rows were right independently, the row's own for it,
-    and its kind.
-    """
+    """A copied token's chance as if copies and rows were independent, the row's own, its kind."""
     token, chance, source = copied
     ranks = [rank for rank, (other, _, _) in enumerate(row) if other == token]
     recycled = row[ranks[0]][1] if ranks else 0.0

@@ -1,5 +1,6 @@
-"""Lookahead (Zhao et al., arXiv 2312.12728; github.com/alipay/PainlessInferenceAcceleration): a
-trie of n-grams.
+"""Lookahead: a trie of n-grams (Zhao et al., arXiv 2312.12728).
+
+Code of the authors: github.com/alipay/PainlessInferenceAcceleration.
 
 Taken from there: one trie of the n-grams of prompt and outputs with how often each was seen, the
 prompt's counting more; its part below the longest known ending of the text is the draft, several
@@ -13,7 +14,7 @@ how often that was right for such endings. Nodes are taken in best-first instead
 frequency. Every new token is in the trie at once, not only when its n-gram is complete.
 
 Memory: at most 48,000 nodes of n-grams of up to 10 tokens, about 13 MB, and 24 children a node; and
-half a megabyte of what texts before this one left, so that a checkpoint can tell it.
+half a megabyte of what earlier texts left, for checkpoints.
 """
 
 from __future__ import annotations
@@ -63,10 +64,9 @@ class _Node:
 
 
 class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What texts before this one left, each n-gram after the one it goes on from, and how much of
-    this one is in.
+    """What earlier texts left, each n-gram after the one it goes on from.
 
-    This text's own n-grams do not travel: they are made of its ids again.
+    This text's own n-grams do not travel: its first ``taken`` ids give them again.
     """
 
     parents: list[int]
@@ -115,23 +115,24 @@ class LookaheadTrie(Guesser):
         return tuple(reversed(endings))
 
     def follow(self, cursor: _Endings, token: int) -> _Endings:
-        longer = ((node.below.get(token), length + 1) for node, length in cursor)
+        longer = (((node.below or {}).get(token), length + 1) for node, length in cursor)
         return tuple((node, length) for node, length in longer if node is not None and node.below)
 
     def below(self, cursor: _Endings) -> list[Child]:
-        found, left = [], 1.0
+        children: list[Child] = []
+        left = 1.0
         for length, raw, kind, tokens in self._orders(cursor):
             chance = min(0.98, raw * self._corrections.factors[kind]) * left
             total = sum(tokens.values())
-            found += [
+            children += [
                 (token, chance * weight / total, _SOURCES[length])
                 for token, weight in tokens.items()
             ]
             left -= chance
             if left < _LEAST_LEFT:
                 break
-        found.sort(key=lambda child: -child[1])
-        return found
+        children.sort(key=lambda child: -child[1])
+        return children
 
     def judge(self, cursor: _Endings, choice: int) -> None:
         for _, raw, kind, tokens in self._orders(cursor):
@@ -150,9 +151,9 @@ class LookaheadTrie(Guesser):
         for number in range(len(numbers) - 1, -1, -1):
             if kept[number] and numbers[number, 0] >= 0:
                 kept[numbers[number, 0]] = True
-        places = np.append(np.cumsum(kept) - 1, -1)  # the last, −1, is the top
+        moved_to = np.append(np.cumsum(kept) - 1, -1)  # the last, −1, is the top
         parts = numbers[kept]
-        parts[:, 0] = places[parts[:, 0]]
+        parts[:, 0] = moved_to[parts[:, 0]]
         states.save(
             path,
             FORMAT,
@@ -179,23 +180,24 @@ class LookaheadTrie(Guesser):
         parents, tokens, counts = self._before.T.tolist()
         learned = msgspec.structs.asdict(self._corrections.state())
         return {
-            "parents": parents, "tokens": tokens, "counts": counts, "taken": self._indexed, "corrections": learned
+            "parents": parents, "tokens": tokens, "counts": counts, "taken": self._indexed,
+            "corrections": learned,
         }  # fmt: skip
 
     def restore(
         self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()
     ) -> None:
-        found, text = convert(state, _State), [*prompt, *output]
-        states.check("the checkpoint", 0 <= found.taken <= len(text))
-        self._grow("the checkpoint", found.parents, found.tokens, found.counts)
-        self._corrections.restore(found.corrections)
+        kept, text = convert(state, _State), [*prompt, *output]
+        states.check("the checkpoint", 0 <= kept.taken <= len(text))
+        self._grow("the checkpoint", kept.parents, kept.tokens, kept.counts)
+        self._corrections.restore(kept.corrections)
         self._prompt = len(prompt)
-        self._take(text[: found.taken])
+        self._take(text[: kept.taken])
 
     def _grow(
         self, source: str | Path, parents: list[int], tokens: list[int], counts: list[int]
     ) -> None:
-        """Know n-grams as ``_numbers`` tells them, and nothing else.
+        """Know the n-grams of ``_numbers``, and nothing else.
 
         Raises:
             MatrixError: they do not fit each other or this model.
@@ -219,9 +221,7 @@ class LookaheadTrie(Guesser):
         self.begin()
 
     def _numbers(self) -> np.ndarray:
-        """(n, 3) int32 of each n-gram: the one it goes on from, earlier in the list, or −1; its
-        token; its count.
-        """
+        """(n, 3) int32 of each n-gram: the earlier one it goes on from, or −1; token; count."""
         rows: list[tuple[int, int, int]] = []
         level = [(-1, self._top)]
         while level:
@@ -235,21 +235,19 @@ class LookaheadTrie(Guesser):
 
     def _take(self, text: Sequence[int]) -> None:
         """``text`` is what is known of it and some more tokens; take them in."""
-        for place in range(self._indexed, len(text)):
+        for position in range(self._indexed, len(text)):
             if self.nodes > MOST_NODES - DEPTH:
                 self._prune()
-                self._open = self._endings(text[max(0, place - DEPTH + 1) : place])
-            self._add(text[place], place < self._prompt)
+                self._open = self._endings(text[max(0, position - DEPTH + 1) : position])
+            self._add(text[position], position < self._prompt)
         self._indexed = len(text)
 
     def _orders(self, cursor: _Endings) -> Iterator[tuple[int, float, int, dict[int, int]]]:
-        """Each ending that knows tokens the longer ones do not: length, chance, kind, and those
-        with their weights.
-        """
+        """Endings that know tokens the longer ones do not: length, chance, kind, their weights."""
         seen: set[int] = set()
         for node, length in cursor:
             tokens = {}
-            for token, child in node.below.items():
+            for token, child in (node.below or {}).items():
                 weight = self._weight(child)
                 if weight and token not in seen:
                     tokens[token] = weight
@@ -276,9 +274,8 @@ class LookaheadTrie(Guesser):
         child = node.below.get(token)
         if child is None:
             if len(node.below) >= WIDEST and node is not self._top:
-                self.nodes -= _size(
-                    node.below.pop(min(node.below, key=lambda t: self._weight(node.below[t])))
-                )
+                rarest = min(node.below.items(), key=lambda entry: self._weight(entry[1]))[0]
+                self.nodes -= _size(node.below.pop(rarest))
             child = node.below[token] = _Node()
             self.nodes += 1
         if not from_prompt:
@@ -291,15 +288,15 @@ class LookaheadTrie(Guesser):
 
     def _endings(self, text: Sequence[int]) -> list[_Node]:
         """The nodes of the last token, the last two, …, as far as the trie has them."""
-        found = []
+        endings: list[_Node] = []
         for length in range(1, len(text) + 1):
             node = self._top
             for token in text[-length:]:
-                node = (node.below or {}).get(token)
-                if node is None:
-                    return found
-            found.append(node)
-        return found
+                if node.below is None or token not in node.below:
+                    return endings
+                node = node.below[token]
+            endings.append(node)
+        return endings
 
     def _prune(self) -> None:
         """Halve all counts and drop what falls to nothing, until half of the room is free."""
@@ -308,15 +305,15 @@ class LookaheadTrie(Guesser):
 
     def _halve(self, node: _Node) -> int:
         """Nodes left below one."""
-        left = 0
-        for token, child in list((node.below or {}).items()):
+        left, below = 0, node.below or {}
+        for token, child in list(below.items()):
             child.output //= 2
             child.prompt = child.prompt // 2 if child.text == self._text else 0
             under = self._halve(child)
             if child.output or child.prompt or under:
                 left += 1 + under
             else:
-                del node.below[token]
+                del below[token]
         if not node.below:
             node.below = None
         return left

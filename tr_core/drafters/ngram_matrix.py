@@ -1,5 +1,4 @@
-"""ADED (Liu et al., arXiv 2407.12021): statistics of what follows two tokens, and a search for the
-draft.
+"""ADED: statistics of what follows two tokens (Liu et al., arXiv 2407.12021).
 
 Taken from there: for each pair of tokens the twelve likeliest next ones with their weights, which
 shift with the text that is written; the draft is the result of a search through them that starts at
@@ -90,9 +89,7 @@ class _Row:
         self.unit = 1.0
 
     def is_sound(self) -> bool:
-        """Whether entries can have come to this: shares are chances, none below 0, and no more than
-        all of it.
-        """
+        """Whether such a row can have come about: shares are chances that sum to 1 at most."""
         weights = self.weights.values()
         sizes = len(weights) <= _ROOM and 1 <= self.unit <= _LARGE and 0 < self.total <= 4 * _LARGE
         # The model's rounded probabilities may sum to a little more than 1.
@@ -150,11 +147,11 @@ class NgramMatrix(Guesser):
         self, prompt: Sequence[int], offset: int, candidates: np.ndarray, probabilities: np.ndarray
     ) -> None:
         before = prompt[offset - 1] if offset else _UNUSED
-        for place, row in enumerate(
+        for position, row in enumerate(
             zip(candidates.tolist(), probabilities.tolist(), strict=True), start=offset
         ):
-            self._add((before, prompt[place]), *row, prompt[place + 1])
-            before = prompt[place]
+            self._add((before, prompt[position]), *row, prompt[position + 1])
+            before = prompt[position]
 
     def absorb(self, lesson: Lesson) -> tuple[RowChange, ...]:
         before = lesson.context[-2] if len(lesson.context) > 1 else _UNUSED
@@ -221,12 +218,12 @@ class NgramMatrix(Guesser):
         )
         states.check(path, bool((weights.sum(axis=1) <= totals * 1.001).all()))
         drafter = cls(vocab_size, device)
-        for key, total, found, weighed in zip(
+        for key, total, ids, weighed in zip(
             keys.tolist(), totals.tolist(), tokens.tolist(), weights.tolist(), strict=True
         ):
             row = drafter._rows[key] = _Row()
             row.total = total
-            row.weights = {t: w for t, w in zip(found, weighed, strict=True) if t != _UNUSED}
+            row.weights = {t: w for t, w in zip(ids, weighed, strict=True) if t != _UNUSED}
         return drafter
 
     def state(self) -> dict[str, Any]:
@@ -245,15 +242,13 @@ class NgramMatrix(Guesser):
     def restore(
         self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()
     ) -> None:
-        found = convert(state, _State)
-        lengths = {
-            len(x) for x in (found.keys, found.units, found.totals, found.tokens, found.weights)
-        }
-        if lengths != {len(set(found.keys))} or len(found.keys) > MOST_ROWS:
+        kept = convert(state, _State)
+        lengths = {len(x) for x in (kept.keys, kept.units, kept.totals, kept.tokens, kept.weights)}
+        if lengths != {len(set(kept.keys))} or len(kept.keys) > MOST_ROWS:
             raise _damaged()
         rows: OrderedDict[int, _Row] = OrderedDict()
         for key, unit, total, tokens, weights in zip(
-            found.keys, found.units, found.totals, found.tokens, found.weights, strict=True
+            kept.keys, kept.units, kept.totals, kept.tokens, kept.weights, strict=True
         ):
             row = rows[key] = _Row()
             row.unit, row.total = unit, total
@@ -263,30 +258,29 @@ class NgramMatrix(Guesser):
             )
             if not (known and len(tokens) == len(weights) and row.is_sound()):
                 raise _damaged()
-        self._corrections.restore(found.corrections)
+        self._corrections.restore(kept.corrections)
         self._rows = rows
 
     def _guesses(self, cursor: _Cursor) -> list[tuple[int, float, int]]:
-        """Tokens with their chances, not corrected, and 1 if the pair knew them, 0 if the last
-        token alone did.
-        """
+        """Tokens, their chances, not corrected, and 1 if the pair knew them, else 0."""
         before, token, _ = cursor
         single = self._rows.get(token)
         pair = self._rows.get(self._pair(before, token)) if before != _UNUSED else None
         if single is None:
             return []  # a pair is never written without its last token, which outlives it
-        weights, known, trust = single.weights, {}, 0.0
-        found = []
+        weights, trust = single.weights, 0.0
+        known: dict[int, float] = {}
+        guesses: list[tuple[int, float, int]] = []
         if pair is not None:
             known = pair.weights
             n = pair.total / pair.unit
             trust = n / (n + _DOUBT)
             share, rest = trust / pair.total, (1 - trust) / single.total
-            found = [
+            guesses = [
                 (t, share * weight + rest * weights.get(t, 0.0), 1) for t, weight in known.items()
             ]
         rest = (1 - trust) / single.total
-        return found + [(t, rest * weight, 0) for t, weight in weights.items() if t not in known]
+        return guesses + [(t, rest * weight, 0) for t, weight in weights.items() if t not in known]
 
     def _add(
         self,
@@ -295,9 +289,7 @@ class NgramMatrix(Guesser):
         probabilities: Sequence[float],
         written: int,
     ) -> None:
-        """What the model gave after a pair of tokens, and what the text went on with (−1 if it did
-        not go there).
-        """
+        """What the model gave after a pair of tokens, and how the text went on; −1 if not there."""
         before, token = pair
         rows = self._rows
         for key in (token,) if before == _UNUSED else (self._pair(before, token), token):

@@ -1,5 +1,6 @@
-"""SAM-Decoding (Hu et al., arXiv 2411.10666; github.com/hyx1999/SAM-Decoding): copy where the text
-repeats itself.
+"""SAM-Decoding (Hu et al., arXiv 2411.10666): copy where the text repeats itself.
+
+Code of the authors: github.com/hyx1999/SAM-Decoding.
 
 Taken from there: an automaton over prompt and output, grown as they grow, finds the longest ending
 that stood before; if that is long enough, what followed there is the draft, a chain of at most 40

@@ -93,7 +93,7 @@ class TokenRecycling(Drafter):
         real: torch.Tensor,
         depth: int,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """``fill`` for a shape in tensors (n,), at most ``depth`` deep; fillers are not ``real``."""
+        """``fill`` for a shape in tensors (n,), at most ``depth`` deep; fillers not ``real``."""
         tokens = torch.where(parents == torch.arange(len(parents), device=root.device), root, -1)
         for _ in range(depth):
             # After d rounds all nodes down to depth d are right. The root is its own parent.
@@ -116,7 +116,7 @@ class TokenRecycling(Drafter):
         self.matrix.fill(convert(state, RowsState).rows)
 
     def plan(self, template: TreeTemplate) -> list[torch.Tensor]:
-        """Per level, each node's index into the rows of the level above, flattened; on the device."""
+        """Per level, on the device: each node's index into the flattened rows of the last."""
         if template not in self._levels:
             template.check_k(self.matrix.k)
             if len(self._levels) >= _PLANS:

@@ -1,11 +1,10 @@
-"""Token Recycling with trees grown best-first: the published matrix (arXiv 2408.08696), no
-published shape.
+"""Token Recycling with trees grown best-first: the published matrix, no published shape.
 
-Rows are those of the paper, one for each token, overwritten whole by every scored node, the last
-node of a token winning. Beside each candidate stands the probability that the model gave it; a
-node's chance is taken for the product of these on its way from the root, and the tree takes in the
-likeliest nodes first (as in EAGLE-2, arXiv 2406.16858, §4.1, for a draft model's own
-probabilities). No calibration: what stored probabilities are worth by themselves.
+Rows are those of the paper (arXiv 2408.08696), one for each token. Every scored node overwrites a
+row whole; the last node of a token wins. Each candidate keeps the probability that the model gave
+it. A node's chance is the product of these on its way from the root, and the tree takes in the
+likeliest nodes first (as EAGLE-2, arXiv 2406.16858, §4.1, does by a draft model's own
+probabilities). There is no calibration: it shows what stored probabilities alone are worth.
 """
 
 from __future__ import annotations
@@ -90,7 +89,7 @@ class TokenRecyclingDynamic(HostDrafter):
         held = Held(
             len(row), row.index(lesson.choices[end]) if lesson.choices[end] in row else None
         )
-        rows = ()
+        rows: tuple[RowChange, ...] = ()
         if lesson.traced:
             writers = sorted({token: node for node, token in enumerate(lesson.tokens)}.values())
             rows = tuple(
@@ -137,16 +136,19 @@ class TokenRecyclingDynamic(HostDrafter):
 
     def state(self) -> dict[str, Any]:
         tokens = np.flatnonzero(self.rows[:, 0] != UNSEEN)
-        parts = {"tokens": tokens, "rows": self.rows[tokens], "chances": self.chances[tokens]}
-        return {name: part.tolist() for name, part in parts.items()}
+        return {
+            "tokens": tokens.tolist(),
+            "rows": self.rows[tokens].tolist(),
+            "chances": self.chances[tokens].tolist(),
+        }
 
     def restore(
         self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()
     ) -> None:
-        found = convert(state, _State)
-        tokens = states.array(found.tokens, np.int64)
-        rows = states.array(found.rows, np.int32, self.k)
-        chances = states.array(found.chances, np.float32, self.k)
+        kept = convert(state, _State)
+        tokens = states.array(kept.tokens, np.int64)
+        rows = states.array(kept.rows, np.int32, self.k)
+        chances = states.array(kept.chances, np.float32, self.k)
         states.check("the checkpoint", len(tokens) == len(rows) == len(chances))
         states.check(
             "the checkpoint", all(((x >= 0) & (x < len(self.rows))).all() for x in (tokens, rows))

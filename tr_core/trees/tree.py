@@ -235,7 +235,7 @@ class DraftTree:
 
     @cached_property
     def children(self) -> dict[tuple[int, int], int]:
-        """Node below (parent, token), the lowest rank of equal tokens; unseen nodes are left out."""
+        """Node below (parent, token), the lowest rank of equal tokens; without unseen nodes."""
         children: dict[tuple[int, int], int] = {}
         for node in range(1, len(self.tokens)):
             if node not in self.unseen:

@@ -214,7 +214,8 @@ class StaticRun:
             root = torch.zeros(1, dtype=torch.int64, device=self._device)
         group = group_size(model)
         self.attention = attention or (OWN if group is None else GROUPED)
-        masks = StaticMask(family, window, model.dtype, 1 if self.attention == OWN else group)
+        repeats = 1 if group is None or self.attention == OWN else group
+        masks = StaticMask(family, window, model.dtype, repeats)
         self._state = State(model, cache, masks, root, max_length)
         self._recyclers: dict[int, TokenRecycling] = {}
         self._on_loan: weakref.ref[CandidateMatrix] | None = None

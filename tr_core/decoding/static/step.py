@@ -148,7 +148,7 @@ class StaticStep:
         tokens: torch.Tensor | None = None,
         seen: torch.Tensor | None = None,
     ) -> None:
-        """Set the next draft's shape, and its (m,) ``tokens`` and ``seen`` if they come from outside.
+        """Set the next draft's shape; its (m,) ``tokens`` and ``seen`` if they are from outside.
 
         m ≤ width; the rest are fillers below the root, which no node sees and none accepts.
         """

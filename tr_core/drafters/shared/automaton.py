@@ -1,5 +1,4 @@
-"""A suffix automaton that grows with the text: where did the longest ending stand before? No torch
-here.
+"""A suffix automaton that grows with the text: where did its longest ending occur before?
 
 Blumer et al., “The smallest automaton recognizing the subwords of a text” (1985), grown token by
 token; each state stands for the substrings that end at the same places. The link of the text's own
@@ -29,9 +28,8 @@ class Automaton:
         self._next: list[dict[int, int]] = [{}]
         self._link = [-1]
         self._length = [0]
-        self._end = [
-            -1
-        ]  # the latest place known where a state's substrings end, the text's own end left out
+        # Where each state's substrings last ended, the text's own end left out.
+        self._end = [-1]
         self._last = 0
 
     def extend(self, token: int) -> None:
@@ -43,10 +41,10 @@ class Automaton:
             self._next[above][token] = state
             above = self._link[above]
         if above >= 0:
-            found = self._next[above][token]
-            if self._length[found] != self._length[above] + 1:
-                found = self._split(above, token, found)
-            self._link[state] = found
+            target = self._next[above][token]
+            if self._length[target] != self._length[above] + 1:
+                target = self._split(above, token, target)
+            self._link[state] = target
         self._last = state
         self.size += 1
 
@@ -56,9 +54,7 @@ class Automaton:
         return state, self._length[state]
 
     def follow(self, match: Match, token: int) -> Match:
-        """The longest ending, after one token more, that stands in the text; the text itself is not
-        extended.
-        """
+        """The longest ending, after one token more, that occurs in the text; nothing is added."""
         state, length = match
         while state and token not in self._next[state]:
             state = self._link[state]
@@ -66,11 +62,10 @@ class Automaton:
         following = self._next[state].get(token)
         return (following, length + 1) if following is not None else NOTHING
 
-    def place(self, match: Match) -> tuple[int, int]:
-        """Where the text goes on behind an earlier stand of a match, the latest known, and the
-        length matched there.
+    def position(self, match: Match) -> tuple[int, int]:
+        """Where the text goes on after the latest earlier occurrence of a match, and its length.
 
-        A match that stands at the end of the text alone is cut until something follows it; (0, 0)
+        A match that occurs at the end of the text alone is cut until something follows it; (0, 0)
         if nothing does.
         """
         state, length = match
@@ -80,7 +75,7 @@ class Automaton:
         return (self._end[state] + 1, length) if state else (0, 0)
 
     def _mark(self) -> None:
-        """What ends the text now, ends at its last place; told when a token follows there."""
+        """Note where the text's endings end, now that a token is about to follow."""
         state = self._last
         for _ in range(_MARKED):
             if state <= 0:
@@ -88,17 +83,15 @@ class Automaton:
             self._end[state] = self.size - 1
             state = self._link[state]
 
-    def _split(self, above: int, token: int, found: int) -> int:
-        """Give the shorter substrings of a state one of their own: they have come to end at one
-        place more.
-        """
+    def _split(self, above: int, token: int, target: int) -> int:
+        """Give a state's shorter substrings one of their own: they now end at one more position."""
         clone = self._new(
-            self._length[above] + 1, dict(self._next[found]), self._end[found], self._link[found]
+            self._length[above] + 1, dict(self._next[target]), self._end[target], self._link[target]
         )
-        while above >= 0 and self._next[above].get(token) == found:
+        while above >= 0 and self._next[above].get(token) == target:
             self._next[above][token] = clone
             above = self._link[above]
-        self._link[found] = clone
+        self._link[target] = clone
         return clone
 
     def _new(self, length: int, following: dict[int, int], end: int, link: int) -> int:

@@ -19,9 +19,8 @@ from tr_core.trees.best_first import best_first
 from tr_core.trees.templates import chain
 from tr_core.trees.tree import TreeTemplate
 
-# A child's token, its chance to be accepted if its parent is, where it came from, and what its
-# drafter wants to keep.
-Child = tuple[int, float, Source] | tuple[int, float, Source, object]
+# A child's token, its chance to be accepted if its parent is, and where it came from.
+Child = tuple[int, float, Source]
 
 
 class Branches:

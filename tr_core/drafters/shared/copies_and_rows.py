@@ -1,5 +1,4 @@
-"""Two ways of guessing side by side: what followed the text's longest earlier ending, and recycled
-rows.
+"""Two ways of guessing side by side: copies from the text, and recycled rows.
 
 What ``suffix_automaton`` and ``fused`` share. The rows are those of ``token_recycling_dynamic``;
 their chances are corrected by how often candidates of such a rank and probability were right.
@@ -60,7 +59,7 @@ class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Copies:
-    """Guesses the token that followed the longest ending of the text at its latest earlier place."""
+    """Guesses what followed the longest ending of the text where it last stood before."""
 
     def __init__(self) -> None:
         self.corrections = Corrections(len(COPY_CHANCES))
@@ -69,17 +68,17 @@ class Copies:
     def begin(self) -> None:
         """Texts are not kept."""
         self._automaton = Automaton()
-        self._first = 0  # place of the automaton's first token in the text
+        self._first = 0  # position of the automaton's first token in the text
         self._text: Sequence[int] = ()
 
     def start(self, context: Sequence[int]) -> Match:
         """See ``Guesses``."""
-        for place in range(self._first + self._automaton.size, len(context)):
+        for position in range(self._first + self._automaton.size, len(context)):
             if self._automaton.size >= MOST_TOKENS:
-                self._automaton, self._first = Automaton(), place - MOST_TOKENS // 2
-                for token in context[self._first : place]:
+                self._automaton, self._first = Automaton(), position - MOST_TOKENS // 2
+                for token in context[self._first : position]:
                     self._automaton.extend(token)
-            self._automaton.extend(context[place])
+            self._automaton.extend(context[position])
         self._text = context
         return self._automaton.ending()
 
@@ -89,13 +88,13 @@ class Copies:
 
     def below(self, cursor: Match) -> list[Child]:
         """See ``Guesses``."""
-        place, length = self._automaton.place(cursor)
+        position, length = self._automaton.position(cursor)
         if not length:
             return []
         kind = min(length, len(COPY_CHANCES)) - 1
         chance = min(0.99, COPY_CHANCES[kind] * self.corrections.factors[kind])
-        place += self._first
-        return [(self._text[place], chance, Source("automaton", length, place))]
+        position += self._first
+        return [(self._text[position], chance, Source("automaton", length, position))]
 
     def judge(self, cursor: Match, choice: int) -> None:
         """See ``Guesses``."""
@@ -215,13 +214,13 @@ class CopiesAndRows(Guesser):
     def restore(
         self, state: dict[str, Any], prompt: Sequence[int] = (), output: Sequence[int] = ()
     ) -> None:
-        found, mine = convert(state, _State), self.all_corrections()
-        if found.corrections.keys() != mine.keys():
+        kept, mine = convert(state, _State), self.all_corrections()
+        if kept.corrections.keys() != mine.keys():
             raise CheckpointError(
                 "The drafter's part of the checkpoint is damaged: its corrections do not fit."
             )
-        self.rows.matrix.restore(found.matrix)
-        for name, learned in found.corrections.items():
+        self.rows.matrix.restore(kept.matrix)
+        for name, learned in kept.corrections.items():
             mine[name].restore(learned)
         self.copies.begin()
 

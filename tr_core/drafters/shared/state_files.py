@@ -1,6 +1,4 @@
-"""What host drafters know, in files: arrays as safetensors, with the drafter's format and the
-tokenizer beside them.
-"""
+"""What host drafters know, in files: arrays as safetensors, with format and tokenizer."""
 
 from __future__ import annotations
 
@@ -102,12 +100,9 @@ def array(values: Sequence[object], kind: type, width: int | None = None) -> np.
     """
     shape = (len(values),) if width is None else (len(values), width)
     try:
-        with np.errstate(
-            over="ignore"
-        ):  # an infinite number is out of any range that is checked later
-            made = np.array(values, dtype=kind).reshape(shape)
+        with np.errstate(over="ignore"):  # infinity is out of any range that is checked later
+            return np.array(values, dtype=np.dtype(kind)).reshape(shape)
     except (ValueError, OverflowError, TypeError) as error:
         raise CheckpointError(
             "The drafter's part of the checkpoint is damaged: its numbers do not fit."
         ) from error
-    return made

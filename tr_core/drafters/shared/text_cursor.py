@@ -1,10 +1,9 @@
-"""Drafters that go along a text and know at each place what may come next: what all of them share.
+"""What drafters share that follow a text and guess at each position what may come next.
 
-A **cursor** is all that such a drafter needs to know of a place: behind the text, or behind a
-branch of the draft that goes on from there. The tree is grown best-first (``growing.py``) from what
-is known at its nodes' cursors; when the pass has told, the cursors along the path are asked again,
-before anything is learned: how right was each guess (``judge``), and what was held at the path's
-end.
+A **cursor** is all that such a drafter needs to know of a position: after the text, or after a
+branch of the draft. The tree is grown best-first (``best_first.py``) from what is known at its
+nodes' cursors. After the pass, before anything is learned, the cursors along the path are asked
+again: how right was each guess (``judge``), and what was known at the path's end.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class Guesses(Protocol):
         ...
 
     def start(self, context: Sequence[int]) -> Cursor:
-        """Take in what the text has gained since the last call; the cursor behind it."""
+        """Take in what the text has gained since the last call; the cursor after it."""
         ...
 
     def follow(self, cursor: Cursor, token: int) -> Cursor:
@@ -41,15 +40,11 @@ class Guesses(Protocol):
         ...
 
     def below(self, cursor: Cursor) -> list[Child]:
-        """What may come next and how likely, the most likely first, no token twice; chances sum to
-        1 at most.
-        """
+        """What may come next, the most likely first, no token twice; chances sum to 1 at most."""
         ...
 
     def judge(self, cursor: Cursor, choice: int) -> None:
-        """What came next was ``choice``: correct the chances of guesses like those ``below`` gave
-        here.
-        """
+        """What came next was ``choice``: correct the chances of such guesses as ``below`` gave."""
         ...
 
     def learn_prompt(
@@ -59,9 +54,7 @@ class Guesses(Protocol):
         ...
 
     def absorb(self, lesson: Lesson) -> tuple[RowChange, ...]:
-        """Learn from all nodes of a scored draft; the rows overwritten, if there is one for each
-        token.
-        """
+        """Learn from all nodes of a scored draft; the rows overwritten, if each token has one."""
         ...
 
 
@@ -125,9 +118,7 @@ class Guesser(HostDrafter):
 
 
 def sorted_chances(children: list[Child]) -> list[Child]:
-    """The most likely first; shrunk where, corrected one by one, they come to more than 1: only one
-    can be right.
-    """
+    """The most likely first; shrunk where they sum to more than 1, as only one can be right."""
     children.sort(key=lambda child: -child[1])
     total = sum([chance for _, chance, _ in children])
     return (
