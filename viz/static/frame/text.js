@@ -224,8 +224,8 @@ export function createTextPanel(state, player) {
   };
 
   /**
-   * Spans that these nodes were copied from. A position in the folded part of the prompt has none; one
-   * after the root is in the node's own branch, and not in the text.
+   * Spans that these nodes were copied from. A position in the folded part of the prompt has none;
+   * one after the root is in the node's own branch, and not in the text.
    * @param {number[]} nodes
    */
   function copiedFrom(nodes) {
