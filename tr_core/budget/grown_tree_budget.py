@@ -223,7 +223,8 @@ class GrownTreeBudget(Budget[GrownTreeState]):
         """See ``Budget``."""
         learned = self._learned
         return msgspec.structs.replace(
-            learned, curve=self.curve, accepted=learned.accepted.copy(), expected=learned.expected.copy()
+            learned, curve=self.curve, accepted=learned.accepted.copy(),
+            expected=learned.expected.copy(),
         )  # fmt: skip
 
     def restore(self, state: GrownTreeState) -> None:

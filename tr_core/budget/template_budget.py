@@ -57,13 +57,13 @@ class Acceptance(msgspec.Struct):
             self.hits[rank] += 1
 
     def chances(self, prior: Sequence[float]) -> list[float]:
-        """(k,) chances of the children of an accepted node; ``prior``: (k,) those believed first."""
+        """(k,) chances of the children of an accepted node; ``prior``: (k,) the first beliefs."""
         weight = self.tries + c.PRIOR_WEIGHT
         return [(h + c.PRIOR_WEIGHT * p) / weight for h, p in zip(self.hits, prior, strict=True)]
 
 
 class Promises(msgspec.Struct):
-    """Tokens that drafts promised and those that came, and how far the run is behind plain decoding.
+    """Tokens that drafts promised and those that came, and how far the run is behind.
 
     A sum of chances is no better than the chances: on a text unlike those before, all are wrong to
     the same side. So the next promise is multiplied by the share that was kept, and a run that is
@@ -105,7 +105,7 @@ class Offer(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What is drafted, what is tried now and then, and the number of steps after which to choose."""
+    """What is drafted, what is tried now and then, and the steps after which to choose."""
 
     offer: Offer
     until: Count
@@ -139,8 +139,8 @@ class TemplateState(msgspec.Struct, tag="templates"):
         replace = msgspec.structs.replace
         plans = {spine: replace(plan, probe=None) for spine, plan in self.plans.items()}
         return replace(
-            self, kinds=[replace(kind) for kind in self.kinds], sure=dict(self.sure), first=dict(self.first),
-            plans=plans, promises=replace(self.promises), **changes,
+            self, kinds=[replace(kind) for kind in self.kinds], sure=dict(self.sure),
+            first=dict(self.first), plans=plans, promises=replace(self.promises), **changes,
         )  # fmt: skip
 
 
@@ -170,7 +170,7 @@ class TemplateBudget(Budget[TemplateState]):
         self._since = [c.TEMPLATE_PROBE_EVERY] * 2
 
     def next(self, root: int) -> TreeTemplate:
-        """See ``Budget``; the root alone if its row was never written, since that drafts nothing."""
+        """See ``Budget``; the root alone if its row is unwritten, since that drafts nothing."""
         learned, self._spine = self._learned, 0
         if not self.root_seen:
             self._offer = self._unseen()
@@ -257,7 +257,8 @@ class TemplateBudget(Budget[TemplateState]):
             if reason == "kept":
                 template, promised = in_use, in_use_promises
             choice = BudgetChoice(
-                template.nodes, reason, self._spine, tuple(sizes), tuple(round(e, 4) for e in expected),
+                template.nodes, reason, self._spine, tuple(sizes),
+                tuple(round(e, 4) for e in expected),
                 tuple(round(curve.at(n), 3) for n in sizes),
             )  # fmt: skip
             return Offer(template, choice, promised)

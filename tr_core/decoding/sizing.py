@@ -24,7 +24,7 @@ from tr_core.trees.tree import MAX_K, DraftTree, TreeTemplate, Verdict
 
 
 def is_auto(settings: Settings, entry: type[Drafter]) -> bool:
-    """Whether a budget chooses sizes: the settings name no tree, and there is something to draft."""
+    """Whether a budget chooses sizes: no tree is named, and there is something to draft."""
     tree = settings.tree
     return entry.drafts and not isinstance(tree, TreeTemplate) and tree.strip() == "auto"
 

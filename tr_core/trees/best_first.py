@@ -1,4 +1,4 @@
-"""The one best-first loop in Python: templates, budgets and drafters on the host grow trees by it."""
+"""The one best-first loop in Python, of templates, budgets and drafters on the host."""
 
 from __future__ import annotations
 
