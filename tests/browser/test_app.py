@@ -29,6 +29,7 @@ def finished(page):
 def test_a_newcomer_steps_runs_and_looks_around(tabs):
     page = tabs()
     assert page.locator("#tr-explorer").get_attribute("data-step") == "0"
+    choose(page, "Tree", "paper · 80 nodes")
     click(page, "Step")
     at(page, step=1, steps=1)
     assert page.locator("#tr-explorer [data-node]").count() == 81
@@ -97,6 +98,7 @@ def press_until(page, name, seen):
 
 def test_bad_input_is_told_and_nothing_is_lost(tabs):
     page = tabs()
+    choose(page, "Tree", "paper · 80 nodes")
     click(page, "Step")
     at(page, step=1, steps=1)
     for label, bad, good, words in [

@@ -15,7 +15,7 @@ import pytest
 from tests.support import viz_runs
 from tests.support.app_page import SOON_MS, at, click
 from tr_core.errors import SettingsError
-from ui.page.build import PRESETS
+from ui.page.controls import PRESETS
 from ui.server.limits import Limits
 from ui.tab import examples, links
 from ui.tab.browser_state import SaveRequest

@@ -15,10 +15,11 @@ from starlette.testclient import TestClient
 
 from tests.support import tiny_models
 from tests.support.page_runs import request
-from ui.page import health
-from ui.page.build import _endpoint
+from tr_core import Settings
+from ui.page import api, health
 from ui.runs.loaded_models import LoadedModels
 from ui.server.limits import Limits
+from ui.tab.controls import CONTROLS, settings_of
 from ui.tab.tab import Tab
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,17 +74,19 @@ def test_the_example_with_curl_runs_as_printed(here):
     assert len(records[-1]["output_ids"]) == 16
 
 
-def test_each_argument_is_described_in_its_order_with_its_default():
-    rows = re.findall(r"^\| (\d+) \| `(\w+)` \| (\S.*?) \|", API, re.MULTILINE)
-    arguments = signature(_endpoint(LoadedModels(Limits()), Limits())).parameters.values()
-    assert [name for _, name, _ in rows] == [argument.name for argument in arguments]
-    assert [int(number) for number, _, _ in rows] == list(range(1, len(rows) + 1))
-    written = {"": "empty", "False": "false", "True": "true", "0.0": "0", "1.0": "1"}
-    for (_, name, told), argument in zip(rows, arguments, strict=True):
-        if name not in ("prompt", "model"):
-            assert told.strip("`") == written.get(str(argument.default), str(argument.default)), (
-                name
-            )
+def test_the_table_of_arguments_is_the_one_of_the_controls():
+    """``python -m ui.page.api`` prints it."""
+    assert api.table_of_arguments() in API
+    endpoint = api.endpoint(LoadedModels(Limits()), Limits())
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \|", api.table_of_arguments(), re.MULTILINE)
+    arguments = list(signature(endpoint).parameters)
+    assert rows == [(str(number), name) for number, name in enumerate(arguments, start=1)]
+    assert arguments[:6] == ["prompt", "model", "drafter", "tree", "k", "max_new_tokens"]
+
+
+def test_a_setting_has_the_same_default_from_every_door():
+    defaults = settings_of({control.key: control.default for control in CONTROLS})
+    assert defaults == settings_of({}) == Settings()
 
 
 def test_health_is_told_at_once_and_metrics_only_when_switched_on(app_url):

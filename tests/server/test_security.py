@@ -20,7 +20,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from tests.support import tiny_models
-from tests.support.hostile import FIELDS, GOOD, anything, hostile_text, one_sentence
+from tests.support.hostile import GOOD, anything, hostile_text, one_sentence
 from tr_core import RunTrace
 from tr_core.cli.main import main as command_line
 from tr_core.drafters.candidate_matrix import CandidateMatrix
@@ -28,12 +28,12 @@ from tr_core.drafters.registry import DRAFTERS
 from tr_core.errors import TokenRecyclingError
 from tr_core.trees import templates
 from ui.page import api
-from ui.page.form import request_of
 from ui.runs.loaded_models import LoadedModels
 from ui.server import log
 from ui.server.limits import Limits
 from ui.server.security_headers import Guard
 from ui.tab import browser_state, links
+from ui.tab.controls import KEYS, request_of
 from ui.tab.tab import Tab
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,10 +53,10 @@ def sentences(records):
 
 
 @few
-@given(st.dictionaries(st.sampled_from(FIELDS), anything, max_size=3))
+@given(st.dictionaries(st.sampled_from(KEYS), anything, max_size=3))
 def test_the_page_takes_any_values_of_its_controls(values):
     try:
-        request = request_of(**(GOOD | values))
+        request = request_of(GOOD | values)
     except TokenRecyclingError as error:
         one_sentence(str(error))
         return
@@ -66,10 +66,10 @@ def test_the_page_takes_any_values_of_its_controls(values):
 
 
 @few
-@given(st.dictionaries(st.sampled_from(FIELDS), anything, max_size=2), anything, anything)
+@given(st.dictionaries(st.sampled_from(KEYS), anything, max_size=2), anything, anything)
 def test_the_endpoint_takes_any_arguments(values, steps, checkpoint):
     try:
-        request = request_of(**(GOOD | values | {"tree_file": None, "matrix_file": None}))
+        request = request_of(GOOD | values | {"tree file": None, "matrix file": None})
         told = [
             json.loads(record)["type"]
             for record in api.records(MODELS, LIMITS, request, steps, checkpoint)
@@ -130,10 +130,10 @@ def test_a_run_changed_anywhere_is_opened_or_refused(tmp_path_factory, data):
 
 
 @few
-@given(st.lists(st.tuples(st.sampled_from([*links.PARSERS, "x"]), hostile_text), max_size=6))
+@given(st.lists(st.tuples(st.sampled_from([*KEYS, "x"]), hostile_text), max_size=6))
 def test_any_link_fills_in_what_fits_and_says_the_rest(pairs):
     values, sentence = links.from_query(pairs, LIMITS)
-    assert set(values) <= set(links.PARSERS)
+    assert set(values) <= set(KEYS)
     if sentence:
         assert "Traceback" not in sentence
 
@@ -141,8 +141,9 @@ def test_any_link_fills_in_what_fits_and_says_the_rest(pairs):
 @few
 @given(anything)
 def test_any_claim_is_read_or_counts_as_none(text):
-    browser_state.read(text)
-    browser_state.read(json.dumps(text, default=str))
+    for kind in (browser_state.BrowserState, browser_state.SaveRequest):
+        browser_state.read(text, kind)
+        browser_state.read(json.dumps(text, default=str), kind)
 
 
 @few
@@ -162,7 +163,7 @@ def test_a_visitor_names_no_folder_and_no_file_of_the_server():
         with pytest.raises(TokenRecyclingError, match="no model of the list"):
             MODELS.get(name)
     with pytest.raises(TokenRecyclingError, match="no tree"):
-        request_of(**(GOOD | {"tree": "/etc/passwd"}))
+        request_of(GOOD | {"tree": "/etc/passwd"})
 
 
 # — what is served —
@@ -248,7 +249,7 @@ def test_any_event_gets_one_sentence_and_none_can_name_a_file_of_the_server():
     environment = os.environ | {
         "GRADIO_ANALYTICS_ENABLED": "False",
     }
-    command = [sys.executable, "-m", "tests.support.private_doors"]
+    command = [sys.executable, "-m", "tests.support.page_events"]
     done = subprocess.run(
         command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=200
     )
@@ -262,7 +263,7 @@ def test_any_event_gets_one_sentence_and_none_can_name_a_file_of_the_server():
         "on_save_comparison",
         "on_example",
         "on_load",
-    } <= set(told["doors"])
+    } <= set(told["events"])
     assert len(told["files"]) == 2
     for status, text in told["files"]:
         assert status >= 400
@@ -284,7 +285,7 @@ def test_secrets_are_in_no_log_line_and_no_trace(monkeypatch, capsys):
     assert "hf_qrs" not in formatted
     assert "very-secret" not in log.without_secrets("very-secret-value")
     tab = Tab(MODELS, LIMITS)
-    list(tab.run(request_of(**GOOD)))
+    list(tab.run(request_of(GOOD)))
     told = tab.workspace.trace.to_json()
     assert not any(
         v in told
@@ -297,7 +298,7 @@ def test_prompts_are_logged_only_when_they_are_asked_for(monkeypatch):
     lines = []
     monkeypatch.setattr(log, "tell", lambda event, **told: lines.append(told))
     for limits in (LIMITS, Limits(log_prompts=True)):
-        list(Tab(LoadedModels(limits, load=MODELS._load), limits).step(request_of(**GOOD)))
+        list(Tab(LoadedModels(limits, load=MODELS._load), limits).step(request_of(GOOD)))
     assert "prompt" not in lines[0]
     assert lines[1]["prompt"] == "the then"
 

@@ -20,7 +20,7 @@ from tr_core.trace import read_trace
 from ui.runs.loaded_models import LoadedModels
 from ui.server.limits import Limits
 from ui.tab import browser_state
-from ui.tab.browser_state import SaveRequest
+from ui.tab.browser_state import BrowserState, SaveRequest
 from ui.tab.tab import IDLE_SECONDS, Tab, Tabs
 from ui.tab.workspace import CHECKPOINT_EVERY
 
@@ -65,7 +65,8 @@ class Browser:
 
     def claim(self):
         kept = {"checkpoint": self.checkpoint, "record": self.record()} if self.wanted else {}
-        return browser_state.read(json.dumps({"run": self.run, "steps": len(self.steps), **kept}))
+        state = {"run": self.run, "steps": len(self.steps), **kept}
+        return browser_state.read(json.dumps(state), BrowserState)
 
     def record(self):
         return {
@@ -181,7 +182,7 @@ def test_a_run_taken_over_begins_anew_if_the_visitor_changed_the_prompt():
     "text", ["", "{", "[]", '{"run": "<script>", "steps": 1}', '{"run": "a", "steps": -1}', 7, None]
 )
 def test_what_is_no_claim_counts_as_none(text):
-    assert browser_state.read(text) is None
+    assert browser_state.read(text, BrowserState) is None
 
 
 def test_a_checkpoint_beyond_the_limits_is_refused():

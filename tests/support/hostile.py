@@ -2,35 +2,16 @@
 
 from hypothesis import strategies as st
 
-FIELDS = (
-    "prompt",
-    "model",
-    "drafter",
-    "tree",
-    "tree_file",
-    "k",
-    "max_new_tokens",
-    "temperature",
-    "top_p",
-    "top_k",
-    "seed",
-    "stop_strings",
-    "ignore_eos",
-    "prompt_rows",
-    "chat",
-    "start",
-    "matrix_file",
-)
+from ui.tab.controls import KEYS
 
 GOOD = dict(
     zip(
-        FIELDS,
+        KEYS,
         (
             "the then",
             "tiny",
             "token_recycling",
             "small-8",
-            None,
             8,
             4,
             0.0,
@@ -42,6 +23,7 @@ GOOD = dict(
             True,
             False,
             "cold",
+            None,
             None,
         ),
         strict=True,

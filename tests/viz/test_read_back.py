@@ -15,7 +15,7 @@ from tr_core import Session, Settings
 from tr_core.decoding.recording import record
 from tr_core.drafters.registry import DRAFTERS
 from tr_core.errors import TokenRecyclingError, TraceError
-from ui.page.build import PRESETS
+from ui.page.controls import PRESETS
 from ui.tab import examples
 
 TITLES = [p["name"] for p in json.loads(PRESETS.read_text(encoding="utf-8"))]

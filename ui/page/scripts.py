@@ -5,6 +5,8 @@ text goes in.
 import json
 from collections.abc import Sequence
 
+from ui.tab.controls import Control
+
 # The explorer is loaded once from its own files; each new value is one record, or a list of
 # records, as JSON text. Values that arrive before the module has loaded wait in `early`.
 MOUNT_EXPLORER = """
@@ -88,33 +90,28 @@ SHOW_EXPLORER = (
 )
 
 
-def wish_for(what: str) -> str:
-    """What goes to the server with a click on a button that saves the run on the screen; see
-    ``browser_state.SaveRequest``.
-    """
+def save_request(what: str) -> str:
+    """Fills in a ``browser_state.SaveRequest`` for the run on the screen."""
     return f"() => window.trWish({json.dumps(what)})"
 
 
-def with_claim(button: str) -> str:
-    """What goes to the server with a click on the button of this id: all values, and the run on the
-    screen.
-    """
+def with_browser_state(button: str) -> str:
+    """Fills in a ``browser_state.BrowserState`` as the last value of a click on this button."""
     return f"""(...values) => {{
   window.trPressed = {json.dumps(button)};
   return [...values.slice(0, -1), window.trClaim()];
 }}"""
 
 
-def kept_controls(keys: Sequence[str]) -> str:
-    """Keeps the values of the controls as a query string by their ``keys``, for a page that has to
-    be loaded anew.
-    """
+def kept_controls(controls: Sequence[Control]) -> str:
+    """Keeps the controls' values as a query string, for a page that must load again."""
+    kinds = [[control.key, control.kind] for control in controls]
     return f"""(...values) => {{
   const query = new URLSearchParams();
-  {json.dumps(list(keys))}.forEach((key, i) => {{
+  {json.dumps(kinds)}.forEach(([key, kind], i) => {{
     const value = values[i];
-    if (value === null || key.endsWith(" file")) return;
-    if (key === "stop") String(value).split("\\n").filter(Boolean).forEach((line) => query.append(key, line));
+    if (value === null || kind === "file") return;
+    if (kind === "lines") String(value).split("\\n").filter(Boolean).forEach((line) => query.append(key, line));
     else query.set(key, typeof value === "boolean" ? Number(value) : value);
   }});
   window.trControls = query.toString();

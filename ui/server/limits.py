@@ -8,6 +8,7 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tr_core.errors import SettingsError
 
@@ -59,21 +60,21 @@ class Limits:
         Raises:
             SettingsError: a variable is no whole number, or out of range.
         """
-        found = {}
+        values: dict[str, Any] = {}
         for field in dataclasses.fields(cls):
             name = f"TR_{field.name.upper()}"
             if name not in environment:
                 continue
             if isinstance(field.default, str):
-                found[field.name] = environment[name]
+                values[field.name] = environment[name]
             elif isinstance(field.default, bool):
-                found[field.name] = bool(_number(name, environment[name], 0, 1))
+                values[field.name] = bool(_number(name, environment[name], 0, 1))
             else:
                 least = 0 if field.name in ("check_tokens", "runs_awake") else 1
-                found[field.name] = _number(name, environment[name], least, _MOST)
+                values[field.name] = _number(name, environment[name], least, _MOST)
         if "SPACE_ID" in environment:
-            found.setdefault("local_paths", False)
-        return cls(**found)
+            values.setdefault("local_paths", False)
+        return cls(**values)
 
 
 def _number(name: str, text: str, least: int, most: int) -> int:

@@ -28,28 +28,28 @@ _REDACTED = "[redacted]"
 
 
 class JsonLines(logging.Formatter):
-    """``logger.info("step", extra={"told": {…}})`` → ``{"at": …, "level": "info", "event": "step",
+    """``logger.info("step", extra={"payload": {…}})`` → ``{"at": …, "level": "info", "event": "step",
     …}``.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        told = {
+        payload = {
             # The wall clock, for whoever reads the log; no duration comes from it.
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
             "level": record.levelname.lower(),
             "from": record.name,
             "event": record.getMessage(),
-            **getattr(record, "told", {}),
+            **getattr(record, "payload", {}),
         }
         if record.exc_info:
             # Where it was raised and of what kind: an exception's text can hold what a visitor
             # typed.
             kind, _, trace = record.exc_info
-            told["error"] = kind.__name__
-            told["where"] = [
+            payload["error"] = kind.__name__ if kind is not None else ""
+            payload["where"] = [
                 f"{os.path.basename(f.filename)}:{f.lineno}" for f in traceback.extract_tb(trace)
             ][-12:]
-        return without_secrets(json.dumps(told, ensure_ascii=False, default=str))
+        return without_secrets(json.dumps(payload, ensure_ascii=False, default=str))
 
 
 def without_secrets(text: str) -> str:
@@ -72,6 +72,6 @@ def start() -> None:
     LOGGER.setLevel(os.environ.get("TR_LOG_LEVEL", "INFO").upper())
 
 
-def tell(event: str, **told: object) -> None:
+def tell(event: str, **payload: object) -> None:
     """Log an event and its figures."""
-    LOGGER.info(event, extra={"told": told})
+    LOGGER.info(event, extra={"payload": payload})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -18,7 +19,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        make = {"registry": self._registry}
+        make: dict[str, Any] = {"registry": self._registry}
         self._runs = Counter("tr_runs", "Runs begun", ["door", "drafter"], **make)
         self._steps = Counter("tr_steps", "Engine steps made", **make)
         self._tokens = Counter("tr_tokens", "Tokens emitted", **make)

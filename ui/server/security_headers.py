@@ -85,7 +85,7 @@ class _Headers:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = [(k, v) for k, v in message["headers"] if k.lower() not in _FIXED]
-            message = message | {"headers": [*headers, *_FIXED.items()]}
+            message = {**message, "headers": [*headers, *_FIXED.items()]}
             if _is_html(headers):
                 self._start = message
                 return
@@ -94,9 +94,8 @@ class _Headers:
             if message.get("more_body"):
                 return
             policy = _policy(self._body, self._framed_by).encode()
-            start = self._start | {
-                "headers": [*self._start["headers"], (b"content-security-policy", policy)]
-            }
+            headers = [*self._start["headers"], (b"content-security-policy", policy)]
+            start = {**self._start, "headers": headers}
             await self._send(start)
             message = {"type": "http.response.body", "body": self._body}
             self._start = None

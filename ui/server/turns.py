@@ -137,7 +137,8 @@ class Turns:
         self.wait(ticket)
 
     def __exit__(self, *_: object) -> None:
-        self._leave(self._holder)
+        if self._holder is not None:
+            self._leave(self._holder)
 
     def _next(self) -> _Ticket | None:
         if self._holder is not None:

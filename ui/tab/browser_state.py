@@ -63,7 +63,7 @@ class SaveRequest(msgspec.Struct, frozen=True):
 T = TypeVar("T", BrowserState, SaveRequest)
 
 
-def read(text: object, kind: type[T] = BrowserState) -> T | None:
+def read(text: object, kind: type[T]) -> T | None:
     """The claim or wish, or None if there is none; what is none counts as none, since it is no
     words of a visitor.
     """

@@ -8,6 +8,7 @@ import dataclasses
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -18,13 +19,12 @@ from tr_core.drafters.registry import DRAFTERS
 from tr_core.errors import CompareError, SettingsError, TokenRecyclingError
 from tr_core.trace import RunTrace, read_trace
 from ui.runs.run import Request
-from ui.tab.links import PARSERS
+from ui.tab.controls import BY_KEY
 from ui.tab.workspace import Workspace
 
 MOST = alignment.MOST - 1
 # Runs that a tab can come back to; the oldest is let go.
 KEPT = 8
-SETTINGS = ("drafter", "tree", "k", "temperature", "top_p", "top_k", "seed")
 _EXAMPLE = (
     "“tree small-16”, “drafter none”, “k 16”, “temperature 0.8”, “hot”, or several of them parted"
     " by commas"
@@ -50,27 +50,28 @@ def variation(text: str, base: Request) -> Request:
     """
     if not isinstance(text, str):
         raise SettingsError(f"What to compare with must be text, got {str(text)[:60]!r}.")
-    settings, more = {}, {}
-    # Whoever types a label of the list means what it stands for.
+    values: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
+    # A typed label of the list means what it stands for.
     for part in dict(choices()).get(text, text).split(","):
         key, _, value = " ".join(part.split()).partition(" ")
         key = key.lower().replace("-", "_")
+        control = BY_KEY.get(key)
         if key in ("hot", "cold") and not value:
-            more["hot"] = key == "hot"
+            fields["hot"] = key == "hot"
         elif key == "model":
-            more["model"] = PARSERS["model"](value)
-        elif key in SETTINGS:
-            settings[key] = PARSERS[key](value)
+            fields["model"] = BY_KEY["model"].parse(value)
+        elif control is not None and control.varies:
+            values[control.setting] = control.parse(value)
         else:
             raise SettingsError(f"“{text[:60]}” is nothing to compare with: write {_EXAMPLE}.")
-    if None in settings.values() or more.get("model", "") is None:
+    if None in values.values() or fields.get("model", "") is None:
         raise SettingsError(f"“{text[:60]}” does not fit: write {_EXAMPLE}.")
-    found = dataclasses.replace(
-        base, settings=dataclasses.replace(base.settings, **settings), **more
-    )
-    if found == base:
+    settings = dataclasses.replace(base.settings, **values)
+    varied = dataclasses.replace(base, settings=settings, **fields)
+    if varied == base:
         raise SettingsError(f"“{text[:60]}” changes nothing: the run has that already.")
-    return found
+    return varied
 
 
 class Comparing:

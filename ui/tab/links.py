@@ -7,36 +7,35 @@ the controls and runs nothing.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from tr_core.drafters.registry import DRAFTERS
 from tr_core.errors import SettingsError
-from tr_core.settings import MAX_STOP_STRINGS, Settings
-from tr_core.trees import templates
+from tr_core.settings import MAX_STOP_STRINGS
 from ui.server.limits import Limits
+from ui.tab.controls import CONTROLS, settings_of
 
 # What servers and proxies on the way take for certain; a longer run is better sent as a file.
 LONGEST = 6_000
 SHOWN = 40
+_LINKED = {control.key: control for control in CONTROLS if control.in_link != "never"}
 
 
 def to_query(values: Mapping[str, Any]) -> str:
-    """The query string of these values of the controls, by name; those that equal ``OPTIONAL`` are
-    left out.
+    """The query string of the controls' values by key, without most of those at their default.
 
     Raises:
         SettingsError: the link would be too long.
     """
-    told = [
-        (key, values[key]) for key in PARSERS if key != "stop" and values[key] != OPTIONAL.get(key)
-    ]
-    pairs = [(key, str(int(value) if isinstance(value, bool) else value)) for key, value in told]
-    query = urlencode(
-        pairs + [("stop", line) for line in str(values["stop"] or "").split("\n") if line]
-    )
+    pairs: list[tuple[str, str]] = []
+    for control in _LINKED.values():
+        value = values[control.key]
+        if control.kind == "lines":
+            pairs += [(control.key, line) for line in str(value or "").split("\n") if line]
+        elif control.in_link == "always" or value != control.default:
+            pairs.append((control.key, str(int(value) if isinstance(value, bool) else value)))
+    query = urlencode(pairs)
     if len(query) > LONGEST:
         raise SettingsError(
             f"A link of this prompt would have {len(query):,} characters, {LONGEST:,} are safe:"
@@ -49,7 +48,7 @@ def pairs(query: str) -> list[tuple[str, str]]:
     """Keys and values of a query string, for ``from_query``; none if it is not one."""
     try:
         return parse_qsl(
-            query, keep_blank_values=True, max_num_fields=len(PARSERS) + MAX_STOP_STRINGS
+            query, keep_blank_values=True, max_num_fields=len(_LINKED) + MAX_STOP_STRINGS
         )
     except ValueError:
         return []
@@ -58,10 +57,10 @@ def pairs(query: str) -> list[tuple[str, str]]:
 def from_query(
     pairs: Iterable[tuple[str, str]], limits: Limits
 ) -> tuple[dict[str, Any], str | None]:
-    """Values of the controls, by name, and a sentence about those that do not fit; keys of others
-    are passed over.
+    """The controls' values by key, and a sentence about those that do not fit; other keys are
+    ignored.
     """
-    known = [(key, text) for key, text in pairs if key in PARSERS]
+    known = [(key, text) for key, text in pairs if key in _LINKED]
     if sum(len(text) for _, text in known) > max(LONGEST, limits.max_prompt_chars):
         return {}, "The link is too long, so nothing of it was taken over."
     values: dict[str, Any] = {}
@@ -74,86 +73,16 @@ def from_query(
     for key, text in known:
         if key == "stop":
             continue
-        value = PARSERS[key](text)
+        value = _LINKED[key].parse(text)
         if value is None or (key == "tokens" and not 0 < value <= limits.max_new_tokens):
             odd.append(f"{key}={text[:SHOWN]}{'…' if len(text) > SHOWN else ''}")
         else:
             values[key] = value
-    sentence = (
-        f"Parts of the link do not fit and were left as they were: {', '.join(odd)}."
-        if odd
-        else None
-    )
     try:
-        _settings(values)
+        settings_of(values)
     except SettingsError as error:
-        kept = {key: values[key] for key in ("prompt", "model") if key in values}
+        kept: dict[str, Any] = {key: values[key] for key in ("prompt", "model") if key in values}
         return kept, f"The settings of the link do not fit and were left as they were: {error}"
-    return values, sentence
-
-
-def _settings(values: Mapping[str, Any]) -> Settings:
-    names = (
-        "drafter",
-        "tree",
-        "k",
-        "temperature",
-        "top_p",
-        "top_k",
-        "seed",
-        "ignore_eos",
-        "prompt_rows",
-    )
-    chosen = {name: values[name] for name in names if name in values}
-    stop = tuple(s for s in values.get("stop", "").split("\n") if s)
-    return Settings(**chosen, stop=stop, max_new_tokens=values.get("tokens", 1))
-
-
-def _whole(text: str) -> int | None:
-    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
-
-
-def _number(text: str) -> float | None:
-    return float(text) if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,12})?", text) else None
-
-
-def _flag(text: str) -> bool | None:
-    return {"0": False, "1": True}.get(text)
-
-
-def _one_of(*allowed: str) -> Callable[[str], str | None]:
-    return lambda text: text if text in allowed else None
-
-
-def _model(text: str) -> str | None:
-    """A name of the list or a Hub id, as the box takes it; whether it exists is found out by a run."""
-    return text if re.fullmatch(r"[\w./-]{1,120}", text, re.ASCII) else None
-
-
-def _tree(text: str) -> str | None:
-    return text if text in (*templates.NAMED, "auto") or re.fullmatch(r"[0-9]{1,5}", text) else None
-
-
-# Keys of the query string, in the order in which they are written.
-PARSERS: Mapping[str, Callable[[str], Any]] = {
-    "prompt": str,
-    "model": _model,
-    "drafter": _one_of(*DRAFTERS),
-    "tree": _tree,
-    "k": _whole,
-    "tokens": _whole,
-    "start": _one_of("cold", "hot"),
-    "temperature": _number,
-    "top_p": _number,
-    "top_k": _whole,
-    "seed": _whole,
-    "stop": str,
-    "ignore_eos": _flag,
-    "prompt_rows": _flag,
-    "chat": _flag,
-}
-# The rest is always written, so that a link means the same where other defaults hold.
-OPTIONAL: Mapping[str, Any] = {
-    "start": "cold", "temperature": 0, "top_p": 1, "top_k": 0, "seed": 0, "ignore_eos": False, "prompt_rows": True,
-    "chat": False,
-}  # fmt: skip
+    if not odd:
+        return values, None
+    return values, f"Parts of the link do not fit and were left as they were: {', '.join(odd)}."

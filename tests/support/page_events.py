@@ -1,6 +1,6 @@
-"""Started by test_security.py: knocks at every door of the page as a browser that means harm.
+"""Started by test_security.py: sends every event of the page as a browser that means harm.
 
-Doors are called as Gradio calls them: what comes in goes through its components first. A process of
+Events are handled as Gradio handles them: what comes in goes through its components first. A process of
 its own, since a page that is built here leaves event loops behind.
 """
 
@@ -20,6 +20,7 @@ from tests.support.hostile import GOOD, anything, one_sentence
 from ui.page import build as page
 from ui.runs.loaded_models import LoadedModels
 from ui.server.limits import Limits
+from ui.tab.controls import KEYS
 
 LIMITS = Limits(max_new_tokens=6, max_prompt_chars=300, local_paths=False)
 SETTINGS = [*GOOD.values()]
@@ -32,13 +33,13 @@ class Tab:
     """One tab of a page of its own."""
 
     def __init__(self):
-        self.page, self.visitors = None, None
+        self.page, self.tabs = None, None
 
-        def visitors(*arguments):
-            self.visitors = made(*arguments)
-            return self.visitors
+        def tabs(*arguments):
+            self.tabs = made(*arguments)
+            return self.tabs
 
-        made, page.Tabs = page.Tabs, visitors
+        made, page.Tabs = page.Tabs, tabs
         try:
             self.page = page.build(
                 LoadedModels(LIMITS, load=lambda source, progress: tiny_models.target("llama")),
@@ -46,12 +47,12 @@ class Tab:
             )
         finally:
             page.Tabs = made
-        self.doors = {}
-        for door in self.page.fns.values():
-            if door.fn is not None:
-                self.doors.setdefault(door.name, door)
+        self.events = {}
+        for event in self.page.fns.values():
+            if event.fn is not None:
+                self.events.setdefault(event.name, event)
 
-    def good(self, door):
+    def good(self, event):
         """What an honest browser sends."""
         known = {
             "on_step": [*SETTINGS, ""],
@@ -61,22 +62,22 @@ class Tab:
             "on_save": [WISH],
             "on_preset": [None],
             "on_open": [None],
-            "run": [*SETTINGS[:4], *SETTINGS[5:15], 1, ""],
+            "run": [*SETTINGS[:14], 1, ""],
         }
-        return known.get(door.name) or ["the then"] * len(door.inputs)
+        return known.get(event.name) or ["the then"] * len(event.inputs)
 
-    def knock(self, door, values, told=None, query=b""):
+    def send(self, event, values, told=None, query=b""):
         """What comes back: values, or a sentence."""
         asked = Request(
             {"type": "http", "query_string": query, "headers": [], "path": "/", "method": "POST"}
         )
         request = gr.Request(asked, session_hash="tab")
 
-        async def knock():
+        async def handle():
             given, iterator = [], None
             while True:
                 got = await self.page.process_api(
-                    door,
+                    event,
                     values,
                     SessionState(self.page),
                     request,
@@ -89,7 +90,7 @@ class Tab:
                     return given
 
         try:
-            return asyncio.run(knock())
+            return asyncio.run(handle())
         except gr.Error as error:
             one_sentence(error.message)
             if error.print_exception:
@@ -110,18 +111,18 @@ told = anything | st.dictionaries(
     anything | st.sampled_from(["story", "html", "csv", ["abc", "abd"], [["abc"]], True]),
 )
 # The others take nothing, and are meant to forget.
-DOORS = sorted(TAB.doors.keys() - {"on_reset", "on_leave"})
+EVENTS = sorted(TAB.events.keys() - {"on_reset", "on_leave"})
 
 
 @few
-@given(st.data(), st.sampled_from(DOORS))
-def any_door_takes_anything(data, name):
+@given(st.data(), st.sampled_from(EVENTS))
+def any_event_takes_anything(data, name):
     """One sentence or nothing, and no run is lost."""
-    tab, door = TAB, TAB.doors[name]
-    tab.knock(tab.doors["on_step"], [*SETTINGS, ""])
-    before = tab.visitors.get("tab").workspace.own_name
-    values = list(tab.good(door))
-    # A few at a time: a door that refuses the first would never come to the second.
+    tab, event = TAB, TAB.events[name]
+    tab.send(tab.events["on_step"], [*SETTINGS, ""])
+    before = tab.tabs.get("tab").workspace.own_name
+    values = list(tab.good(event))
+    # A few at a time: a event that refuses the first would never come to the second.
     places = st.lists(st.sampled_from(range(len(values))), max_size=2) if values else st.just([])
     for place in data.draw(places):
         values[place] = data.draw(anything)
@@ -130,18 +131,18 @@ def any_door_takes_anything(data, name):
     query = data.draw(
         st.sampled_from([b"", b"k=%00&tokens=x", b"prompt=%ff%fe&tree=..%2f", b"&&==%"])
     )
-    records = list(tab.records(tab.knock(door, values, data.draw(told), query)))
+    records = list(tab.records(tab.send(event, values, data.draw(told), query)))
     for record in records:
         if record["type"] == "error":
             one_sentence(record["sentence"])
             assert "went wrong on the server" not in record["sentence"]
     begun = [record["run"] for record in records if record["type"] == "start" and "run" in record]
-    assert tab.visitors.get("tab").workspace.own_name == (begun[-1] if begun else before)
+    assert tab.tabs.get("tab").workspace.own_name == (begun[-1] if begun else before)
 
 
 @few
 @given(st.data())
-def any_wish_to_save_is_met_or_refused(data):
+def any_request_to_save_is_met_or_refused(data):
     names = st.lists(st.sampled_from(["abc", "saved-1", "..", "a" * 99]) | anything, max_size=5)
     wish = data.draw(
         st.fixed_dictionaries(
@@ -160,16 +161,16 @@ def any_wish_to_save_is_met_or_refused(data):
             },
         )
     )
-    given = TAB.knock(TAB.doors["on_save"], [json.dumps(wish)])
+    given = TAB.send(TAB.events["on_save"], [json.dumps(wish)])
     assert not given or given[1] in ("", json.dumps(wish))
 
 
 def what_an_outage_left_stands_where_it_stood():
     """A prompt too long to be run, too: the box held it before. A link's is refused."""
-    load, long = TAB.doors["on_load"], "x" * 7000
-    filled = dict(zip(page.LINKED, TAB.knock(load, [f"prompt={long}&k=4"]), strict=False))
+    load, long = TAB.events["on_load"], "x" * 7000
+    filled = dict(zip(KEYS, TAB.send(load, [f"prompt={long}&k=4"]), strict=False))
     assert (filled["prompt"], filled["k"]) == (long, 4)
-    refused = TAB.knock(load, [""], query=f"prompt={long}&k=4".encode())
+    refused = TAB.send(load, [""], query=f"prompt={long}&k=4".encode())
     assert refused[0] == {"__type__": "update"}
     assert "The link is too long" in refused[-1]
 
@@ -181,20 +182,20 @@ def files_of_the_server():
     client = TestClient(app, raise_server_exceptions=False)
     config = client.get("/config").json()
     kinds = {c["id"]: c["type"] for c in config["components"]}
-    doors = [
+    events = [
         d
         for d in config["dependencies"]
         if "uploadbutton" in {kinds[i] for i in d["inputs"]} and d["backend_fn"]
     ]
-    for door in doors:
+    for event in events:
         data = [{"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}]
-        body = {"data": data, "fn_index": door["id"], "session_hash": "evil"}
+        body = {"data": data, "fn_index": event["id"], "session_hash": "evil"}
         answer = client.post("/gradio_api/run/predict", json=body)
         yield answer.status_code, answer.text
 
 
 if __name__ == "__main__":
-    any_door_takes_anything()
-    any_wish_to_save_is_met_or_refused()
+    any_event_takes_anything()
+    any_request_to_save_is_met_or_refused()
     what_an_outage_left_stands_where_it_stood()
-    print(json.dumps({"doors": DOORS, "files": list(files_of_the_server())}))
+    print(json.dumps({"events": EVENTS, "files": list(files_of_the_server())}))
