@@ -44,7 +44,10 @@ class Draft:
 class Vocabulary(Protocol):
     """What the trace needs of a tokenizer."""
 
-    fingerprint: str
+    @property
+    def fingerprint(self) -> str:
+        """What tells this vocabulary from others."""
+        ...
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes that one token stands for; an end or control token gives its name."""
@@ -77,7 +80,11 @@ class Target(Protocol):
     dtype: torch.dtype
     attention: str
     places: str
-    vocabulary: Vocabulary
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What the trace needs of the tokenizer."""
+        ...
 
     @property
     def length(self) -> int:

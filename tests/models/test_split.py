@@ -230,7 +230,7 @@ def test_the_command_line_under_torchrun_speaks_and_writes_once(two):
         ({"device_map": "oak"}, "“oak” is no way to split a model"),
         ({"device_map": {}}, "must name modules and their devices"),
         ({"device_map": {"": "oak"}}, "“oak” in the device map is no device"),
-        ({"device_map": "auto", "device": "cpu"}, "leave --device at auto"),
+        ({"device_map": "auto", "device": "cpu"}, "use --device auto"),
         ({"device_map": "auto", "dtype": "fast"}, "measured on a whole model"),
         ({"device_map": "auto", "tensor_parallel": True}, "by layers or over processes, not both"),
         ({"tensor_parallel": True}, "start them with torchrun"),
@@ -246,7 +246,7 @@ def test_splits_that_make_no_sense_are_refused(folder, options, words):
     ("family", "processes", "words"),
     [
         ("gpt2", "2", "no plan to cut the layers of the family “gpt2”"),
-        ("llama", "4", "2 key and value heads cannot be shared out evenly among 4 processes"),
+        ("llama", "4", "2 key and value heads cannot be divided evenly among 4 processes"),
     ],
 )
 def test_models_whose_layers_cannot_be_cut_are_refused_before_loading(

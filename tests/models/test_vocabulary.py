@@ -69,7 +69,7 @@ def test_the_fingerprint_knows_the_vocabulary(
 
 
 def test_text_that_is_no_text_is_refused(words: TokenizerVocabulary) -> None:
-    with pytest.raises(PromptError, match="half a character stands at place 4"):
+    with pytest.raises(PromptError, match="character 4 is only half of one"):
         words.encode("abc\ud83d")
 
 

@@ -47,7 +47,7 @@ class Lane(msgspec.Struct, frozen=True):
     """One run along the positions.
 
     Attributes:
-        name: what tells it from the others, see ``naming.names``.
+        name: what tells it from the others, see ``run_names.names``.
         steps: its steps, in order.
         emitter: (n,) number of the step that wrote each position.
         passes: (n,) forward passes made when it was written.
@@ -220,7 +220,9 @@ def _refuse(traces: Sequence[RunTrace]) -> None:
 
 
 def _lane(name: str, trace: RunTrace) -> Lane:
-    steps, emitter, passes = [], [], []
+    steps: list[LaneStep] = []
+    emitter: list[int] = []
+    passes: list[int] = []
     made = 0
     for step in trace.steps:
         made += step.passes

@@ -112,7 +112,7 @@ def positions_csv(traces: Sequence[RunTrace], found: Alignment) -> str:
 def texts_sentence(traces: Sequence[RunTrace], found: Alignment, name: Name) -> str:
     """Whether the texts are equal; if not, where they first differ and how sure the model was."""
     count = _count(found.shared, "token")
-    if found.verdict == "equal":
+    if found.difference is None:
         return (
             f"{'Both' if len(found.lanes) == 2 else f'All {len(found.lanes)}'} texts are equal:"
             f" {count}."

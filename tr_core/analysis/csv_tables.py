@@ -16,12 +16,14 @@ from tr_core.analysis.wording import REASON_WORDS, explain, namer
 from tr_core.trace import RunTrace
 
 STEP_COLUMNS = (
-    "step", "committed", "nodes", "drafted", "accepted", "emitted", "emitted_text", "bonus", "bonus_text", "stop",
-    "reason", "reason_words", "end_node", "after", "after_text", "choice", "choice_text", "rank", "missing_node",
-    "evicted_in_step", "tokens_lost", "what", "remedy", "draft_ms", "forward_ms", "verify_ms", "update_ms",
+    "step", "committed", "nodes", "drafted", "accepted", "emitted", "emitted_text",
+    "bonus", "bonus_text", "stop", "reason", "reason_words", "end_node", "after", "after_text",
+    "choice", "choice_text", "rank", "missing_node", "evicted_in_step", "tokens_lost",
+    "what", "remedy", "draft_ms", "forward_ms", "verify_ms", "update_ms",
 )  # fmt: skip
 NODE_COLUMNS = (
-    "step", "node", "parent", "depth", "rank", "token", "token_text", "status", "choice", "choice_text", "probability",
+    "step", "node", "parent", "depth", "rank", "token", "token_text", "status",
+    "choice", "choice_text", "probability",
 )  # fmt: skip
 
 
@@ -34,8 +36,8 @@ def steps_csv(trace: RunTrace, diagnosis: Diagnosis) -> str:
         timing = step.timing
         lines.append(
             (
-                step.index, step.committed, len(step.tokens) - 1, d.drafted, d.accepted, len(step.emitted),
-                _text(trace, step.emitted), step.bonus, _text(trace, _maybe(step.bonus)), step.stop,
+                step.index, step.committed, len(step.tokens) - 1, d.drafted, d.accepted,
+                len(step.emitted), _text(trace, step.emitted), step.bonus, _text(trace, _maybe(step.bonus)), step.stop,
                 d.reason, REASON_WORDS[d.reason], d.end, d.after, _text(trace, [d.after]), d.token,
                 _text(trace, [d.token]), d.rank, None if d.add is None else json.dumps(d.add),
                 None if d.evicted is None else d.evicted.step, d.lost, what, remedy,
@@ -60,8 +62,9 @@ def nodes_csv(trace: RunTrace) -> str:
             chances = dict(zip(step.candidates[parent], step.probabilities[parent], strict=False))
             lines.append(
                 (
-                    step.index, node, parent if node else None, depths[node], step.ranks[node] if node else None,
-                    token, _text(trace, [token]), status, step.choices[node], _text(trace, [step.choices[node]]),
+                    step.index, node, parent if node else None, depths[node],
+                    step.ranks[node] if node else None, token, _text(trace, [token]), status,
+                    step.choices[node], _text(trace, [step.choices[node]]),
                     chances.get(token) if node and status != "unseen" else None,
                 )
             )  # fmt: skip

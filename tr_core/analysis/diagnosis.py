@@ -3,20 +3,22 @@
 A path ends at a node (the root, if nothing was accepted). The reasons, of which every step has
 exactly one:
 
-    stopped          the run stopped before the path ended by itself: an end token, a stop string, a limit
+    stopped          the run stopped first: an end token, a stop string, a limit
     no_draft         nothing was drafted: the root alone
-    depth_limit      the path reached the last level of its tree; ``rank`` tells whether a deeper one would have helped
-    row_never_seen   the end node's row had never been written, so nothing could be drafted below it
-    not_in_row       the row did not hold the token that the model chose: evicted earlier (``evicted``), or never in it
+    depth_limit      the path reached the last level of its tree; ``rank`` says whether a deeper
+                     one would have helped
+    row_never_seen   the end node's row had never been written, so nothing was drafted below it
+    not_in_row       the row did not hold the token that the model chose: evicted earlier
+                     (``evicted``), or never in it
     rank_cut         the row held the token, but the tree had no child at that rank
-    other_token      the draft went on with other tokens, and no row tells why (drafters without a matrix)
+    other_token      the draft had other tokens, and no row says why (drafters without a matrix)
 
-A drafter that grows its own trees tells what it knew at the end node (``StepTrace.held``), and has
-three of its own:
+A drafter that grows its own trees records what it knew at the end node (``StepTrace.held``), and
+has three reasons of its own:
 
-    budget_spent     it knew the token that the model chose, but the nodes went where it expected more
+    budget_spent     it knew the token that the model chose, but spent the nodes elsewhere
     not_known        it knew other tokens there only
-    nothing_known    it knew none (for one that drafts from the rows of one matrix: not_in_row, row_never_seen)
+    nothing_known    it knew none (with the rows of one matrix: not_in_row, row_never_seen)
 
 **Tokens lost** by a step: how many more of the tokens that the run wrote next this step would have
 accepted, had the token that the model chose stood below the end node, and had the draft from there
@@ -118,7 +120,7 @@ class ContextCost(msgspec.Struct, frozen=True):
     token: int
     steps: int
     lost: int
-    reasons: dict[str, int]
+    reasons: dict[Reason, int]
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
@@ -139,8 +141,8 @@ class Diagnosis(msgspec.Struct, frozen=True):
     """
 
     steps: tuple[StepDiagnosis, ...]
-    reasons: dict[str, int]
-    lost: dict[str, int]
+    reasons: dict[Reason, int]
+    lost: dict[Reason, int]
     evicted: int
     mean_accepted_tokens: float
     costly: tuple[ContextCost, ...]
@@ -283,8 +285,8 @@ def _ranks(step: StepTrace, rank: int) -> tuple[int, ...]:
     return (*(step.ranks[n] for n in step.path), rank)
 
 
-def _lost_by_reason(steps: Iterable[StepDiagnosis]) -> dict[str, int]:
-    lost: Counter[str] = Counter()
+def _lost_by_reason(steps: Iterable[StepDiagnosis]) -> dict[Reason, int]:
+    lost: Counter[Reason] = Counter()
     for d in steps:
         lost[d.reason] += d.lost
     return {reason: lost[reason] for reason in REASONS}

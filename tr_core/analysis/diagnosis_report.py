@@ -133,7 +133,7 @@ def as_text(trace: RunTrace, d: Diagnosis, *, each_step: bool = False) -> str:
     )
     pieces = (_places(trace), _along_the_text(trace), _along_the_steps(trace), _sources(trace))
     parts += [part for part in pieces if part]
-    parts.append(caveats(trace, bool(d.what_ifs)))
+    parts.append(list(caveats(trace, bool(d.what_ifs))))
     return "\n\n".join("\n".join(part) for part in parts)
 
 

@@ -21,7 +21,7 @@ PARTS = 10
 
 
 class Share(msgspec.Struct, frozen=True):
-    """``accepted`` of ``total``: drafted nodes, or emitted tokens of which the others were bonuses."""
+    """``accepted`` of ``total``: of drafted nodes, or of emitted tokens (others are bonuses)."""
 
     total: int
     accepted: int

@@ -61,7 +61,7 @@ def overall(steps: Sequence[StepTrace]) -> Reliability:
 
 
 def by_source(steps: Sequence[StepTrace]) -> dict[str, Reliability]:
-    """By where the nodes came from, ``row 1`` … ``row 3`` for the keys of rows, most nodes first."""
+    """By source, ``row 1`` … ``row 3`` for the keys of rows, most nodes first."""
     listed: dict[str, list[tuple[float, bool]]] = {}
     for source, chance, hit in _nodes(steps):
         listed.setdefault(source, []).append((chance, hit))

@@ -173,7 +173,9 @@ class Replay:
         text, count, root = self._history.text, 0, self._history.starts[0]
         while root < len(text) - 1:
             number = bisect_right(self._history.starts, root) - 1
-            child, node, place = (shape or _same)(self._nodes(self._trace.steps[number])), (), root
+            child = (shape or _same)(self._nodes(self._trace.steps[number]))
+            node: Ranks = ()
+            place = root
             while place + 1 < len(text):
                 token, following = text[place], text[place + 1]
                 row = self._path_row(token, root) if path_only else self._row(token, number, root)

@@ -152,7 +152,8 @@ class RowHistory:
         """Fill and age at every step; empty for a drafter without a matrix."""
         if not self.has_rows:
             return []
-        seen, written, states = self._rows_seen, {}, []
+        seen, states = self._rows_seen, []
+        written: dict[int, int] = {}
         for number, step in enumerate(self._steps):
             rows = {row.token: row for row in step.rows}.values()
             ages = [number - written.get(token, -1) for token in _sources(step)]

@@ -153,7 +153,7 @@ def family_of(config: Any) -> Family:
 
 
 def window_of(config: Any, family: Family) -> int | None:
-    """Positions that a sliding layer of this model sees, its own included; None if no layer slides."""
+    """Positions that a sliding layer sees, its own included; None if no layer slides."""
     if family.mask == "full" or (
         family.mask == "by_layer_type" and SLIDING not in layer_types(config)
     ):

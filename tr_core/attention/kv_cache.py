@@ -1,5 +1,4 @@
-"""The key-value cache: room that doubles when it is full, new rows written in place, accepted rows
-moved in place.
+"""The key-value cache: it doubles when it is full; rows are written and moved in place.
 
 transformers' ``DynamicCache`` copies everything on each step, and drops what slides out of a
 window, which a later step of a tree may still need. This one does neither. It plugs into
@@ -23,13 +22,15 @@ class GrowingLayer(CacheLayerMixin):
     any, because it shares another one's, stays at length 0.
     """
 
+    keys: torch.Tensor
+    values: torch.Tensor
     is_sliding = False
     is_croppable = False
+    _buffers: tuple[torch.Tensor, torch.Tensor]
 
     def __init__(self) -> None:
         super().__init__()
         self.length = 0
-        self._buffers: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         self._grow(key_states, value_states, capacity=FIRST_CAPACITY)
@@ -57,7 +58,7 @@ class GrowingLayer(CacheLayerMixin):
     def keep(
         self, base: int, nodes: Sequence[int], indices: dict[torch.device, torch.Tensor]
     ) -> None:
-        """Move the rows ``base + nodes`` to ``base …`` and forget all behind them.
+        """Move the rows ``base + nodes`` to ``base …`` and forget all rows after them.
 
         Args:
             base: length before the pass.
@@ -67,10 +68,10 @@ class GrowingLayer(CacheLayerMixin):
         if not self.is_initialized:
             return
         if tuple(nodes) != tuple(range(len(nodes))):
-            place = self._buffers[0].device
-            if place not in indices:
-                indices[place] = torch.tensor(nodes, dtype=torch.int64).to(place)
-            index = indices[place]
+            device = self._buffers[0].device
+            if device not in indices:
+                indices[device] = torch.tensor(nodes, dtype=torch.int64).to(device)
+            index = indices[device]
             for buffer in self._buffers:
                 # index_select makes a copy first, so rows may overlap the places they move to.
                 buffer[:, :, base : base + len(nodes)] = buffer[:, :, base:].index_select(2, index)
@@ -93,10 +94,10 @@ class GrowingLayer(CacheLayerMixin):
     def _grow(self, key_states: torch.Tensor, value_states: torch.Tensor, capacity: int) -> None:
         """Make room for ``capacity`` rows, those filled so far carried over."""
         grown = []
-        for place, states in enumerate((key_states, value_states)):
+        for number, states in enumerate((key_states, value_states)):
             buffer = states.new_empty((*states.shape[:-2], capacity, states.shape[-1]))
-            if self._buffers is not None:
-                buffer[:, :, : self.length] = self._buffers[place][:, :, : self.length]
+            if self.is_initialized:
+                buffer[:, :, : self.length] = self._buffers[number][:, :, : self.length]
             grown.append(buffer)
         self._buffers = (grown[0], grown[1])
 
@@ -108,12 +109,13 @@ class GrowingLayer(CacheLayerMixin):
 class GrowingCache(Cache):
     """A ``GrowingLayer`` for each layer of the model, made when the layer first writes."""
 
+    layers: list[GrowingLayer]  # type: ignore[assignment]  # transformers' list has any kind
+
     def __init__(self) -> None:
         super().__init__(layer_class_to_replicate=GrowingLayer)
 
     def keep(self, base: int, nodes: Sequence[int]) -> None:
-        """Keep the first ``base`` rows and, of those behind, the rising ``nodes``; the same in each
-        layer.
+        """Keep the first ``base`` rows and, of those after, the rising ``nodes``, in each layer.
 
         Layers of a split model are on several devices.
         """

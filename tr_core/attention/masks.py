@@ -17,6 +17,9 @@ from tr_core.trees.tree import TreeTemplate
 # Memory-efficient attention kernels want rows of a mask to start at multiples of 16 numbers.
 _ALIGN = 16
 
+# What a model takes: one mask, one for each type of layer, or none where all is seen.
+Mask = torch.Tensor | dict[str, torch.Tensor | None] | None
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -66,12 +69,10 @@ class MaskMaker:
         visible = torch.ones(tokens, tokens, dtype=torch.bool, device=self.device).tril()
         return self._geometry(torch.arange(tokens, device=self.device), tokens - 1, visible)
 
-    def mask(self, shape: Geometry, length: int) -> torch.Tensor | dict[str, torch.Tensor] | None:
-        """The mask of ``shape`` behind ``length`` cached tokens, (1, 1, n, length + n), in the
-        model's form.
+    def mask(self, shape: Geometry, length: int) -> Mask:
+        """The mask of ``shape`` after ``length`` cached tokens, (1, 1, n, length + n).
 
-        A single node within the window sees everything, which plain decoding tells its model with
-        no mask at all.
+        A single node within the window sees everything: like plain decoding it gets no mask.
         """
         slides = self.window is not None and length + shape.depth >= self.window
         if len(shape.depths) == 1 and not slides:
@@ -89,9 +90,11 @@ class MaskMaker:
         return Geometry(depths, depth, self._additive(visible), sliding)
 
     def _within(self, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-        """(q, k) bool: which positions a window shows, as in
-        ``transformers.masking_utils.sliding_window_overlay``.
+        """(q, k) bool: which positions a window shows.
+
+        As in ``transformers.masking_utils.sliding_window_overlay``.
         """
+        assert self.window is not None
         return keys[None, :] > queries[:, None] - self.window
 
     def _additive(self, visible: torch.Tensor) -> torch.Tensor:

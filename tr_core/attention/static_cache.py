@@ -41,6 +41,8 @@ class StaticLayer(CacheLayerMixin):
     written and read.
     """
 
+    keys: torch.Tensor
+    values: torch.Tensor
     is_compileable = True
     is_sliding = False
     is_croppable = False
@@ -53,7 +55,7 @@ class StaticLayer(CacheLayerMixin):
         raise RuntimeError("a static layer is made by StaticCache.reserve")
 
     def reserve(self, room: int, like: tuple[torch.Tensor, torch.Tensor]) -> None:
-        """Make room for that many rows of the shape of ``like``, those written so far carried over."""
+        """Make room for that many rows shaped like ``like``; those written so far move over."""
         grown = []
         for old, states in zip((self.keys, self.values), like, strict=True):
             # Zeros, because what a mask hides is still multiplied by 0, and 0 × NaN is NaN.
@@ -79,7 +81,8 @@ class StaticLayer(CacheLayerMixin):
         self.values.index_copy_(2, self._cache.places, value_states)
         return self.keys[:, :, : self._cache.bucket], self.values[:, :, : self._cache.bucket]
 
-    def get_seq_length(self) -> torch.Tensor:
+    # A tensor, so that a captured graph reads the current length at each replay.
+    def get_seq_length(self) -> torch.Tensor:  # type: ignore[override]
         return self._cache.length
 
     def get_max_length(self) -> int:
@@ -90,7 +93,7 @@ class StaticLayer(CacheLayerMixin):
 
 
 class StaticCache(Cache):
-    """Static layers, and the table of what stands where.
+    """Static layers, and the table of which token each row holds.
 
     Args:
         sample: a growing cache that the model has written at least one token to: it tells the
@@ -106,6 +109,8 @@ class StaticCache(Cache):
         places: (n,) int64, the rows that it writes.
         slots: (bucket,) int64, which of its nodes each row is written by; n where none is.
     """
+
+    layers: list[StaticLayer]  # type: ignore[assignment]  # transformers' list has any kind
 
     def __init__(self, sample: GrowingCache, device: torch.device) -> None:
         super().__init__(layers=[StaticLayer(self) for _ in sample.layers])
@@ -154,7 +159,7 @@ class StaticCache(Cache):
         self.length.fill_(length)
 
     def released(self) -> GrowingCache:
-        """A growing cache with the rows that are taken, in the order of their positions; one copy."""
+        """A growing cache with the rows that are taken, ordered by position; one copy."""
         taken = (self.positions >= 0).nonzero()[:, 0]
         rows = taken[self.positions[taken].argsort()]
         cache = GrowingCache()
@@ -172,7 +177,7 @@ class StaticCache(Cache):
         """The first ``count`` free rows of a bucket, (count,) int64: the next pass writes there."""
         free = self.positions[:bucket] < 0
         rank = free.cumsum(0) - 1
-        # Rows that are taken, or free beyond the count, all go to one place behind the end.
+        # Rows that are taken, or free beyond the count, all go to one place after the end.
         self.slots = torch.where(free & (rank < count), rank, count)
         rows = torch.zeros(count + 1, dtype=torch.int64, device=free.device)
         rows = rows.scatter(0, self.slots, torch.arange(bucket, device=free.device))

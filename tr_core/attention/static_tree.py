@@ -1,5 +1,6 @@
-"""A tree on the device: ancestors, walk and mask as tensor functions of fixed shape, without a copy
-to the host.
+"""A tree on the device: ancestors, walk and mask as tensor functions of fixed shape.
+
+Nothing is copied to the host.
 
 Twins of ``TreeTemplate.ancestor_mask``, ``verify.walk`` and ``masks.MaskMaker``; the tests hold
 them to these.
@@ -117,15 +118,15 @@ class StaticMask:
             positions: (n,) int64 of the nodes.
         """
         taken = rows >= 0
-        full = sliding = None
-        if self._form != "window" or self._window is None:
+        by_type = self._form == "by_layer_type"
+        if self._window is None or tails.sliding is None:
             full = self._joined(taken, tails.full, slots)
-        if self._window is not None:
-            near = taken & (rows > positions[:, None] - self._window)
-            sliding = self._joined(near.repeat(self._repeats, 1), tails.sliding, slots)
-        if self._form == "by_layer_type":
-            return {FULL: full, SLIDING: full if sliding is None else sliding}
-        return full if sliding is None else sliding
+            return {FULL: full, SLIDING: full} if by_type else full
+        near = taken & (rows > positions[:, None] - self._window)
+        sliding = self._joined(near.repeat(self._repeats, 1), tails.sliding, slots)
+        if not by_type:
+            return sliding
+        return {FULL: self._joined(taken, tails.full, slots), SLIDING: sliding}
 
     def _tail(self, own: torch.Tensor) -> torch.Tensor:
         return self._additive(torch.nn.functional.pad(own, (0, 1))).repeat(self._repeats, 1)

@@ -41,7 +41,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def add_settings(parser: argparse.ArgumentParser, *, without: Sequence[str] = ()) -> None:
-    """One flag for each field of ``Settings`` but those in ``without``; ``read_settings`` reads them."""
+    """One flag for each field of ``Settings``; ``read_settings`` reads them."""
     for setting in _FLAGS:
         if setting.name not in without:
             _add_setting(parser, setting)

@@ -1,11 +1,10 @@
-"""Token recycling inside transformers' own ``generate``, which prepares everything and lets us
-decode.
+"""Token recycling inside transformers' own ``generate``: it prepares, we decode.
 
     from tr_core import token_recycling
     model.generate(**inputs, max_new_tokens=64, custom_generate=token_recycling)
 
 Output and settings are those of plain ``generate``, sampled output with the same torch seed too;
-what could not be equal is refused with a sentence (``generate_checks``). The model stays as it is.
+what could not be equal raises an error (``checks``). The model is not changed.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -88,7 +88,7 @@ def token_recycling(
             says what.
     """
     call = _Call.of_generate(model)
-    asked = read_request(
+    request = read_request(
         model,
         input_ids,
         generation_config,
@@ -104,10 +104,10 @@ def token_recycling(
         stopping_criteria,
         sample=bool(generation_config.do_sample),
         streamer=streamer,
-        keep_scores=asked.scores,
-        keep_logits=asked.logits,
-        ends=asked.ends,
-        limit=target.max_length + asked.padding,
+        keep_scores=request.scores,
+        keep_logits=request.logits,
+        ends=request.ends,
+        limit=target.max_length + request.padding,
         agree=target.agree,
     )
     drafter = _drafter(drafter, matrix, target)
@@ -121,21 +121,22 @@ def token_recycling(
     session = Session(
         target, settings, drafter=None if isinstance(drafter, str) else drafter, rules=rules
     )
-    session.start(input_ids[0, asked.padding :].tolist())
+    session.start(input_ids[0, request.padding :].tolist())
     for step in session.run():
         if on_step is not None:
             on_step(step)
     if streamer is not None:
         streamer.end()
-    if asked.fills_cache:
-        target.copy_cache(asked.cache)
+    if request.fills_cache and request.cache is not None:
+        target.copy_cache(request.cache)
     if not generation_config.return_dict_in_generate:
         return rules.ids
-    return GenerateDecoderOnlyOutput(
+    output: Any = GenerateDecoderOnlyOutput  # annotated for LongTensor and one-element tuples
+    return output(
         sequences=rules.ids,
         scores=rules.scores,
         logits=rules.logits,
-        past_key_values=asked.cache if asked.fills_cache else None,
+        past_key_values=request.cache if request.fills_cache else None,
     )
 
 
@@ -166,7 +167,8 @@ def generate(
         criterion = StopStringCriteria(tokenizer=tokenizer, stop_strings=stop_strings)
         stopping_criteria = StoppingCriteriaList([*(stopping_criteria or ()), criterion])
         arguments["stop_strings"] = None
-    return model.generate(
+    decode: Any = model.generate  # whose decorated type is not callable for mypy
+    return decode(
         generation_config=generation_config,
         stopping_criteria=stopping_criteria,
         custom_generate=token_recycling,
@@ -190,7 +192,7 @@ class _Call:
     @classmethod
     def of_generate(cls, model: PreTrainedModel) -> _Call:
         code = inspect.unwrap(GenerationMixin.generate).__code__
-        frame = sys._getframe(1)
+        frame: FrameType | None = sys._getframe(1)
         while frame is not None and frame.f_code is not code:
             frame = frame.f_back
         if frame is None or frame.f_locals.get("self") is not model:

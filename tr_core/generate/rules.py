@@ -95,7 +95,8 @@ class GenerateRules:
         ``GenerationMixin._sample`` takes it.
         """
         row = row.to(self.ids.device, copy=True)
-        scores = self._processors(self.ids, row)
+        processors: Any = self._processors  # annotated for LongTensor, which no function returns
+        scores = processors(self.ids, row)
         if self.scores is not None:
             self.scores += (scores,)
         if self.logits is not None:
@@ -108,8 +109,7 @@ class GenerateRules:
         return int(self._agree(token))
 
     def _append(self, token: int) -> str | None:
-        """Put a token behind the text and tell whoever wants to know; why the output ends there, or
-        None.
+        """Append a token and notify criteria and streamer; why the output ends there, or None.
 
         Raises:
             PromptError: it does not end, but the model can read no further.

@@ -1,5 +1,9 @@
-"""Where a model's parts are, if they are not all in one place: layers over devices, or layers cut
-over processes.
+"""A model in several parts: layers over devices, or each layer cut over processes.
+
+Processes that share a model (tensor parallelism) decode the same prompt by the same code, and
+every pass needs all of them. So they must draft the same trees and stop at the same token. Their
+logits are equal as a rule, but nothing promises it: kernels differ between devices, and clocks do.
+What the processes must know alike is therefore taken from the first of them.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ DeviceMap = str | Mapping[str, str | int]
 
 
 class ProcessGroup:
-    """The processes that run a model.
+    """The processes that run a model together.
 
     Args:
         group: a torch.distributed group of them, or None for this process alone.
@@ -33,7 +37,7 @@ class ProcessGroup:
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> ProcessGroup:
-        """Those that hold the other parts of a model that transformers has loaded with ``tp_plan``.
+        """The processes that hold the parts of a model loaded with ``tp_plan``.
 
         Raises:
             UnsupportedModelError: the model is split over processes in another way, too.
@@ -49,8 +53,9 @@ class ProcessGroup:
         return cls(mesh["tp"].get_group())
 
     def agree(self, tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-        """The first process's tensor, in all of them; shapes and dtypes must be equal. ``device``:
-        of the model.
+        """The first process's tensor, in all of them; shapes and dtypes must be equal.
+
+        ``device`` is the model's.
         """
         if self._group is None:
             return tensor
@@ -82,16 +87,16 @@ def check_split(
         return
     if device_map is not None and tensor_parallel:
         raise SettingsError(
-            "A model is split by layers or over processes, not both: leave --device-map away, or"
-            " torchrun."
+            "A model is split by layers or over processes, not both: omit --device-map, or do"
+            " without torchrun."
         )
     if device != "auto":
         raise SettingsError(
-            f"A split model chooses its devices itself: leave --device at auto instead of {device}."
+            f"A split model chooses its devices itself: use --device auto instead of {device}."
         )
     if dtype == "fast":
         raise SettingsError(
-            "The dtype fast is measured on a whole model: name a dtype for a split one, or use"
+            "The dtype fast is measured on a whole model: for a split one name a dtype, or use"
             " auto."
         )
     if tensor_parallel:
@@ -106,7 +111,7 @@ def check_split(
             f"“{device_map}” is no way to split a model: use {', '.join(DEVICE_MAPS)}, or a JSON"
             " file of module names and devices."
         )
-    if not isinstance(device_map, str):
+    if device_map is not None and not isinstance(device_map, str):
         _check_map(device_map)
     if find_spec("accelerate") is None:
         raise ModelError(
@@ -123,23 +128,22 @@ def check_plan(config: PreTrainedConfig) -> None:
     """
     if not getattr(config, "base_model_tp_plan", None):
         raise UnsupportedModelError(
-            f"transformers has no plan to cut the layers of the family “{config.model_type}” over"
+            f"transformers cannot cut the layers of the family “{config.model_type}” over"
             " processes: split the model by layers, with --device-map auto and without torchrun."
         )
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     if heads % torchrun.process_count():
         raise UnsupportedModelError(
-            f"{heads} key and value heads cannot be shared out evenly among {torchrun.process_count()}"
-            f" processes: start a number of processes that divides {heads}."
+            f"{heads} key and value heads cannot be divided evenly among"
+            f" {torchrun.process_count()} processes: start a number that divides {heads}."
         )
 
 
 def loading_options(device_map: DeviceMap | None, tensor_parallel: bool) -> dict[str, Any]:
     """What transformers' ``from_pretrained`` takes for a split; nothing for a whole model."""
     if tensor_parallel:
-        from transformers.distributed import (
-            DistributedConfig,
-        )  # young: whoever splits nothing need not have it
+        # Young: only needed for a split.
+        from transformers.distributed import DistributedConfig
 
         return {"distributed_config": DistributedConfig(tp_plan="auto")}
     if device_map is not None:
@@ -155,16 +159,17 @@ def entry_device(model: PreTrainedModel) -> torch.device:
     """
     embeddings = model.get_input_embeddings()
     for module in (embeddings, model):
-        place = getattr(getattr(module, "_hf_hook", None), "execution_device", None)
-        if place is not None:
-            return torch.device(place)
-    return embeddings.weight.device
+        device = getattr(getattr(module, "_hf_hook", None), "execution_device", None)
+        if device is not None:
+            return torch.device(device)
+    weight: Any = embeddings.weight
+    return weight.device
 
 
 def is_split(model: PreTrainedModel) -> bool:
-    """Whether accelerate moves weights, or what layers hand on, from device to device."""
-    places = set(_device_map(model).values())
-    return len(places) > 1 or "disk" in places
+    """Whether accelerate moves weights, or the layers' outputs, from device to device."""
+    devices = set(_device_map(model).values())
+    return len(devices) > 1 or "disk" in devices
 
 
 def places(model: PreTrainedModel, device: torch.device, processes: ProcessGroup) -> str:
@@ -182,21 +187,21 @@ def _device_map(model: PreTrainedModel) -> dict[str, Any]:
     return getattr(model, "hf_device_map", None) or {}
 
 
-def _check_map(device_map: object) -> None:
+def _check_map(device_map: Mapping[Any, Any]) -> None:
     good = isinstance(device_map, Mapping) and all(
-        isinstance(name, str) and isinstance(place, str | int) and not isinstance(place, bool)
-        for name, place in device_map.items()
+        isinstance(name, str) and isinstance(device, str | int) and not isinstance(device, bool)
+        for name, device in device_map.items()
     )
     if not good or not device_map:
         raise SettingsError(
             'A device map must name modules and their devices, such as {"model.embed_tokens": 0, …,'
             ' "lm_head": 1}.'
         )
-    for place in device_map.values():
+    for device in device_map.values():
         try:
-            if place != "disk":
-                torch.device(place)
+            if device != "disk":
+                torch.device(device)
         except RuntimeError as error:
             raise SettingsError(
-                f"“{place}” in the device map is no device: use a number, cpu, or disk."
+                f"“{device}” in the device map is no device: use a number, cpu, or disk."
             ) from error

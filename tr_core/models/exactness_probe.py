@@ -4,6 +4,8 @@ has checked.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from transformers import PreTrainedModel
 
@@ -23,8 +25,7 @@ _TREE = ((3,), (2, 1, 0), (1, 1, 1), (1, 0, 0))
 
 
 def probe(target: Target, model: PreTrainedModel) -> None:
-    """Score two small trees, the second behind the first one's path, and compare each node with the
-    bare model.
+    """Score two small trees, one after the other's path, and compare each node with the model.
 
     Raises:
         UnsupportedModelError: the logits differ, or the model does not run this way at all.
@@ -49,8 +50,9 @@ def probe(target: Target, model: PreTrainedModel) -> None:
 
 @torch.inference_mode()
 def _wrong_share(target: Target, model: PreTrainedModel) -> float:
-    """The greatest difference between tree and plain logits ÷ the median difference that ignoring
-    the mask makes.
+    """How wrong tree logits are, as a share of what ignoring the mask would change.
+
+    The greatest difference between tree and plain logits ÷ the median difference without a mask.
     """
 
     def plain(ids: list[int]) -> torch.Tensor:
@@ -62,24 +64,25 @@ def _wrong_share(target: Target, model: PreTrainedModel) -> float:
         )
 
     template = TreeTemplate.from_child_counts("probe", _TREE)
-    room = min(target.vocab_size, model.get_input_embeddings().weight.shape[0])
+    rows: Any = model.get_input_embeddings().weight
+    room = min(target.vocab_size, rows.shape[0])
     noise = torch.Generator().manual_seed(0)
     length = max(1, min(PROMPT_TOKENS, target.max_length - 2 * len(template.parents)))
     context = torch.randint(room, (length,), generator=noise).tolist()
     target.reset()
     target.prefill(context)
-    found, ignored = [], []
+    errors, ignored = [], []
     for kept in ((0, 2, 6), (0,)):
         tokens = torch.randint(room, (len(template.parents),), generator=noise)
         seen = torch.ones(len(tokens), dtype=torch.bool, device=target.device)
         scored = target.score(Draft(template, tokens.to(target.device), seen))
         for node, row in enumerate(template.ancestor_mask):
             right = plain([*context, *(int(tokens[n]) for n in row.nonzero()[0])])
-            found.append((scored[node] - right).abs().max())
+            errors.append((scored[node] - right).abs().max())
             if not row[: node + 1].all():
                 ignored.append(
                     (plain([*context, *tokens[: node + 1].tolist()]) - right).abs().max()
                 )
         target.keep(kept)
         context += [int(tokens[n]) for n in kept]
-    return float(torch.stack(found).max() / torch.stack(ignored).median())
+    return float(torch.stack(errors).max() / torch.stack(ignored).median())

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, StopStringCriteria
@@ -49,7 +50,7 @@ class Loaded:
     """What all forks of a target share; nothing in it changes but the book of costs, which has a
     lock.
 
-    ``runner`` makes the passes: ``model`` itself, or what ``packing.packed`` made of it.
+    ``runner`` makes the passes: ``model`` itself, or its packed copy (``packed_weights``).
     """
 
     model: PreTrainedModel
@@ -81,7 +82,6 @@ class HFTarget:
         self._loaded = loaded
         self.name = loaded.name
         self.family = loaded.family.name
-        self.vocabulary = loaded.vocabulary
         self.vocab_size = loaded.vocab_size
         self.max_length = loaded.max_length
         self.eos_ids = loaded.eos_ids
@@ -94,6 +94,17 @@ class HFTarget:
         self._static: StaticRun | None = None
         self._length = 0
         self._scored = 0
+
+    @property
+    def vocabulary(self) -> TokenizerVocabulary:
+        """The model's tokenizer.
+
+        Raises:
+            RuntimeError: the target was built without one.
+        """
+        if self._loaded.vocabulary is None:
+            raise RuntimeError("this target was built without a tokenizer")
+        return self._loaded.vocabulary
 
     @property
     def length(self) -> int:
@@ -121,7 +132,7 @@ class HFTarget:
         be used any more.
         """
         loaded = self._loaded
-        model = loaded.model.to(device)
+        model: PreTrainedModel = loaded.model.to(device)  # type: ignore[arg-type]  # its decorator
         masks = MaskMaker(loaded.family, loaded.masks.window, model.dtype, model.device)
         return HFTarget(
             dataclasses.replace(
@@ -161,17 +172,18 @@ class HFTarget:
         tokens = torch.tensor(ids, dtype=torch.int64, device=self.device)
         for offset in range(0, len(ids), chunk):
             part = tokens[offset : offset + chunk]
-            told: Sequence[int] = range(offset, offset + len(part)) if observe is not None else ()
+            end = offset + len(part)
+            observed: Sequence[int] = range(offset, end) if observe is not None else ()
             if places is not None:
-                told = places[bisect_left(places, offset) : bisect_left(places, offset + len(part))]
+                observed = places[bisect_left(places, offset) : bisect_left(places, end)]
             wanted = None
             # On the host: a split model may have its last layer on another device than its first.
-            if len(told) < len(part):
-                wanted = torch.tensor([place - offset for place in told], dtype=torch.int64)
+            if len(observed) < len(part):
+                wanted = torch.tensor([place - offset for place in observed], dtype=torch.int64)
             logits = self._forward(part, self._loaded.masks.of_chain(len(part)), wanted)
             self._length += len(part)
-            if told and observe is not None:
-                observe(told, logits)
+            if observed and observe is not None:
+                observe(observed, logits)
 
     def score(self, draft: Draft) -> torch.Tensor:
         """One forward pass over a draft: float32 logits (N + 1, V), each node after its ancestors
@@ -266,6 +278,7 @@ class HFTarget:
         """Take the cache back from the static steps that are under way: the next pass is an
         ordinary one.
         """
+        assert self._static is not None, "static steps are under way"
         self._cache, self._length = self._static.released(), self._static.length
 
     def agree(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -285,8 +298,7 @@ class HFTarget:
         return self._loaded.costs.curve(self, settings)
 
     def stopper(self, strings: Sequence[str]) -> Callable[[Sequence[int]], bool]:
-        """Whether the ids so far, prompt included, end with one of ``strings``, told as
-        ``generate`` tells it.
+        """Whether the ids so far, prompt included, end with one of ``strings``, as in ``generate``.
 
         Raises:
             SettingsError: a string is empty, or no tokens of this model can write it.
@@ -294,7 +306,7 @@ class HFTarget:
         if not strings or not all(strings):
             raise SettingsError("A stop string must not be empty.")
         try:
-            criteria = StopStringCriteria(self._loaded.tokenizer, list(strings))
+            criteria = StopStringCriteria(self.vocabulary.tokenizer, list(strings))
         except ValueError as error:
             raise SettingsError(
                 "A stop string has characters that this model's tokens cannot write."
@@ -350,16 +362,17 @@ class HFTarget:
     def _forward(
         self, tokens: torch.Tensor, shape: Geometry, wanted: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Run (n,) tokens of a shape behind the cache: float32 logits (n, V), or (m, V) of those at
-        ``wanted`` (m,).
+        """Run (n,) tokens of a shape after the cache: float32 logits (n, V).
 
-        Where nothing is wanted, (1, V) of the last, since models take no less.
+        With ``wanted`` (m,) only those, (m, V); with none wanted (1, V) of the last, since models
+        take no less.
         """
         # Nodes too deep for the model's length can never be emitted, but must not read beyond its
         # positions.
         positions = (shape.depths + self._length).clamp_(max=self.max_length - 1)
-        slices = wanted is not None and self._loaded.slices_logits
-        fewer = {"logits_to_keep": wanted if len(wanted) else 1} if slices else {}
+        fewer: dict[str, Any] = {}
+        if wanted is not None and self._loaded.slices_logits:
+            fewer, wanted = {"logits_to_keep": wanted if len(wanted) else 1}, None
         output = self._loaded.runner(
             input_ids=tokens[None],
             attention_mask=self._loaded.masks.mask(shape, self._length),
@@ -368,5 +381,5 @@ class HFTarget:
             use_cache=True,
             **fewer,
         )
-        logits = output.logits[0] if wanted is None or slices else output.logits[0, wanted]
+        logits = output.logits[0] if wanted is None else output.logits[0, wanted]
         return logits.to(torch.float32)  # as `generate` does before it takes the argmax

@@ -1,6 +1,4 @@
-"""How a model is loaded: ``load_target``, and what it chooses: device, dtype, attention, tokenizer,
-weights.
-"""
+"""How a model is loaded: ``load_target``, and what it chooses: device, dtype, attention."""
 
 from __future__ import annotations
 
@@ -62,8 +60,7 @@ _DTYPES = ("float32", "bfloat16", "float16")
 
 
 def choose_device(name: str) -> torch.device:
-    """The torch device that a user's word means; ``auto`` is the accelerator, or the CPU where
-    there is none.
+    """The torch device of that name; ``auto`` is the accelerator, or the CPU without one.
 
     Raises:
         ModelError: no such device in this computer, or none that torch can use.
@@ -95,10 +92,9 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype | str:
-    """The dtype that a user's word means; ``auto`` elsewhere than on a CPU leaves it to the
-    weights, ``fast`` too.
+    """The dtype of that name; ``auto`` and ``fast`` are float32 on a CPU, else the weights' own.
 
-    ``fast`` on a CPU is float32 here, and measured against bfloat16 once the model is loaded:
+    On a CPU ``fast`` is then measured against bfloat16, once the model is loaded:
     ``pick_dtype.faster``.
 
     Raises:
@@ -114,14 +110,15 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype | str:
 
 
 def choose_attention(name: str, config: PreTrainedConfig, family: Family) -> str:
-    """The attention implementation that a user's word means, if this family can run trees with it.
+    """The attention implementation of that name, if this family can run trees with it.
 
     Raises:
         ModelError: it takes no tree mask, or the family does not have it.
         UnsupportedModelError: the model is no causal language model.
     """
     try:
-        has_sdpa = AutoModelForCausalLM._model_mapping[type(config)]._supports_sdpa
+        model_class: Any = AutoModelForCausalLM._model_mapping[type(config)]
+        has_sdpa = model_class._supports_sdpa
     except KeyError as error:
         raise UnsupportedModelError(
             f"Models of the family “{family.name}” do not write text: choose a causal language"
@@ -175,14 +172,15 @@ def load_weights(
     attention: str,
     **split: Any,
 ) -> PreTrainedModel:
-    """The model in a folder, on its device, or split as ``placement.loading_options`` says.
+    """The model in a folder, on its device, or split as ``distributed.loading_options`` says.
 
     Raises:
         ModelError: the weights do not fit the config or the device, or need a package that is not
             there.
     """
+    from_pretrained: Any = AutoModelForCausalLM.from_pretrained  # returns a report too
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
+        model, report = from_pretrained(
             folder,
             config=config,
             dtype=dtype,
@@ -200,9 +198,9 @@ def load_weights(
             f"“{name}” does not fit into the memory of {device}: use a smaller model or dtype,"
             " another device, or several (docs/scaling.md)."
         ) from error
-    except TokenRecyclingError:  # whoever is told of the progress has had enough
+    except TokenRecyclingError:  # raised by the caller's progress function
         raise
-    except Exception as error:  # weights that do not fit their config fail in many ways, and all mean the same here
+    except Exception as error:  # weights that do not fit their config fail in many ways
         raise ModelError(f"“{name}” cannot be loaded: {first_line(error)}.") from error
     # transformers fills what is missing with random numbers and only warns.
     missing = sorted(report["missing_keys"])
@@ -225,8 +223,7 @@ def load_target(
     tensor_parallel: bool = False,
     progress: ReportProgress = no_progress,
 ) -> HFTarget:
-    """Load a model from a folder or the Hub: safetensors only, and never code that comes with the
-    model.
+    """Load a model from a folder or the Hub: safetensors only, never code from the model.
 
     Args:
         model: a folder, or a Hub id such as ``HuggingFaceTB/SmolLM2-135M``.
@@ -251,8 +248,8 @@ def load_target(
         UnsupportedModelError: trees would not equal plain decoding on this model.
     """
     check_split(device_map, tensor_parallel, device, dtype)
-    place = choose_device(device)
-    kind = choose_dtype(dtype, place)
+    torch_device = choose_device(device)
+    torch_dtype = choose_dtype(dtype, torch_device)
     with silence_libraries():
         folder = model_files.locate(model, allow_download=allow_download, progress=progress)
         config = model_files.read_config(folder, model)
@@ -263,31 +260,30 @@ def load_target(
         model_files.check_tokenizer(folder, model)
         tokenizer = load_tokenizer(folder, model)
 
-        def weights_in(kind: torch.dtype | str) -> PreTrainedModel:
+        def weights_in(weights_dtype: torch.dtype | str) -> PreTrainedModel:
             split = loading_options(device_map, tensor_parallel)
             with report_weights(progress, sizes):
                 return load_weights(
                     folder,
                     model,
                     config,
-                    dtype=kind,
-                    device=place,
+                    dtype=weights_dtype,
+                    device=torch_device,
                     attention=implementation,
                     **split,
                 )
 
-        weights = weights_in(kind)
-        if dtype == "fast" and place.type == "cpu":
+        weights = weights_in(torch_dtype)
+        if dtype == "fast" and torch_device.type == "cpu":
             weights = faster(weights.eval(), weights_in(torch.bfloat16).eval())
         return wrap(weights, tokenizer, model)
 
 
 def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> HFTarget:
-    """Put a loaded model behind the protocol; the model is set to inference and its generation
-    defaults are cleared.
+    """Make a target of a loaded model, which is set to inference without generation defaults.
 
-    On a CPU the passes use packed copies of its linear weights (``packing``): weights changed later
-    are not seen.
+    On a CPU the passes use packed copies of its linear weights (``packed_weights``): they do not
+    see weights changed later.
 
     Raises:
         UnsupportedModelError: the family is refused, or it is not listed and fails the probe.
@@ -310,12 +306,12 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) 
 
 @dataclass(frozen=True)
 class Examination:
-    """What was found out about a model; it holds for as long as the model runs as it does now.
+    """What a target must know of a model; true as long as the model runs as it does now.
 
     Attributes:
         family: of the model.
         vocab_size: width of the logits. device: where they are.
-        way: how the model ran: dtype, attention, and where its first weights were.
+        setup: how the model ran: dtype, attention, and where its first weights were.
         slices_logits: whether it can leave logits out.
         costs: what its steps cost.
     """
@@ -323,17 +319,18 @@ class Examination:
     family: Family
     vocab_size: int
     device: torch.device
-    way: tuple[Any, ...]
+    setup: tuple[Any, ...]
     slices_logits: bool
     costs: CostBook
 
     def fits(self, model: PreTrainedModel) -> bool:
-        return self.way == _way(model)
+        return self.setup == _setup(model)
 
 
 def examine(model: PreTrainedModel) -> Examination:
-    """Find out whether trees are exact on a model, and what a target must know of it; the model
-    stays as it is.
+    """Check that trees are exact on a model, and measure what a target must know of it.
+
+    The model is not changed.
 
     Raises:
         UnsupportedModelError: the family is refused, or it is not listed and fails the probe.
@@ -349,15 +346,17 @@ def examine(model: PreTrainedModel) -> Examination:
         one = torch.zeros(1, 1, dtype=torch.int64, device=entry_device(model))
         logits = model(input_ids=one, attention_mask=torch.ones_like(one), use_cache=False).logits
     slices = "logits_to_keep" in inspect.signature(model.forward).parameters
-    found = Examination(family, logits.shape[-1], logits.device, _way(model), slices, CostBook())
+    examination = Examination(
+        family, logits.shape[-1], logits.device, _setup(model), slices, CostBook()
+    )
     if not family.listed:
-        probe(build_target(model, found), model)
-    return found
+        probe(build_target(model, examination), model)
+    return examination
 
 
 def build_target(
     model: PreTrainedModel,
-    found: Examination,
+    examination: Examination,
     tokenizer: PreTrainedTokenizerBase | None = None,
     *,
     runner: PreTrainedModel | None = None,
@@ -365,16 +364,15 @@ def build_target(
     ends: Iterable[int] = (),
     max_length: int | None = None,
 ) -> HFTarget:
-    """Put an examined model behind the protocol as it is.
+    """Make a target of an examined model, which stays as it is.
 
     ``runner``: what makes the passes; the model by default. ``max_length``: as far as positions
     reach, by default.
     """
-    config, family = model.config, found.family
-    rows = model.get_input_embeddings().weight.shape[0]
-    vocabulary = (
-        None if tokenizer is None else TokenizerVocabulary(tokenizer, min(rows, found.vocab_size))
-    )
+    config, family = model.config, examination.family
+    rows: Any = model.get_input_embeddings().weight
+    size = min(rows.shape[0], examination.vocab_size)
+    vocabulary = None if tokenizer is None else TokenizerVocabulary(tokenizer, size)
     processes = ProcessGroup.of(model)
     return HFTarget(
         Loaded(
@@ -384,27 +382,28 @@ def build_target(
             vocabulary=vocabulary,
             family=family,
             name=name or config.name_or_path or family.name,
-            vocab_size=found.vocab_size,
+            vocab_size=examination.vocab_size,
             max_length=reach_of(config, family) if max_length is None else max_length,
-            eos_ids=frozenset(token for token in ends if 0 <= token < found.vocab_size),
-            masks=MaskMaker(family, window_of(config, family), model.dtype, found.device),
-            device=found.device,
-            slices_logits=found.slices_logits,
-            costs=found.costs,
+            eos_ids=frozenset(token for token in ends if 0 <= token < examination.vocab_size),
+            masks=MaskMaker(family, window_of(config, family), model.dtype, examination.device),
+            device=examination.device,
+            slices_logits=examination.slices_logits,
+            costs=examination.costs,
             processes=processes,
-            places=places(model, found.device, processes),
+            places=places(model, examination.device, processes),
             whole=processes.size == 1 and not is_split(model),
         )
     )
 
 
-def _way(model: PreTrainedModel) -> tuple[Any, ...]:
+def _setup(model: PreTrainedModel) -> tuple[Any, ...]:
     return model.dtype, model.config._attn_implementation, entry_device(model)
 
 
 def _end_ids(*owners: Any) -> set[int]:
-    """All ``eos_token_id`` of a generation config, a config and a tokenizer; each has None, one or
-    a list.
+    """All ``eos_token_id`` of a generation config, a config and a tokenizer.
+
+    Each has None, one or a list.
     """
     ids = [getattr(owner, "eos_token_id", None) for owner in owners]
     return {

@@ -1,4 +1,4 @@
-"""What happens when a device's memory is short: one sentence, and room again."""
+"""Memory: a sentence where it is short, room again, and the bytes that a pass reads."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import ctypes
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
-from transformers.cache_utils import Cache
 
+from tr_core.attention.kv_cache import GrowingCache
 from tr_core.errors import MemoryShortError
 
 # torch has no class of its own for a CPU without memory.
@@ -35,7 +36,7 @@ def shortage_as(sentence: str) -> Iterator[None]:
 
 
 def free() -> None:
-    """Give back what nothing refers to any more, to the device too."""
+    """Free what nothing refers to any more, on the device too."""
     gc.collect()
     if torch.accelerator.is_available():
         torch.accelerator.memory.empty_cache()
@@ -50,27 +51,25 @@ def accelerator_gb() -> float:
 
 
 def trim() -> None:
-    """Hand the system what the C library keeps free for later: glibc on its own hardly does; others
-    need no asking.
-    """
+    """Return to the system what the C library keeps free for later; only glibc needs this."""
     with suppress(OSError, TypeError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def weight_bytes(model: PreTrainedModel) -> int:
-    """Bytes of all weights, shared ones once, without an input embedding of which a pass reads a
-    few rows only.
+    """Bytes of the weights that a pass reads, shared ones once.
 
-    An embedding that is also the output layer is read whole. A mixture of experts reads fewer: its
-    experts are all counted here.
+    An input embedding is left out, of which a pass reads a few rows; one that is also the output
+    layer is read whole. All experts of a mixture count, although a pass reads fewer.
     """
     total = sum(p.numel() * p.element_size() for p in model.parameters())
-    rows, output = model.get_input_embeddings().weight, model.get_output_embeddings()
+    rows: Any = model.get_input_embeddings().weight
+    output = model.get_output_embeddings()
     tied = output is not None and output.weight is rows
     return total if tied else total - rows.numel() * rows.element_size()
 
 
-def cache_bytes_per_token(cache: Cache) -> int:
+def cache_bytes_per_token(cache: GrowingCache) -> int:
     """Bytes of one token's keys and values over all layers; 0 while nothing is in the cache."""
     return sum(
         states.shape[1] * states.shape[-1] * states.element_size()

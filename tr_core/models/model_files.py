@@ -200,7 +200,7 @@ def _snapshot(
                 tqdm_class=download_bars(progress),
             )
         )
-    except TokenRecyclingError:  # whoever is told of the progress has had enough
+    except TokenRecyclingError:  # raised by the caller's progress function
         raise
     except hub.GatedRepoError as error:
         raise ModelError(
@@ -222,7 +222,7 @@ def _snapshot(
             f"There is no folder “{model}” and no downloaded copy of a Hub model of this name, and"
             f" {how}: check the name and the network."
         ) from error
-    except Exception as error:  # a connection that breaks, a full disk, an answer that is none: many kinds of errors
+    except Exception as error:  # a broken connection, a full disk, a garbled answer …
         raise ModelError(f"“{model}” could not be downloaded: {first_line(error)}.") from error
 
 

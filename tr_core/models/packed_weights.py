@@ -43,7 +43,7 @@ _DTYPES = (torch.float32, torch.bfloat16)
 Kernel = Callable[[torch.Tensor, torch.Tensor | None], Callable[[torch.Tensor], torch.Tensor]]
 _SHARED_KEYS = "token_recycling_shared_keys"
 # Where the product of several layers stays with their input.
-_TOLD = "_token_recycling_product"
+_PRODUCT = "_token_recycling_product"
 # Layers that get one input in transformers' models, if they are of one module. Should one get
 # another, it is seen.
 _TOGETHER = (
@@ -55,11 +55,9 @@ _TOGETHER = (
 
 
 def _on_intel() -> bool:
-    """Whether the processor calls itself one of Intel's: on Linux in its own words, elsewhere in
-    Python's.
-    """
-    told = Path("/proc/cpuinfo")
-    return "GenuineIntel" in (told.read_text() if told.exists() else platform.processor())
+    """Whether the processor names itself as Intel's: to Linux, elsewhere to Python."""
+    info = Path("/proc/cpuinfo")
+    return "GenuineIntel" in (info.read_text() if info.exists() else platform.processor())
 
 
 _ON_INTEL = _on_intel()
@@ -112,12 +110,12 @@ class Product:
         """The product of ``inputs``, computed once for a tensor, which keeps it and must not be
         changed meanwhile.
         """
-        told = getattr(inputs, _TOLD, None) if self._shared else None
-        if told is not None and told[0] is self:
-            return told[1]
+        known = getattr(inputs, _PRODUCT, None) if self._shared else None
+        if known is not None and known[0] is self:
+            return known[1]
         product = self._compute(inputs)
         if self._shared:
-            setattr(inputs, _TOLD, (self, product))
+            setattr(inputs, _PRODUCT, (self, product))
         return product
 
 
@@ -134,13 +132,12 @@ class PackedLinear(nn.Module):
         super().__init__()
         self.weight, self.bias = linear.weight, linear.bias
         self.product, self._first, self._count = product, first, linear.out_features
-        self._version = linear.weight._version if lone_stored else None
+        self._stored: int | None = linear.weight._version if lone_stored else None
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        lone = self._version is not None and inputs.numel() == inputs.shape[-1]
-        if (
-            lone and self._version == self.weight._version
-        ):  # changed weights would tell it otherwise than a tree
+        lone = self._stored is not None and inputs.numel() == inputs.shape[-1]
+        # With changed weights a lone token would get other logits than a tree.
+        if lone and self._stored == self.weight._version:
             return functional.linear(inputs, self.weight, self.bias)
         return self.product.of(inputs).narrow(-1, self._first, self._count)
 
@@ -158,11 +155,12 @@ def packed(model: PreTrainedModel) -> PreTrainedModel:
     bytes_ = sum(layer.weight.nbytes for layer in layers.values())
     if not layers or bytes_ > LIMIT_BYTES:
         return model
-    kernels = {
-        dtype: _kernel(layers, dtype) for dtype in {layer.weight.dtype for layer in layers.values()}
-    }
-    if None in kernels.values():
-        return model
+    kernels: dict[torch.dtype, Kernel] = {}
+    for dtype in {layer.weight.dtype for layer in layers.values()}:
+        kernel = _kernel(layers, dtype)
+        if kernel is None:
+            return model
+        kernels[dtype] = kernel
     shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
     twin = deepcopy(model, shared)
     with torch.inference_mode():
@@ -200,10 +198,10 @@ def _attention(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **more
         )
-    told = functional.scaled_dot_product_attention(
+    output = functional.scaled_dot_product_attention(
         query, key, value, attn_mask=attention_mask, scale=scaling, enable_gqa=True
     )
-    return told.transpose(1, 2).contiguous(), None
+    return output.transpose(1, 2).contiguous(), None
 
 
 def _groups(layers: Mapping[str, nn.Linear]) -> list[list[str]]:
@@ -229,7 +227,7 @@ def _can_pack(layer: nn.Module) -> bool:
 
 
 def _kernel(layers: Mapping[str, nn.Linear], dtype: torch.dtype) -> Kernel | None:
-    """The first for ``dtype`` that this torch and this CPU can run: tried, since neither tells."""
+    """The first kernel for ``dtype`` that runs here: tried, since neither torch nor CPU says."""
     if not torch.backends.mkldnn.is_available():  # whose tensors hold both layouts
         return None
     ours = (
@@ -244,9 +242,7 @@ def _kernel(layers: Mapping[str, nn.Linear], dtype: torch.dtype) -> Kernel | Non
 
 @torch.inference_mode()
 def _served(layer: nn.Linear, kernel: Kernel) -> bool:
-    """Whether ``kernel`` tells what ``layer`` tells, for the numbers of tokens of plain steps,
-    trees and prompts.
-    """
+    """Whether ``kernel`` computes what ``layer`` does, for plain steps, trees and prompts."""
     rows = (
         torch.rand(max(_TRIED), layer.in_features, generator=torch.Generator().manual_seed(0)) - 0.5
     )

@@ -65,7 +65,8 @@ def plain_ids(
         forked = {"devices": [model.device], "device_type": model.device.type}
     with torch.random.fork_rng(**forked), torch.inference_mode():
         torch.manual_seed(settings.seed)
-        output: Any = model.generate(
+        generate: Any = model.generate  # whose decorated type is not callable for mypy
+        output = generate(
             ids,
             generation_config=config,
             attention_mask=torch.ones_like(ids),

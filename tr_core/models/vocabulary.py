@@ -1,6 +1,4 @@
-"""A transformers tokenizer seen from the engine: text to ids, ids to text, and the exact bytes of
-each token.
-"""
+"""A transformers tokenizer as the engine uses it: text, ids, and the exact bytes of a token."""
 
 from __future__ import annotations
 
@@ -9,6 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from functools import cached_property
+from typing import cast
 
 from jinja2 import TemplateError as JinjaError
 from transformers import PreTrainedTokenizerBase
@@ -56,7 +55,7 @@ class TokenizerVocabulary:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise PromptError(
-                f"The prompt is not valid text: half a character stands at place {error.start + 1};"
+                f"The prompt is not valid text: character {error.start + 1} is only half of one;"
                 " delete it."
             ) from error
         if not chat_template:
@@ -77,9 +76,10 @@ class TokenizerVocabulary:
         trace.
         """
         known = [token for token in ids if token in self._pieces]
-        return self.tokenizer.decode(
+        text = self.tokenizer.decode(
             known, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
+        return cast(str, text)  # a list only for a batch
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes that one token adds to a text; an added or control token gives its name.
@@ -102,9 +102,10 @@ class TokenizerVocabulary:
     def _encode_chat(self, text: str) -> list[int]:
         messages = [{"role": "user", "content": text}]
         try:
-            return self.tokenizer.apply_chat_template(
+            ids = self.tokenizer.apply_chat_template(
                 messages, add_generation_prompt=True, tokenize=True, return_dict=False
             )
+            return cast(list[int], ids)
         except (JinjaError, ValueError, TypeError) as error:
             raise PromptError(
                 f"The model's chat template does not take this prompt: {error}."
