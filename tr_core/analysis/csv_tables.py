@@ -37,7 +37,8 @@ def steps_csv(trace: RunTrace, diagnosis: Diagnosis) -> str:
         lines.append(
             (
                 step.index, step.committed, len(step.tokens) - 1, d.drafted, d.accepted,
-                len(step.emitted), _text(trace, step.emitted), step.bonus, _text(trace, _maybe(step.bonus)), step.stop,
+                len(step.emitted), _text(trace, step.emitted),
+                step.bonus, _text(trace, _maybe(step.bonus)), step.stop,
                 d.reason, REASON_WORDS[d.reason], d.end, d.after, _text(trace, [d.after]), d.token,
                 _text(trace, [d.token]), d.rank, None if d.add is None else json.dumps(d.add),
                 None if d.evicted is None else d.evicted.step, d.lost, what, remedy,

@@ -1,8 +1,7 @@
-"""How far the loading of a model has come, in bytes: out of the bars that huggingface_hub and
-transformers draw.
+"""What libraries print while a model loads: kept off stderr, and read as progress in bytes.
 
-Whoever is told may raise, and so end the loading: ``LoadStoppedError``, if nobody waits for the
-model any more.
+A progress function may raise and so end the loading: ``LoadStoppedError``, if nobody waits for
+the model any more.
 """
 
 from __future__ import annotations
@@ -50,27 +49,25 @@ ReportProgress = Callable[[Progress], None]
 
 
 def no_progress(progress: Progress) -> None:
-    """For whoever does not want to know."""
+    """Report to nobody."""
 
 
 def line_on(terminal: TextIO) -> ReportProgress:
-    """Tells on one line of a terminal, which is empty again when all is done."""
+    """Report on one line of a terminal, which is empty again at the end."""
     width = 0
 
-    def tell(progress: Progress) -> None:
+    def report(progress: Progress) -> None:
         nonlocal width
         words = str(progress) if progress.done < progress.whole else ""
         terminal.write(f"\r{words:<{width}}" + ("" if words else "\r"))
         terminal.flush()
         width = len(words)
 
-    return tell
+    return report
 
 
-def download_bars(tell: ReportProgress) -> type[tqdm]:
-    """A class of bars for ``snapshot_download``: they draw nothing and tell the bytes of all files
-    together.
-    """
+def download_bars(report: ReportProgress) -> type[tqdm]:
+    """A class of bars for ``snapshot_download`` that draw nothing and report all files' bytes."""
 
     class Bar(tqdm):
         def __init__(self, *args: Any, **options: Any) -> None:
@@ -81,14 +78,14 @@ def download_bars(tell: ReportProgress) -> type[tqdm]:
             with self.get_lock():  # files are fetched side by side
                 self.n += n or 0
                 if self._counts_bytes and self.total:
-                    tell(Progress(DOWNLOADING, int(self.n), int(self.total)))
+                    report(Progress(DOWNLOADING, int(self.n), int(self.total)))
 
     return Bar
 
 
 @contextmanager
-def report_weights(tell: ReportProgress, sizes: Mapping[str, int]) -> Iterator[None]:
-    """Within the block, what transformers reads in this thread is told after each parameter.
+def report_weights(report: ReportProgress, sizes: Mapping[str, int]) -> Iterator[None]:
+    """Report after each parameter that transformers reads in this thread within the block.
 
     Args:
         sizes: bytes of each tensor of the files; see ``tensor_sizes``.
@@ -97,7 +94,7 @@ def report_weights(tell: ReportProgress, sizes: Mapping[str, int]) -> Iterator[N
 
     def hook(factory: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         if threading.get_ident() == thread and options.get("desc") == "Loading weights":
-            return _told(args[0], tell, sizes, whole)
+            return _reporting(args[0], report, sizes, whole)
         return factory(*args, **options) if before is None else before(factory, args, options)
 
     before = logging.set_tqdm_hook(hook)
@@ -107,17 +104,17 @@ def report_weights(tell: ReportProgress, sizes: Mapping[str, int]) -> Iterator[N
         logging.set_tqdm_hook(before)
 
 
-def _told(
-    parameters: Any, tell: ReportProgress, sizes: Mapping[str, int], whole: int
+def _reporting(
+    parameters: Any, report: ReportProgress, sizes: Mapping[str, int], whole: int
 ) -> Iterator[Any]:
-    """transformers' list of parameters to be read; each knows the names that it has in the files."""
+    """transformers' list of parameters to read; each knows its names in the files."""
     done = 0
     for name, mapping in parameters:
-        tell(Progress(READING, done, whole))
+        report(Progress(READING, done, whole))
         names = set(getattr(mapping, "layer_targets", {}).get(name, ()))
         yield name, mapping
         done += sum(sizes.get(stored, 0) for stored in names)
-    tell(Progress(READING, whole, whole))
+    report(Progress(READING, whole, whole))
 
 
 def tensor_sizes(files: list[Path]) -> dict[str, int]:
@@ -126,18 +123,16 @@ def tensor_sizes(files: list[Path]) -> dict[str, int]:
     for file in files:
         with file.open("rb") as opened:
             head = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
-        for name, told in head.items():
+        for name, tensor in head.items():
             if name != "__metadata__":
-                begin, end = told["data_offsets"]
+                begin, end = tensor["data_offsets"]
                 sizes[name] = end - begin
     return sizes
 
 
 @contextmanager
 def silence_libraries() -> Iterator[None]:
-    """Keep bars and reports of transformers and the Hub's client off stderr, where a failure has
-    one line.
-    """
+    """Keep bars and reports of transformers and the Hub's client off stderr."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     of_hub = hub_logging.get_verbosity()
     logging.set_verbosity(logging.CRITICAL)

@@ -1,11 +1,10 @@
-"""Linear layers whose weights are laid out once for the CPU's matrix kernels, so that a small tree
-is a cheap pass.
+"""Linear layers with weights laid out once for the CPU's kernels: small trees are cheap passes.
 
-torch hands each float32 product to MKL, which lays the weights out anew at every call of more than
-a few tokens, and each bfloat16 product to oneDNN, which does so too. With weights laid out
-beforehand, as torch.compile's freezing does on a CPU, a pass over 17 tokens takes a quarter to a
-half less time (benchmarks/steps/packing.py): by MKL itself in float32 on Intel's processors, for which it
-is made, and by oneDNN elsewhere and in bfloat16.
+torch gives each float32 product to MKL and each bfloat16 product to oneDNN. Both lay the weights
+out again at every call of more than a few tokens. With weights laid out beforehand, as
+torch.compile's freezing does on a CPU, a pass over 17 tokens takes a quarter to a half less time
+(benchmarks/steps/packing.py). MKL does it in float32 on Intel's processors, for which it is made;
+oneDNN elsewhere and in bfloat16.
 
 A call costs some time before it computes anything, with oneDNN 20 µs, more than a small layer's
 product. So layers that get the same input (queries, keys and values; gate and up) are one product,
