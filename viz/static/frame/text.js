@@ -116,8 +116,8 @@ export function createTextPanel(state, player) {
     for (let i = drawn.groups.length; i < shown.steps.length; i++) {
       const step = shown.steps[i];
       const group = make("span", i % 2 ? "tr-emit tr-tint" : "tr-emit");
-      step.emitted.forEach((id, i) => {
-        const node = step.path[i] ?? BONUS_NODE;
+      step.emitted.forEach((id, nth) => {
+        const node = step.path[nth] ?? BONUS_NODE;
         const span = make("span", node === BONUS_NODE ? "tr-token tr-own" : "tr-token");
         span.dataset.at = String(drawn.written.length);
         const emittedBy = WORDS.emittedBy(step.index, node === BONUS_NODE);
