@@ -50,26 +50,26 @@ def toy_runs() -> dict[str, RunTrace]:
     """The story told word by word, with the tree, with the tree once more on the rows that are
     there, by a chain.
     """
-    tree, learned = _told(TREE)
+    tree, learned = _record_story(TREE)
     return {
-        "toy-plain": _told(TREE, "none")[0],
+        "toy-plain": _record_story(TREE, "none")[0],
         "toy": tree,
-        "toy-hot": _told(TREE, drafter=learned)[0],
-        "toy-chain": _told(templates.chain(TREE.nodes))[0],
+        "toy-hot": _record_story(TREE, drafter=learned)[0],
+        "toy-chain": _record_story(templates.chain(TREE.nodes))[0],
     }
 
 
-def _told(
+def _record_story(
     tree: TreeTemplate, name: str = "token_recycling", drafter: Drafter | None = None
 ) -> tuple[RunTrace, Drafter]:
     settings = Settings(drafter=name, tree=tree, k=2, max_new_tokens=len(STORY) - 1)
     session = Session(StoryTarget(), settings, drafter=drafter).start(ids(STORY[:1]))
     trace = record(session)
     # Times and versions are of the machine that records, most settings mean nothing to the toy.
-    told = {key: trace.info.settings[key] for key in SETTINGS}
+    portable = {key: trace.info.settings[key] for key in SETTINGS}
     return replace(
         trace,
-        info=replace(trace.info, settings=told, versions={}, prefill_ms=0.0),
+        info=replace(trace.info, settings=portable, versions={}, prefill_ms=0.0),
         steps=tuple(replace(step, timing=NOTHING) for step in trace.steps),
         reference_identical=tuple(trace.text.split()) == STORY[1:],
     ), session.drafter

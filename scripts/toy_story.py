@@ -64,6 +64,8 @@ class StoryTarget:
     family = "toy of six words"
     attention = "none"
     device = torch.device("cpu")
+    devices = "cpu"
+    weight_bytes = cache_bytes_per_token = 0
     dtype = torch.float32
     vocabulary = StoryVocabulary()
     vocab_size = len(WORDS)
@@ -88,14 +90,17 @@ class StoryTarget:
         self,
         tokens: Sequence[int],
         observe: Observe | None = None,
-        places: Sequence[int] | None = None,
+        positions: Sequence[int] | None = None,
     ) -> None:
         start = len(self._cache)
         self._cache += (WORDS[t] for t in tokens)
-        places = range(len(tokens)) if places is None else places
-        if observe is not None and places:
+        positions = range(len(tokens)) if positions is None else positions
+        if observe is not None and positions:
             observe(
-                places, torch.stack([_logits(self._cache[: start + place + 1]) for place in places])
+                positions,
+                torch.stack(
+                    [_logits(self._cache[: start + position + 1]) for position in positions]
+                ),
             )
 
     def score(self, draft: Draft) -> torch.Tensor:
@@ -132,7 +137,7 @@ class StoryTarget:
 
 def _logits(before: Sequence[str]) -> torch.Tensor:
     """(V,) probabilities 1/2, 1/4, 1/8 … from the best word on; the last two share the rest."""
-    shares = [2.0 ** -min(place + 1, len(WORDS) - 1) for place in range(len(WORDS))]
+    shares = [2.0 ** -min(rank + 1, len(WORDS) - 1) for rank in range(len(WORDS))]
     logits = torch.empty(len(WORDS))
     logits[torch.tensor(ids(best_words(before)))] = torch.tensor(shares).log()
     return logits

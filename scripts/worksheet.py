@@ -176,17 +176,17 @@ def _new(changed: bool) -> str:
 
 def _tree(trace: RunTrace, step: StepTrace, solved: bool) -> str:
     layout = tidy(step.parents, step.ranks)
-    places = [
+    corners = [
         (c * PITCH[0] + 2, r * PITCH[1] + 4)
         for c, r in zip(layout.columns, layout.rows, strict=True)
     ]
     shapes = []
-    for node, (x, y) in enumerate(places):
+    for node, (x, y) in enumerate(corners):
         unseen, kept = node in step.unseen, node in step.path
         name = "" if unseen or not solved else word(trace, step.tokens[node])
         says = "" if unseen or not solved else word(trace, step.choices[node])
         if node:
-            px, py = places[step.parents[node]]
+            px, py = corners[step.parents[node]]
             start, middle, turn = px + CHIP[0] + 44, y + CHIP[1] / 2, x - 22
             shapes.append(f'<path d="M{start} {py + CHIP[1] / 2}H{turn}V{middle}H{x}"/>')
             shapes.append(

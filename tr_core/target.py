@@ -68,7 +68,7 @@ class Target(Protocol):
         max_length: tokens a sequence may have, prompt and output.
         eos_ids: ids that end an output.
         device, dtype, attention: how the model runs.
-        places: the device, or all devices that hold a part of it, in words.
+        devices: the device, or all devices that hold a part of it, in words.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Target(Protocol):
     device: torch.device
     dtype: torch.dtype
     attention: str
-    places: str
+    devices: str
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -113,7 +113,7 @@ class Target(Protocol):
         self,
         ids: Sequence[int],
         observe: Observe | None = None,
-        places: Sequence[int] | None = None,
+        positions: Sequence[int] | None = None,
     ) -> None:
         """Append ``ids`` to the cache, chunk by chunk.
 
@@ -121,7 +121,7 @@ class Target(Protocol):
             ids: token ids.
             observe: called with positions within ``ids`` and their float32 logits (n, V), chunk by
                 chunk; elsewhere no logits are computed where the model allows.
-            places: positions, rising, those to observe; all by default.
+            positions: those to observe, rising; all by default.
         """
         ...
 

@@ -45,8 +45,8 @@ class RoundingToy(ToyTarget):
         super().reset()
         self.exact = []
 
-    def prefill(self, ids, observe=None, places=None):
-        super().prefill(ids, observe, places)
+    def prefill(self, ids, observe=None, positions=None):
+        super().prefill(ids, observe, positions)
         self.exact += [True] * len(ids)
 
     def score(self, draft):

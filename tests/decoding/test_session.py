@@ -74,9 +74,9 @@ def test_of_a_prompts_equal_tokens_the_last_one_alone_is_computed():
     asked = []
 
     class Asked(ToyTarget):
-        def prefill(self, ids, observe=None, places=None):
-            asked.append(list(places))
-            super().prefill(ids, observe, places)
+        def prefill(self, ids, observe=None, positions=None):
+            asked.append(list(positions))
+            super().prefill(ids, observe, positions)
 
     prompt = [A, B, A, C, B, A, A]
     trace = record(start(prompt, target=Asked(CIRCLE)))

@@ -42,7 +42,7 @@ class ToyTarget:
     name = "toy"
     family = "bigram"
     attention = "none"
-    places = "cpu"
+    devices = "cpu"
     weight_bytes = cache_bytes_per_token = 0
     device = torch.device("cpu")
     dtype = torch.float32
@@ -89,12 +89,12 @@ class ToyTarget:
         self,
         ids: Sequence[int],
         observe: Observe | None = None,
-        places: Sequence[int] | None = None,
+        positions: Sequence[int] | None = None,
     ) -> None:
         self.cache += ids
-        places = range(len(ids)) if places is None else places
-        if observe is not None and places:
-            observe(places, torch.stack([self.logits(ids[place]) for place in places]))
+        positions = range(len(ids)) if positions is None else positions
+        if observe is not None and positions:
+            observe(positions, torch.stack([self.logits(ids[position]) for position in positions]))
 
     def score(self, draft: Draft) -> torch.Tensor:
         assert self._pending is None, "keep() must follow each score()"

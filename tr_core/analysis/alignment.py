@@ -223,16 +223,20 @@ def _lane(name: str, trace: RunTrace) -> Lane:
     steps: list[LaneStep] = []
     emitter: list[int] = []
     passes: list[int] = []
-    made = 0
+    total = 0
     for step in trace.steps:
-        made += step.passes
+        total += step.passes
         steps.append(
             LaneStep(
-                step.index, len(emitter) + 1, len(emitter) + len(step.emitted), len(step.path), made
+                step.index,
+                len(emitter) + 1,
+                len(emitter) + len(step.emitted),
+                len(step.path),
+                total,
             )
         )
         emitter += [step.index] * len(step.emitted)
-        passes += [made] * len(step.emitted)
+        passes += [total] * len(step.emitted)
     return Lane(name, tuple(steps), tuple(emitter), tuple(passes))
 
 
@@ -255,19 +259,19 @@ def _one_goes_on(texts: Sequence[Sequence[int]]) -> bool:
     return all(tuple(text) == tuple(longest[: len(text)]) for text in texts)
 
 
-def _chosen(traces: Sequence[RunTrace], lanes: Sequence[Lane], place: int) -> tuple[Chosen, ...]:
-    """What each run has at a place of the output, from 0."""
-    found = []
+def _chosen(traces: Sequence[RunTrace], lanes: Sequence[Lane], index: int) -> tuple[Chosen, ...]:
+    """What each run has at an index of the output."""
+    choices = []
     for trace, lane in zip(traces, lanes, strict=True):
         at = next(
-            (n for n, line in enumerate(lane.steps) if line.first <= place + 1 <= line.last), None
+            (n for n, line in enumerate(lane.steps) if line.first <= index + 1 <= line.last), None
         )
         if at is None:
-            found.append(Chosen(None, None, None, None))
+            choices.append(Chosen(None, None, None, None))
             continue
         step = trace.steps[at]
-        found.append(_choice(step, place + 1 - lane.steps[at].first))
-    return tuple(found)
+        choices.append(_choice(step, index + 1 - lane.steps[at].first))
+    return tuple(choices)
 
 
 def _choice(step: StepTrace, number: int) -> Chosen:
@@ -298,16 +302,16 @@ def _summary(name: str, trace: RunTrace) -> Summary:
 
 
 def _jumps(lanes: Sequence[Lane], shared: int) -> tuple[Jump, ...]:
-    found = []
+    jumps = []
     for run, lane in enumerate(lanes):
         for line in lane.steps:
             if not line.first <= line.last <= shared:
                 continue
             spent = tuple(other.spent(line.first, line.last) for other in lanes)
-            gain = min(n for place, n in enumerate(spent) if place != run) - spent[run]
+            gain = min(n for other, n in enumerate(spent) if other != run) - spent[run]
             if gain > 0:
-                found.append(Jump(run, line.step, line.first, line.last, spent, gain))
-    return tuple(sorted(found, key=lambda j: (-j.gain, j.first, j.run))[:JUMPS])
+                jumps.append(Jump(run, line.step, line.first, line.last, spent, gain))
+    return tuple(sorted(jumps, key=lambda j: (-j.gain, j.first, j.run))[:JUMPS])
 
 
 def _leads(lanes: Sequence[Lane], shared: int) -> tuple[Lead, ...]:

@@ -27,126 +27,128 @@ _FACT_WORDS = {
 _LOSSLESS = {True: "yes", False: "no", None: "not checked"}
 
 
-def as_json(traces: Sequence[RunTrace], found: Alignment) -> dict[str, Any]:
+def as_json(traces: Sequence[RunTrace], alignment: Alignment) -> dict[str, Any]:
     """All that is known of a comparison, ready for ``json.dumps``; ``runs`` has a line a run."""
     name = _namer(traces)
-    plain = msgspec.to_builtins(found)
+    plain = msgspec.to_builtins(alignment)
     runs = [
         summary | {"steps": lane["steps"]}
         for summary, lane in zip(plain["summaries"], plain["lanes"], strict=True)
     ]
     return {
         "runs": runs,
-        "verdict": found.verdict,
-        "shared": found.shared,
+        "verdict": alignment.verdict,
+        "shared": alignment.shared,
         "difference": plain["difference"],
         "alike": plain["alike"],
         "may_differ": plain["may_differ"],
         "jumps": plain["jumps"],
         "leads": plain["leads"],
         "sentences": [
-            texts_sentence(traces, found, name),
-            *alike_sentences(found),
-            *(jump_sentence(found, j, traces, name) for j in found.jumps),
+            texts_sentence(traces, alignment, name),
+            *alike_sentences(alignment),
+            *(jump_sentence(alignment, j, traces, name) for j in alignment.jumps),
         ],
     }
 
 
-def as_text(traces: Sequence[RunTrace], found: Alignment) -> str:
+def as_text(traces: Sequence[RunTrace], alignment: Alignment) -> str:
     """Tables for a terminal."""
     name = _namer(traces)
-    width = max(len(s.name) for s in found.summaries) + 2
+    width = max(len(s.name) for s in alignment.summaries) + 2
     table = [
         f"{'':<{width}}{'tokens':>7}{'passes':>8}{'MAT':>7}{'tokens/s':>10}{'ms/step':>9}{'nodes':>7}{'drafted':>9}{'accepted':>10}"
         "  lossless"
     ]
-    for s in found.summaries:
+    for s in alignment.summaries:
         table.append(
             f"{s.name:<{width}}{s.tokens:>7}{s.passes:>8}{s.mean_accepted_tokens:>7.2f}{s.tokens_per_second:>10.1f}{s.ms_per_step:>9.1f}{s.nodes:>7.1f}{s.drafted:>9}{s.accepted:>10}"
             f"  {_LOSSLESS[s.lossless]}"
         )
-    parts = [table, [texts_sentence(traces, found, name), *alike_sentences(found)]]
-    for lead in found.leads:
+    parts = [table, [texts_sentence(traces, alignment, name), *alike_sentences(alignment)]]
+    for lead in alignment.leads:
         parts[1].append(
-            f"{found.lanes[lead.run].name} had its largest lead after"
+            f"{alignment.lanes[lead.run].name} had its largest lead after"
             f" {_count(lead.position, 'token')}: {_count(lead.passes, 'pass', 'passes')} ahead of"
             " all others."
         )
-    if found.jumps:
+    if alignment.jumps:
         parts.append(
             [
                 "where a run jumped ahead",
-                *(jump_sentence(found, j, traces, name) for j in found.jumps),
+                *(jump_sentence(alignment, j, traces, name) for j in alignment.jumps),
             ]
         )
     return "\n\n".join("\n".join(part) for part in parts)
 
 
-def positions_csv(traces: Sequence[RunTrace], found: Alignment) -> str:
+def positions_csv(traces: Sequence[RunTrace], alignment: Alignment) -> str:
     """One line a position and run; ``same``: whether all runs wrote the same text up to there."""
     out = io.StringIO(newline="")
     writer = csv.writer(out)
     writer.writerow(COLUMNS)
-    longest = max(len(lane.emitter) for lane in found.lanes)
+    longest = max(len(lane.emitter) for lane in alignment.lanes)
     accepted = [_accepted(trace) for trace in traces]
-    for place in range(longest):
-        for run, (trace, lane) in enumerate(zip(traces, found.lanes, strict=True)):
-            if place >= len(lane.emitter):
+    for index in range(longest):
+        for run, (trace, lane) in enumerate(zip(traces, alignment.lanes, strict=True)):
+            if index >= len(lane.emitter):
                 continue
-            token = trace.output_ids[place]
+            token = trace.output_ids[index]
             # As JSON: exact, on one line, and never a formula to a spreadsheet.
             text = json.dumps(trace.pieces.get(token, f"<id {token}>"), ensure_ascii=False)
-            source = "accepted" if accepted[run][place] else "bonus"
+            source = "accepted" if accepted[run][index] else "bonus"
             line = (
-                place + 1,
+                index + 1,
                 run + 1,
                 json.dumps(lane.name, ensure_ascii=False),
                 token,
                 text,
-                lane.emitter[place],
+                lane.emitter[index],
             )
-            writer.writerow((*line, source, lane.passes[place], place < found.shared))
+            writer.writerow((*line, source, lane.passes[index], index < alignment.shared))
     return out.getvalue()
 
 
-def texts_sentence(traces: Sequence[RunTrace], found: Alignment, name: Name) -> str:
+def texts_sentence(traces: Sequence[RunTrace], alignment: Alignment, name: Name) -> str:
     """Whether the texts are equal; if not, where they first differ and how sure the model was."""
-    count = _count(found.shared, "token")
-    if found.difference is None:
+    count = _count(alignment.shared, "token")
+    if alignment.difference is None:
         return (
-            f"{'Both' if len(found.lanes) == 2 else f'All {len(found.lanes)}'} texts are equal:"
+            f"{'Both' if len(alignment.lanes) == 2 else f'All {len(alignment.lanes)}'} texts are equal:"
             f" {count}."
         )
-    listed = zip(found.lanes, found.difference.runs, strict=True)
-    if found.verdict == "beginning":
+    listed = zip(alignment.lanes, alignment.difference.runs, strict=True)
+    if alignment.verdict == "beginning":
         ended = ", ".join(lane.name for lane, chosen in listed if chosen.token is None)
         return f"The texts are equal up to the end of the shortest, {count}. Ended there: {ended}."
     choices = "; ".join(f"{lane.name} {_chosen(chosen, name)}" for lane, chosen in listed)
-    return f"The texts are equal for {count}, then they differ: {choices}. {_why(traces, found)}"
+    return (
+        f"The texts are equal for {count}, then they differ: {choices}. {_why(traces, alignment)}"
+    )
 
 
-def alike_sentences(found: Alignment) -> list[str]:
+def alike_sentences(alignment: Alignment) -> list[str]:
     """Which runs wrote the same text, where not all did."""
-    names = [[found.lanes[run].name for run in group] for group in found.alike]
+    names = [[alignment.lanes[run].name for run in group] for group in alignment.alike]
     return [
         f"{', '.join(group[:-1])} and {group[-1]} wrote the same text throughout."
         for group in names
     ]
 
 
-def jump_sentence(found: Alignment, jump: Jump, traces: Sequence[RunTrace], name: Name) -> str:
+def jump_sentence(alignment: Alignment, jump: Jump, traces: Sequence[RunTrace], name: Name) -> str:
     """One jump: which run, which step, over which tokens, and what the others took."""
     tokens = traces[jump.run].output_ids[jump.first - 1 : jump.last]
     others = ", ".join(
         f"{lane.name} {spent}"
-        for run, (lane, spent) in enumerate(zip(found.lanes, jump.spent, strict=True))
+        for run, (lane, spent) in enumerate(zip(alignment.lanes, jump.spent, strict=True))
         if run != jump.run
     )
     where = (
         f"tokens {jump.first} – {jump.last}" if jump.last > jump.first else f"token {jump.first}"
     )
     return (
-        f"{found.lanes[jump.run].name}, step {jump.step}: {where}"
+        f"{alignment.lanes[jump.run].name}, step {jump.step}: {where}"
         f" ({' '.join(name(t) for t in tokens)}) in"
         f" {_count(jump.spent[jump.run], 'pass', 'passes')}; {others}."
     )
@@ -159,9 +161,9 @@ def _namer(traces: Sequence[RunTrace]) -> Name:
     return namer(msgspec.structs.replace(traces[0], pieces=pieces, partial_bytes=partial_bytes))
 
 
-def _why(traces: Sequence[RunTrace], found: Alignment) -> str:
-    if found.may_differ:
-        differing = " and ".join(_FACT_WORDS[key] for key in found.may_differ)
+def _why(traces: Sequence[RunTrace], alignment: Alignment) -> str:
+    if alignment.may_differ:
+        differing = " and ".join(_FACT_WORDS[key] for key in alignment.may_differ)
         return f"This is not an error: with {differing} the text may differ."
     if traces[0].info.dtype in HALF:
         return (
@@ -182,7 +184,7 @@ def _chosen(chosen: Chosen, name: Name) -> str:
 
 
 def _accepted(trace: RunTrace) -> list[bool]:
-    return [place < len(step.path) for step in trace.steps for place in range(len(step.emitted))]
+    return [index < len(step.path) for step in trace.steps for index in range(len(step.emitted))]
 
 
 def _count(number: int, noun: str, many: str = "") -> str:

@@ -265,17 +265,17 @@ def _lost(history: RowHistory, number: int, accepted: int, limit: int | None) ->
         limit: levels of the tree below the end node; None to count below the last level instead,
             where the first token must be in its row too.
     """
-    text, place = history.text, history.starts[number] + accepted
-    # The token after the last one gained comes with the pass as its bonus, so the text must go on
-    # behind it.
-    room = len(text) - 2 - place
+    text, position = history.text, history.starts[number] + accepted
+    # The token after the last one gained comes with the pass as its bonus, so the text must
+    # continue after it.
+    room = len(text) - 2 - position
     count = 0
     while limit is None or count < limit:
         given = limit is not None and count == 0
-        if place + count + 1 >= len(text):
+        if position + count + 1 >= len(text):
             return max(room, 0), True
-        row = history.row(text[place + count], number)
-        if not given and (not row or text[place + count + 1] not in row):
+        row = history.row(text[position + count], number)
+        if not given and (not row or text[position + count + 1] not in row):
             break
         count += 1
     return max(min(count, room), 0), count > room

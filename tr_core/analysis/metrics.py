@@ -98,7 +98,7 @@ def by_depth_and_rank(steps: Sequence[StepTrace]) -> dict[tuple[int, int], Share
                 count = counts.setdefault((depths[node], step.ranks[node]), [0, 0])
                 count[0] += 1
                 count[1] += node in on_path
-    return {place: Share(*counts[place]) for place in sorted(counts)}
+    return {key: Share(*counts[key]) for key in sorted(counts)}
 
 
 def by_rank(steps: Sequence[StepTrace]) -> dict[int, Share]:
@@ -120,11 +120,11 @@ def by_class(trace: RunTrace) -> dict[str, Share]:
     before = trace.info.prompt_ids[-1:]
     text = trace.pieces.get(before[0], "") if before else ""
     for step in trace.steps:
-        for place, token in enumerate(step.emitted):
+        for index, token in enumerate(step.emitted):
             piece = "" if token in trace.partial_bytes else trace.pieces.get(token, "")
             count = counts[token_class(piece, text)]
             count[0] += 1
-            count[1] += place < len(step.path)
+            count[1] += index < len(step.path)
             text = piece
     return {name: Share(*count) for name, count in counts.items()}
 
@@ -157,8 +157,8 @@ def by_position(trace: RunTrace, parts: int = PARTS) -> list[Span]:
     drafted: list[bool] = []
     share: list[float] = []
     for step in trace.steps:
-        for place in range(len(step.emitted)):
-            drafted.append(place < len(step.path))
+        for index in range(len(step.emitted)):
+            drafted.append(index < len(step.path))
             share.append(1 / len(step.emitted))
     parts = min(parts, len(drafted))
     borders = [round(i * len(drafted) / parts) for i in range(parts + 1)] if parts else []

@@ -98,10 +98,10 @@ def _agreed(step: StepTrace) -> set[int]:
 def _summed(nodes: Iterable[tuple[float, bool]]) -> Reliability:
     counts, sums, hits = [0] * len(EDGES), [0.0] * len(EDGES), [0] * len(EDGES)
     for chance, hit in nodes:
-        place = max(n for n, edge in enumerate(EDGES) if edge <= chance)
-        counts[place] += 1
-        sums[place] += chance
-        hits[place] += hit
+        edge = max(n for n, lowest in enumerate(EDGES) if lowest <= chance)
+        counts[edge] += 1
+        sums[edge] += chance
+        hits[edge] += hit
     filled = [n for n in range(len(EDGES)) if counts[n]]
     total = sum(counts)
     off = sum(abs(hits[n] - sums[n]) for n in filled)

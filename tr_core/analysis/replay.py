@@ -143,12 +143,12 @@ class Replay:
     def __init__(self, trace: RunTrace, history: RowHistory) -> None:
         self._trace, self._history = trace, history
         self._trees: dict[tuple[Ranks, Ranks], frozenset[Ranks]] = {}
-        # What the model gave after each token of the text: (place, candidates), by token.
+        # What the model gave after each token of the text: (position, candidates), by token.
         self._written: dict[int, list[tuple[int, tuple[int, ...]]]] = {}
         for start, step in zip(history.starts, trace.steps, strict=True):
-            for place, node in enumerate((0, *step.path), start):
+            for position, node in enumerate((0, *step.path), start):
                 self._written.setdefault(step.tokens[node], []).append(
-                    (place, step.candidates[node])
+                    (position, step.candidates[node])
                 )
 
     def passes(
@@ -175,9 +175,9 @@ class Replay:
             number = bisect_right(self._history.starts, root) - 1
             child = (shape or _same)(self._nodes(self._trace.steps[number]))
             node: Ranks = ()
-            place = root
-            while place + 1 < len(text):
-                token, following = text[place], text[place + 1]
+            position = root
+            while position + 1 < len(text):
+                token, following = text[position], text[position + 1]
                 row = self._path_row(token, root) if path_only else self._row(token, number, root)
                 if hot and not row:
                     row = self._history.second_writing(token) or ((following,) if best else ())
@@ -186,8 +186,8 @@ class Replay:
                 below = child(node, row.index(following))
                 if below is None:
                     break
-                node, place = below, place + 1
-            root, count = place + 1, count + 1
+                node, position = below, position + 1
+            root, count = position + 1, count + 1
         return count
 
     def _row(self, token: int, number: int, root: int) -> tuple[int, ...] | None:

@@ -105,11 +105,11 @@ class RowHistory:
         prompt = trace.info.prompt_ids or (trace.steps[0].tokens[:1] if trace.steps else ())
         self.text: tuple[int, ...] = (*prompt, *trace.output_ids)
         self.starts: list[int] = []
-        place = len(prompt) - 1
+        position = len(prompt) - 1
         self._changes: dict[int, list[tuple[int, RowChange]]] = {}
         for number, step in enumerate(trace.steps):
-            self.starts.append(place)
-            place += len(step.emitted)
+            self.starts.append(position)
+            position += len(step.emitted)
             for change in {row.token: row for row in step.rows}.values():
                 self._changes.setdefault(change.token, []).append((number, change))
         self.has_rows = bool(self._changes)
@@ -143,9 +143,9 @@ class RowHistory:
         """Who took ``candidate`` out of the row of ``token`` last, before step ``number``; None if
         nobody did.
         """
-        for place, change in reversed(self._changes.get(token, ())):
-            if place < number and candidate in change.evicted:
-                return self._write(place, change)
+        for step, change in reversed(self._changes.get(token, ())):
+            if step < number and candidate in change.evicted:
+                return self._write(step, change)
         return None
 
     def over_time(self) -> list[MatrixState]:

@@ -74,11 +74,11 @@ class StaticLayer(CacheLayerMixin):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write (1, heads, n, width) keys and values into the cache's ``places``; return its first
+        """Write (1, heads, n, width) keys and values into the cache's ``rows``; return its first
         ``bucket`` rows.
         """
-        self.keys.index_copy_(2, self._cache.places, key_states)
-        self.values.index_copy_(2, self._cache.places, value_states)
+        self.keys.index_copy_(2, self._cache.rows, key_states)
+        self.values.index_copy_(2, self._cache.rows, value_states)
         return self.keys[:, :, : self._cache.bucket], self.values[:, :, : self._cache.bucket]
 
     # A tensor, so that a captured graph reads the current length at each replay.
@@ -106,7 +106,7 @@ class StaticCache(Cache):
             is free.
         room: rows allocated.
         bucket: rows that the present pass reads.
-        places: (n,) int64, the rows that it writes.
+        rows: (n,) int64, the rows that it writes.
         slots: (bucket,) int64, which of its nodes each row is written by; n where none is.
     """
 
@@ -121,7 +121,7 @@ class StaticCache(Cache):
         ]
         self.length = torch.zeros((), dtype=torch.int64, device=device)
         self.positions = torch.empty(0, dtype=torch.int64, device=device)
-        self.places = self.slots = self.positions
+        self.rows = self.slots = self.positions
         self.room = self.bucket = 0
 
     @property
@@ -179,14 +179,14 @@ class StaticCache(Cache):
         rank = free.cumsum(0) - 1
         # Rows that are taken, or free beyond the count, all go to one place after the end.
         self.slots = torch.where(free & (rank < count), rank, count)
-        rows = torch.zeros(count + 1, dtype=torch.int64, device=free.device)
-        rows = rows.scatter(0, self.slots, torch.arange(bucket, device=free.device))
-        self.places, self.bucket = rows[:count], bucket
-        return self.places
+        written = torch.zeros(count + 1, dtype=torch.int64, device=free.device)
+        written = written.scatter(0, self.slots, torch.arange(bucket, device=free.device))
+        self.rows, self.bucket = written[:count], bucket
+        return self.rows
 
     def settle(self, positions: torch.Tensor, kept: torch.Tensor) -> None:
         """Keep the rows of the pass's nodes that are ``kept`` (n,) bool, at ``positions`` (n,);
         free the others.
         """
-        self.positions.index_copy_(0, self.places, torch.where(kept, positions, FREE))
+        self.positions.index_copy_(0, self.rows, torch.where(kept, positions, FREE))
         self.length.add_(kept.sum())

@@ -103,7 +103,7 @@ def describe(session: Session) -> RunInfo:
         k=settings.k,
         settings=plain | {"tree": settings.tree_name, "stop": list(settings.stop)},
         dtype=str(target.dtype).removeprefix("torch."),
-        device=target.places,
+        device=target.devices,
         attention=target.attention,
         versions={
             "python": platform.python_version(),

@@ -172,7 +172,7 @@ def is_split(model: PreTrainedModel) -> bool:
     return len(devices) > 1 or "disk" in devices
 
 
-def places(model: PreTrainedModel, device: torch.device, processes: ProcessGroup) -> str:
+def describe_devices(model: PreTrainedModel, device: torch.device, processes: ProcessGroup) -> str:
     """Where a model runs, in words for a run's record."""
     if processes.size > 1:
         return f"{processes.size} processes with {device.type}"

@@ -67,7 +67,7 @@ class Loaded:
     slices_logits: bool
     costs: CostBook
     processes: ProcessGroup
-    places: str
+    devices: str
     whole: bool
 
 
@@ -86,7 +86,7 @@ class HFTarget:
         self.max_length = loaded.max_length
         self.eos_ids = loaded.eos_ids
         self.device = loaded.device
-        self.places = loaded.places
+        self.devices = loaded.devices
         self.dtype = loaded.model.dtype
         self.attention = loaded.model.config._attn_implementation
         self._geometries: OrderedDict[TreeTemplate, Geometry] = OrderedDict()
@@ -149,15 +149,15 @@ class HFTarget:
         self,
         ids: Sequence[int],
         observe: Observe | None = None,
-        places: Sequence[int] | None = None,
+        positions: Sequence[int] | None = None,
     ) -> None:
         """Append ``ids`` to the cache, in chunks small enough for their float32 logits to stay
         under 256 MiB.
 
         Args:
             ids: token ids.
-            observe: gets the places within ``ids`` of a chunk and their float32 logits (n, V).
-            places: rising, those to observe; all by default.
+            observe: gets the positions within ``ids`` of a chunk and their float32 logits (n, V).
+            positions: those to observe, rising; all by default.
 
         Raises:
             RuntimeError: a scored draft waits for ``keep``, or the ids do not fit the model's
@@ -174,12 +174,14 @@ class HFTarget:
             part = tokens[offset : offset + chunk]
             end = offset + len(part)
             observed: Sequence[int] = range(offset, end) if observe is not None else ()
-            if places is not None:
-                observed = places[bisect_left(places, offset) : bisect_left(places, end)]
+            if positions is not None:
+                observed = positions[bisect_left(positions, offset) : bisect_left(positions, end)]
             wanted = None
             # On the host: a split model may have its last layer on another device than its first.
             if len(observed) < len(part):
-                wanted = torch.tensor([place - offset for place in observed], dtype=torch.int64)
+                wanted = torch.tensor(
+                    [position - offset for position in observed], dtype=torch.int64
+                )
             logits = self._forward(part, self._loaded.masks.of_chain(len(part)), wanted)
             self._length += len(part)
             if observed and observe is not None:

@@ -34,10 +34,10 @@ from tr_core.models.distributed import (
     ProcessGroup,
     check_plan,
     check_split,
+    describe_devices,
     entry_device,
     is_split,
     loading_options,
-    places,
 )
 from tr_core.models.exactness_probe import probe
 from tr_core.models.hf_target import HFTarget, Loaded
@@ -390,7 +390,7 @@ def build_target(
             slices_logits=examination.slices_logits,
             costs=examination.costs,
             processes=processes,
-            places=places(model, examination.device, processes),
+            devices=describe_devices(model, examination.device, processes),
             whole=processes.size == 1 and not is_split(model),
         )
     )
@@ -408,7 +408,7 @@ def _end_ids(*owners: Any) -> set[int]:
     ids = [getattr(owner, "eos_token_id", None) for owner in owners]
     return {
         token
-        for found in ids
-        if found is not None
-        for token in (found if isinstance(found, list) else [found])
+        for end in ids
+        if end is not None
+        for token in (end if isinstance(end, list) else [end])
     }

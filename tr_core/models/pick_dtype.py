@@ -44,10 +44,10 @@ def pass_seconds(models: Sequence[PreTrainedModel]) -> list[list[float]]:
         if number > 2 and time.perf_counter() > end:
             break
         for times, model in zip(best, models, strict=True):
-            for place, width in enumerate(WIDTHS):
+            for index, width in enumerate(WIDTHS):
                 tokens = torch.zeros(1, width, dtype=torch.int64, device=model.device)
                 began = time.perf_counter()
                 model(input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=False)
                 if number:  # the first round pays for what the others reuse
-                    times[place] = min(times[place], time.perf_counter() - began)
+                    times[index] = min(times[index], time.perf_counter() - began)
     return best

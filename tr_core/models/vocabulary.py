@@ -146,7 +146,7 @@ def _byte_alphabet() -> dict[str, int]:
     }
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(b): b for b in printable} | {
-        chr(256 + place): byte for place, byte in enumerate(others)
+        chr(256 + index): byte for index, byte in enumerate(others)
     }
 
 

@@ -59,9 +59,9 @@ class RowChange(msgspec.Struct, frozen=True):
         """(k,) what happened to each place: a candidate that is new, was elsewhere in the row, or
         stayed.
         """
-        place = {token: rank for rank, token in enumerate(self.before)}
+        rank_before = {token: rank for rank, token in enumerate(self.before)}
         return tuple(
-            "fresh" if t not in place else "kept" if place[t] == rank else "moved"
+            "fresh" if t not in rank_before else "kept" if rank_before[t] == rank else "moved"
             for rank, t in enumerate(self.after)
         )
 

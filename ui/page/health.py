@@ -28,16 +28,16 @@ def routes(models: LoadedModels, metrics: bool) -> list[Route]:
             }
             for name, c in models.coming
         ]
-        told = {
+        status = {
             "status": "ok",
             "version": tr_core.__version__,
             "models": models.loaded,
             "loading": loading,
         }
-        return JSONResponse(told, headers={"Cache-Control": "no-store"})
+        return JSONResponse(status, headers={"Cache-Control": "no-store"})
 
     async def metrics_text(request: Request) -> Response:
         return Response(models.metrics.text(), media_type=CONTENT_TYPE)
 
-    found = [Route("/healthz", healthz)]
-    return [*found, Route("/metrics", metrics_text)] if metrics else found
+    routes = [Route("/healthz", healthz)]
+    return [*routes, Route("/metrics", metrics_text)] if metrics else routes

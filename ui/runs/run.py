@@ -209,9 +209,9 @@ class LocalRun(Run):
     ) -> Iterator[Event]:
         self.is_going = True
         try:
-            made = 0
+            done = 0
             while self.info is None or (
-                self.stop_reason is None and made != steps and not stopped()
+                self.stop_reason is None and done != steps and not stopped()
             ):
                 event: Event
                 with self._turns.ticket() as ticket:
@@ -224,9 +224,9 @@ class LocalRun(Run):
                     else:
                         most = self._steps_a_turn
                         if steps is not None:
-                            most = min(most, steps - made)
+                            most = min(most, steps - done)
                         new = self._engine.do(partial(self._make_steps, target, most))
-                        made += len(new)
+                        done += len(new)
                         event = new
                 yield event
         finally:
@@ -281,22 +281,22 @@ class LocalRun(Run):
 
     def _make_steps(self, target: HFTarget, most: int) -> tuple[StepTrace, ...]:
         """One step, or up to ``most`` if nobody waits: going round costs time too."""
-        made: list[StepTrace] = []
+        steps: list[StepTrace] = []
 
         def step() -> None:
             with memory.shortage_as(SHORT):
                 session = self._session
                 if session is None:
                     session = self._session = resume.resume(target.fork(), self.checkpoint())
-                while session.stop_reason is None and len(made) < most:
-                    made.append(session.step())
+                while session.stop_reason is None and len(steps) < most:
+                    steps.append(session.step())
                     if not self._turns.anybody_waits():
                         break
 
         self._awake.touch(self)
-        self._with_room(step, enough=lambda: bool(made))
-        self._add(made)
-        return tuple(made)
+        self._with_room(step, enough=lambda: bool(steps))
+        self._add(steps)
+        return tuple(steps)
 
     def _with_room(
         self, work: Callable[[], None], enough: Callable[[], bool] = lambda: False
@@ -332,9 +332,9 @@ class CalledRun(Run):
     def advance(
         self, target: HFTarget, steps: int | None, stopped: Callable[[], bool]
     ) -> Iterator[Event]:
-        made = 0
-        while self.stop_reason is None and made != steps and not stopped():
-            count = STEPS_A_CALL if steps is None else min(STEPS_A_CALL, steps - made)
+        done = 0
+        while self.stop_reason is None and done != steps and not stopped():
+            count = STEPS_A_CALL if steps is None else min(STEPS_A_CALL, steps - done)
             for text in self._calls.pieces(self.request.model, self._checkpoint.to_json(), count):
                 piece = Piece.from_json(text)
                 if piece.error is not None:
@@ -343,7 +343,7 @@ class CalledRun(Run):
                     self.info = piece.info
                     yield piece.info
                 if piece.step is not None:
-                    made += 1
+                    done += 1
                     self._add([piece.step])
                     yield (piece.step,)
                 if piece.checkpoint is not None:

@@ -68,8 +68,8 @@ class Guard:
         return counted
 
     def _too_large(self, scope: Scope) -> bool:
-        told = dict(scope["headers"]).get(b"content-length", b"0")
-        return not told.isdigit() or int(told[:20]) > self._largest
+        length = dict(scope["headers"]).get(b"content-length", b"0")
+        return not length.isdigit() or int(length[:20]) > self._largest
 
 
 class _Headers:
@@ -111,7 +111,7 @@ def _is_html(headers: list[Any]) -> bool:
 
 
 def _policy(html: bytes, framed_by: str) -> str:
-    hashes = " ".join(sorted({_hash(found[1]) for found in _INLINE.finditer(html)}))
+    hashes = " ".join(sorted({_hash(match[1]) for match in _INLINE.finditer(html)}))
     return "; ".join(
         [
             "default-src 'none'",

@@ -51,8 +51,8 @@ def named(preset: str) -> Example:
 
 def recorded(presets: list[str]) -> dict[str, Example]:
     """Examples of these presets that are there, by name."""
-    found = (named(preset) for preset in presets)
-    return {example.name: example for example in found if example.path.is_file()}
+    examples = (named(preset) for preset in presets)
+    return {example.name: example for example in examples if example.path.is_file()}
 
 
 def telling_step(trace: RunTrace) -> int:

@@ -68,10 +68,10 @@ class Branches:
         for node in range(1, count):
             below[self.parents[node]].append(node)
         order, parents, ranks = [0], [-1], [-1]
-        for place, node in enumerate(order):  # grows while it is read
+        for number, node in enumerate(order):  # grows while it is read
             for rank, child in enumerate(below[node]):
                 order.append(child)
-                parents.append(place)
+                parents.append(number)
                 ranks.append(rank)
         self.order = order
         shape = (
