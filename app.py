@@ -94,8 +94,10 @@ def _launch(built: gr.Blocks, models: LoadedModels, limits: Limits, host: str, p
 
 
 def _models(limits: Limits) -> LoadedModels:
-    """Where models are. The first is loaded while the page opens; on ZeroGPU before, since workers
-    are forks.
+    """The folders and ids of models.
+
+    The first is loaded while the page opens. On ZeroGPU it is loaded before, since workers are
+    forks.
     """
     if zero.is_here():
         models = LoadedModels(limits, load=zero.load)
@@ -115,9 +117,7 @@ def _connection(_: Request) -> FileResponse:
 
 
 def _plotly(_: Request) -> FileResponse:
-    """The charts' library, out of the installed package: asked for when the metrics are first
-    opened.
-    """
+    """The charts' library, from the installed package; requested when metrics are first opened."""
     return FileResponse(
         viz.PLOTLY, media_type="text/javascript", headers={"Cache-Control": "max-age=86400"}
     )

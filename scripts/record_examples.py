@@ -1,5 +1,4 @@
-"""Record the runs in ``assets/examples`` from the presets: what the page can show before a model
-has loaded.
+"""Record the presets' runs in ``assets/examples``: shown before a model has loaded.
 
     python scripts/record_examples.py            # with the bundled model
     python scripts/record_examples.py --model M --max-new-tokens 64

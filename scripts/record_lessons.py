@@ -1,5 +1,6 @@
-"""Record the toy's runs of the lessons (``assets/lessons/*.json``) and draw the worksheet
-(``docs/worksheet.html``).
+"""Record the toy's runs for the lessons, and draw the worksheet.
+
+Writes ``assets/lessons/*.json`` and ``docs/worksheet.html``.
 
     python scripts/record_lessons.py
 
@@ -47,9 +48,7 @@ def main() -> int:
 
 
 def toy_runs() -> dict[str, RunTrace]:
-    """The story told word by word, with the tree, with the tree once more on the rows that are
-    there, by a chain.
-    """
+    """The story decoded plainly, with the tree, with the tree on warm rows, and by a chain."""
     tree, learned = _record_story(TREE)
     return {
         "toy-plain": _record_story(TREE, "none")[0],

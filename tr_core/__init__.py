@@ -1,5 +1,6 @@
-"""Token Recycling (Luo et al., arXiv 2408.08696): lossless speculative decoding from recycled
-candidates.
+"""Token Recycling: lossless speculative decoding from recycled candidates.
+
+The method is Luo et al., arXiv 2408.08696.
 
     from tr_core import Session, Settings, load_target
 

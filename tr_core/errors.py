@@ -47,9 +47,7 @@ class UnsupportedModelError(ModelError):
 
 
 class MemoryShortError(ModelError):
-    """The device's memory is short: the model, the prompt or the number of runs is too large for
-    it.
-    """
+    """Too little memory on the device: the model, the prompt or the number of runs is too large."""
 
 
 class LoadStoppedError(ModelError):

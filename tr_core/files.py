@@ -1,6 +1,4 @@
-"""Files are written whole or not at all: a disk that is full takes nothing that was there. No
-torch.
-"""
+"""Write files whole or not at all: a full disk destroys nothing that was there. No torch."""
 
 from __future__ import annotations
 
@@ -21,15 +19,14 @@ class CannotWriteError(OSError):
 
     def __str__(self) -> str:
         return (
-            f"“{self._path}” cannot be written, the system says “{self.strerror}”: what was there"
-            " before is as it was; make room, or choose another place."
+            f"“{self._path}” cannot be written ({self.strerror}); its old content is untouched."
+            " Make room, or choose another place."
         )
 
 
 @contextmanager
 def whole(path: str | Path) -> Iterator[Path]:
-    """A place beside ``path`` to write to; what is there at the end of the block takes the place of
-    ``path``.
+    """A path next to ``path`` to write to; at the end of the block the file replaces ``path``.
 
     Raises:
         CannotWriteError: an ``OSError`` came out of the block, or moving failed.

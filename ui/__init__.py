@@ -1,3 +1,4 @@
-"""The page: Gradio's controls around one explorer component. All that knows Gradio is here and in
-app.py.
+"""The page: Gradio's controls around one explorer component.
+
+Only this package and app.py know Gradio.
 """

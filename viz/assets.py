@@ -1,6 +1,4 @@
-"""What the browser gets besides records: the modules in ``static/``, with the lists that stand
-there, and plotly.
-"""
+"""What the browser gets besides records: the modules in ``static/``, their lists, and plotly."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""One self-contained web page of a run, or of the tour: opens from ``file://``, asks for nothing,
-sends nothing.
+"""One self-contained web page of a run or of the tour.
+
+It opens from ``file://``, requests nothing and sends nothing.
 
 The page is the explorer itself: the modules of ``static/`` in one script, the style sheet, and the
 run's records as data. A browser fetches no module from ``file://``, so the modules are put into one
@@ -76,8 +77,7 @@ fetched or sent.</p></noscript>
 
 
 def to_html(runs: RunTrace | Sequence[RunTrace]) -> str:
-    """A whole run as one page, opened at its first step; or two to four runs of one prompt, side by
-    side.
+    """A whole run as one page, opened at its first step; or two to four runs side by side.
 
     Raises:
         CompareError: several runs that do not belong together.
@@ -88,8 +88,9 @@ def to_html(runs: RunTrace | Sequence[RunTrace]) -> str:
 
 
 def lessons_to_html(folder: Path = LESSONS) -> str:
-    """The whole tour as one page, opened where its reader was last time, or as its address says:
-    ``…html?lesson=3``.
+    """The whole tour as one page.
+
+    It opens where its reader left, or as its address says: ``…html?lesson=3``.
 
     Args:
         folder: chapters and traces of their own; see ``lessons_record``.
@@ -181,9 +182,7 @@ def _variable(name: str) -> str:
 
 
 def _policy(scripts: Iterable[str], styles: Iterable[str]) -> str:
-    """Only scripts and styles with these hashes, pictures that the page makes itself, and no
-    connection of any kind.
-    """
+    """Only scripts and styles with these hashes, the page's own pictures, and no connection."""
     allowed, styling = (" ".join(f"'{one}'" for one in hashes) for hashes in (scripts, styles))
     # Of style attributes the empty one alone is let through, which plotly sets.
     return (

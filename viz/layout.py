@@ -1,5 +1,4 @@
-"""Where the nodes of a tree are drawn: a column per depth, a row per leaf, a parent beside its
-first child.
+"""Where a tree's nodes are drawn: depth by column, leaf by row, parent beside its first child.
 
 So the best candidates of the best candidates form one straight line at the top, no two edges cross,
 and all coordinates are whole numbers. The layout depends on the shape alone: equal shapes are drawn

@@ -6,11 +6,11 @@ step.
 Steps take what ``COSTS["xeon"]`` of ``sizing.py`` tells, times the machine's pace, times noise;
 some are hit by something else and take up to three times as long. The first curve is wrong by 15 %
 at each size. Drafts have the sizes of a run that always drafts; a step is plain where the ratio is
-in doubt by more than ``--doubt``, at most one in 32, as ``GrownTreeBudget`` has it. ``off`` is how far t(8)
-/ t(0), as believed, lies from the truth (root of the mean square of its logarithm), ``at worst``
-the furthest in a run, ``plain`` the share of plain steps, and ``heals`` the steps until nodes that
-become half as dear again are believed to within a fifth. No clock is read: the same figures
-everywhere.
+in doubt by more than ``--doubt``, at most one in 32, as ``GrownTreeBudget`` has it. ``off`` is how
+far t(8) / t(0), as believed, lies from the truth (root of the mean square of its logarithm),
+``at worst`` the furthest in a run, ``plain`` the share of plain steps, and ``heals`` the steps
+until nodes that become half as dear again are believed to within a fifth. No clock is read: the
+same figures everywhere.
 """
 
 from __future__ import annotations

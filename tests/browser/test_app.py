@@ -241,7 +241,7 @@ def test_a_run_is_saved_and_opened_again(tabs, tmp_path):
     saved = RunTrace.from_json((tmp_path / "run.json").read_text())
     assert str(len(saved.steps)) == steps
     with page.expect_download(timeout=SOON_MS) as download:
-        click(page, "Save its matrix")
+        click(page, "Save matrix")
     assert download.value.suggested_filename == "matrix.safetensors"
 
     click(page, "Reset")

@@ -14,7 +14,7 @@ from tr_core.trees.templates import chain
 
 def choose_variations(page, *labels):
     page.locator("#tr-controls .label-wrap", has_text="Compare").click()
-    box = page.get_by_label("Run it also with")
+    box = page.get_by_label("Compare with")
     for label in labels:
         box.fill(label)
         box.press("Enter")

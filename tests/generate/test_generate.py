@@ -379,7 +379,7 @@ def refusals():
         "contrastive search": ({"penalty_alpha": 0.6, "top_k": 4}, "not by contrastive search"),
         "embeddings": ({"inputs": None, "inputs_embeds": embeddings}, "instead of inputs_embeds"),
         "holes in the mask": ({"attention_mask": holes}, "padding at the left only"),
-        "odd positions": ({"position_ids": torch.arange(1, 12)[None]}, "leave position_ids away"),
+        "odd positions": ({"position_ids": torch.arange(1, 12)[None]}, "omit position_ids"),
         "a full cache": ({"past_key_values": full}, "an empty DynamicCache"),
         "a static cache": ({"past_key_values": static}, "an empty DynamicCache"),
         "a kind of cache": ({"cache_implementation": "static"}, "not a static one"),
@@ -392,7 +392,7 @@ def refusals():
         "no such tree": ({"tree": "oak"}, "oak"),
         "a matrix too many": (
             {"matrix": CandidateMatrix(112, 8), "drafter": "none"},
-            "leave drafter or matrix away",
+            "omit drafter or matrix",
         ),
         "a foreign matrix": ({"matrix": CandidateMatrix(50, 8)}, "the model needs 112 on cpu"),
         "k for another matrix": (

@@ -1,7 +1,7 @@
 """Started by test_security.py: sends every event of the page as a browser that means harm.
 
-Events are handled as Gradio handles them: what comes in goes through its components first. A process of
-its own, since a page that is built here leaves event loops behind.
+Events are handled as Gradio handles them: what comes in goes through its components first. It runs
+in its own process, since a page that is built here leaves event loops open.
 """
 
 import asyncio

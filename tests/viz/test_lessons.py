@@ -281,7 +281,7 @@ def test_a_good_chapter_is_taken():
     [
         ("# Title\n", "Title\n", 1, "begins with its title"),
         ("minutes: 2\n", "minutes: soon\n", 2, "minutes: 2"),
-        ("minutes: 2\n", "minutes: 2\nauthor: me\n", 2, "no more"),
+        ("minutes: 2\n", "minutes: 2\nauthor: me\n", 2, "write only"),
         ("minutes: 2\n", "minutes: 99\n", 2, "at most 30"),
         ("verify\n", "think\n", 4, "draft, verify, accept, recycle"),
         ("step 4", "step four", 4, "## toy, step 4, verify"),
@@ -306,9 +306,9 @@ def test_a_good_chapter_is_taken():
         ("right: yes\n", "", 9, "needs “right:” and “wrong:”"),
         ("wrong: no\n", "wrong: no\nwrong node 2: no\n", 13, "right, or cannot be chosen"),
         ("wrong: no\n", "wrong: no\nreveal: soon\n", 13, "reveal takes a phase"),
-        ("wrong: no\n", "wrong: no\nAnd more.\n", 13, "after the question stand"),
+        ("wrong: no\n", "wrong: no\nAnd more.\n", 13, "after the question, write"),
         ("wrong: no\n", "wrong: no\n- [x] yes -> no\n", 13, "- answer -> what is said then"),
-        ("wrong: no\n", "wrong: no\n\n### Question\nAgain?\n", 14, "its one “### …”"),
+        ("wrong: no\n", "wrong: no\n\n### Question\nAgain?\n", 14, "only “### …”"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_told_by_file_and_line(old, new, line, words):

@@ -1,3 +1,1 @@
-"""What recorded runs tell: metrics, diagnosis, replays, comparisons, and their words. Reads traces
-alone, no torch.
-"""
+"""Metrics, diagnosis, replays and comparisons of recorded runs. Reads traces alone, no torch."""

@@ -83,9 +83,7 @@ class Jump(msgspec.Struct, frozen=True):
 
 
 class Lead(msgspec.Struct, frozen=True):
-    """Where a run was ahead of all others most: after ``position`` tokens, by ``passes`` forward
-    passes.
-    """
+    """A run's largest lead: after ``position`` tokens, ``passes`` forward passes ahead of all."""
 
     run: int
     position: int

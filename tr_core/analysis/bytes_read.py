@@ -1,5 +1,6 @@
-"""What the passes of a run read, in bytes: the reason why a tree pass costs little more than a
-plain one. No torch.
+"""Bytes that the passes of a run read: why a tree pass costs little more than a plain one.
+
+No torch here.
 
 A pass reads all weights once, whatever the number of its tokens, and the keys and values of every
 token it attends to. Activations and the candidate rows (a few hundred bytes a node) are left out.

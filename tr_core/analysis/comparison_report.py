@@ -1,6 +1,4 @@
-"""Runs side by side as the command line shows them: a table, one JSON object, CSV, and their words.
-No torch.
-"""
+"""Runs side by side for the command line: table, JSON object, CSV, sentences. No torch."""
 
 from __future__ import annotations
 
@@ -113,10 +111,8 @@ def texts_sentence(traces: Sequence[RunTrace], alignment: Alignment, name: Name)
     """Whether the texts are equal; if not, where they first differ and how sure the model was."""
     count = _count(alignment.shared, "token")
     if alignment.difference is None:
-        return (
-            f"{'Both' if len(alignment.lanes) == 2 else f'All {len(alignment.lanes)}'} texts are equal:"
-            f" {count}."
-        )
+        both = "Both" if len(alignment.lanes) == 2 else f"All {len(alignment.lanes)}"
+        return f"{both} texts are equal: {count}."
     listed = zip(alignment.lanes, alignment.difference.runs, strict=True)
     if alignment.verdict == "beginning":
         ended = ", ".join(lane.name for lane, chosen in listed if chosen.token is None)

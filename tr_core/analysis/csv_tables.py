@@ -49,8 +49,9 @@ def steps_csv(trace: RunTrace, diagnosis: Diagnosis) -> str:
 
 
 def nodes_csv(trace: RunTrace) -> str:
-    """One line a node, roots included; ``probability`` is the model's for the node's token after
-    its parent.
+    """One line per node, roots included.
+
+    ``probability`` is the model's, for the node's token after its parent.
 
     It is left empty where the token is not among the parent's recorded candidates, and for the
     root.

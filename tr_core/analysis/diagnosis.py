@@ -113,9 +113,7 @@ class StepDiagnosis(msgspec.Struct, frozen=True):
 
 
 class ContextCost(msgspec.Struct, frozen=True):
-    """What one token cost as the last token of a path: steps that ended after it, tokens lost,
-    reasons.
-    """
+    """What one token cost as the end of a path: steps that ended after it, tokens lost, reasons."""
 
     token: int
     steps: int

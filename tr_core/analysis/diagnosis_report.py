@@ -26,8 +26,9 @@ RANKS = 16
 
 
 def as_json(trace: RunTrace, d: Diagnosis) -> dict[str, Any]:
-    """All that is known of a run, ready for ``json.dumps``: numbers for scripts, ``details`` a line
-    a step.
+    """The whole diagnosis of a run, ready for ``json.dumps``.
+
+    It has numbers for scripts; ``details`` has one entry per step.
     """
     name, history = namer(trace), RowHistory(trace)
 

@@ -50,8 +50,9 @@ class Span(msgspec.Struct, frozen=True):
 
 
 def mean_accepted_tokens(steps: Sequence[StepTrace]) -> float:
-    """MAT: tokens emitted ÷ forward passes after the prefill, the bonus included (Spec-Bench); 1.0
-    is plain decoding.
+    """MAT: tokens emitted ÷ forward passes after the prefill, bonus included (Spec-Bench).
+
+    Plain decoding has 1.0.
 
     0.0 if no step was made.
     """
@@ -59,9 +60,7 @@ def mean_accepted_tokens(steps: Sequence[StepTrace]) -> float:
 
 
 def tokens_per_second(steps: Sequence[StepTrace]) -> float:
-    """Tokens emitted ÷ seconds spent in the steps, the prefill not counted; 0.0 if no step was
-    made.
-    """
+    """Tokens emitted ÷ seconds spent in the steps, without the prefill; 0.0 without a step."""
     seconds = sum(s.timing.total_ms for s in steps) / 1e3
     return sum(len(s.emitted) for s in steps) / seconds if seconds else 0.0
 
@@ -76,8 +75,9 @@ def acceptance_rate(steps: Sequence[StepTrace]) -> float:
 
 
 def accepted_by_depth(steps: Sequence[StepTrace]) -> dict[int, float]:
-    """Share of the steps whose path reached each depth, from depth 1 on (vLLM: acceptance rate per
-    position).
+    """Share of the steps whose path reached each depth, from depth 1.
+
+    vLLM calls it the acceptance rate per position.
     """
     deepest = max((s.tree.template.depth for s in steps), default=0)
     reached = Counter(d for s in steps for d in range(1, len(s.path) + 1))
@@ -85,8 +85,7 @@ def accepted_by_depth(steps: Sequence[StepTrace]) -> dict[int, float]:
 
 
 def by_depth_and_rank(steps: Sequence[StepTrace]) -> dict[tuple[int, int], Share]:
-    """(depth, rank) → drafted nodes whose parent was accepted, and those of them that were accepted
-    themselves.
+    """(depth, rank) → nodes drafted below an accepted parent, and those of them accepted.
 
     Unseen nodes hold no token, so they are no drafts.
     """
@@ -102,9 +101,7 @@ def by_depth_and_rank(steps: Sequence[StepTrace]) -> dict[tuple[int, int], Share
 
 
 def by_rank(steps: Sequence[StepTrace]) -> dict[int, Share]:
-    """Rank → drafted nodes whose parent was accepted, and those of them that were: what a place in
-    a row is worth.
-    """
+    """Rank → nodes drafted below an accepted parent, and those accepted: a rank's worth."""
     shares: dict[int, Share] = {}
     for (_, rank), share in by_depth_and_rank(steps).items():
         old = shares.get(rank, Share(0, 0))
@@ -113,9 +110,7 @@ def by_rank(steps: Sequence[StepTrace]) -> dict[int, Share]:
 
 
 def by_class(trace: RunTrace) -> dict[str, Share]:
-    """Class of token (see ``token_class``) → tokens emitted, and those of them that had been
-    drafted.
-    """
+    """Class of token (see ``token_class``) → tokens emitted, and those of them drafted."""
     counts = {name: [0, 0] for name in CLASSES}
     before = trace.info.prompt_ids[-1:]
     text = trace.pieces.get(before[0], "") if before else ""
@@ -130,8 +125,9 @@ def by_class(trace: RunTrace) -> dict[str, Share]:
 
 
 def token_class(piece: str, before: str = "") -> str:
-    """One of ``CLASSES``; “other” are bytes that are no text of their own, and symbols of no other
-    class.
+    """The token's class, one of ``CLASSES``.
+
+    “other” are bytes that are no text alone, and symbols of no other class.
 
     Args:
         piece: the token's text.

@@ -1,5 +1,4 @@
-"""Whether drafts were as good as their drafter expected: expected against observed acceptance. No
-torch here.
+"""Expected against observed acceptance: how well drafters predict their own drafts. No torch here.
 
 A drafter that grows its own trees tells for each node the chance that it is on the path
 (``StepTrace.expected``). Of all nodes that were given about the same chance, that share should have
@@ -71,9 +70,7 @@ def by_source(steps: Sequence[StepTrace]) -> dict[str, Reliability]:
 
 
 def _nodes(steps: Sequence[StepTrace]) -> Iterable[tuple[str, float, bool]]:
-    """(source, chance, whether it was on the path) of every drafted node that something was
-    expected of.
-    """
+    """(source, chance, whether on the path) of each drafted node with an expectation."""
     for step in steps:
         # Where the run stopped within a path, what stood behind was agreed on, and is no failure.
         agreed = _agreed(step)

@@ -87,9 +87,7 @@ class Addition(msgspec.Struct, frozen=True):
 
 
 def what_ifs(trace: RunTrace, history: RowHistory) -> tuple[WhatIf, ...]:
-    """All what-ifs of a run; empty for a drafter whose drafts cannot be made again from the rows of
-    one matrix.
-    """
+    """All what-ifs of a run; empty if its drafts cannot be rebuilt from one matrix."""
     if not history.replayable:
         return ()
     replay, k = Replay(trace, history), trace.info.k
@@ -191,9 +189,7 @@ class Replay:
         return count
 
     def _row(self, token: int, number: int, root: int) -> tuple[int, ...] | None:
-        """The row of ``token`` for a pass whose root stands at ``root``, within or at the start of
-        step ``number``.
-        """
+        """The row of ``token`` for a pass from ``root``, at or within step ``number``."""
         step, start = self._trace.steps[number], self._history.starts[number]
         for node in reversed((0, *step.path)[: root - start]):
             if step.tokens[node] == token:
@@ -201,9 +197,7 @@ class Replay:
         return self._history.row(token, number)
 
     def _path_row(self, token: int, root: int) -> tuple[int, ...] | None:
-        """The row of ``token`` for a pass whose root stands at ``root``, had only the text itself
-        written rows.
-        """
+        """The row of ``token`` for a pass from ``root``, had only the text written rows."""
         writes = self._written.get(token, ())
         later = bisect_left(writes, root, key=lambda w: w[0])
         return writes[later - 1][1] if later else self._history.row(token, 0)

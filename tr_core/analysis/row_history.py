@@ -1,5 +1,4 @@
-"""The matrix of a run at any of its steps, rebuilt from the rows that the steps overwrote. No torch
-here.
+"""The matrix of a run at any step, rebuilt from the rows that the steps overwrote. No torch here.
 
 A ``RowChange`` tells a row before and after its step, so a row is known from its first mention on,
 and before it too: nothing had changed it until then. A row that no step mentions is unknown; the
@@ -116,8 +115,9 @@ class RowHistory:
         self.replayable = self.has_rows and all(step.ranks_are_places for step in trace.steps)
 
     def row(self, token: int, number: int) -> tuple[int, ...] | None:
-        """(k,) the row of ``token`` when step ``number`` drafted; empty if never written, None if
-        not recorded.
+        """(k,) the row of ``token`` when step ``number`` drafted.
+
+        Empty if never written, None if not recorded.
         """
         changes = self._changes.get(token)
         if changes is None:
@@ -126,23 +126,17 @@ class RowHistory:
         return changes[later - 1][1].after if later else changes[0][1].before
 
     def second_writing(self, token: int) -> tuple[int, ...] | None:
-        """(k,) the row as the second step that wrote it left it, from another place in the text;
-        None if none did.
-        """
+        """(k,) the row after the second step that wrote it; None without one."""
         changes = self._changes.get(token, ())
         return changes[1][1].after if len(changes) > 1 else None
 
     def last_write(self, token: int, number: int) -> Write | None:
-        """Who wrote the row of ``token`` that step ``number`` drafted from; None if nobody in this
-        run.
-        """
+        """The last write to the row of ``token`` before step ``number``; None without one."""
         earlier = [c for c in self._changes.get(token, ()) if c[0] < number]
         return self._write(*earlier[-1]) if earlier else None
 
     def eviction(self, token: int, candidate: int, number: int) -> Write | None:
-        """Who took ``candidate`` out of the row of ``token`` last, before step ``number``; None if
-        nobody did.
-        """
+        """The last write before step ``number`` that dropped ``candidate`` from the row."""
         for step, change in reversed(self._changes.get(token, ())):
             if step < number and candidate in change.evicted:
                 return self._write(step, change)
@@ -174,9 +168,7 @@ class RowHistory:
         return states
 
     def lives(self) -> list[RowLife]:
-        """Every row that the run wrote, those that lost most candidates first: the data of a matrix
-        map.
-        """
+        """Every row that the run wrote, most evicted candidates first: data of a matrix map."""
         lives = []
         for token, changes in self._changes.items():
             rows = [change for _, change in changes]

@@ -1,5 +1,4 @@
-"""Which model families can be decoded by trees, and how each wants its attention mask. No torch
-here.
+"""Model families that trees can decode, and the attention mask each one wants. No torch here.
 
 A family is transformers' ``model_type``. Those in ``FAMILIES`` were checked token for token against
 ``generate`` (tests/decoding/test_lossless_families.py); those in ``REFUSED`` are known to be wrong.
@@ -190,8 +189,9 @@ def max_length_of(config: Any) -> int:
 
 
 def reach_of(config: Any, family: Family) -> int:
-    """Tokens that a sequence may have before tree passes or the model itself fail; beyond
-    ``max_length_of`` the model goes on as it was never trained to, but goes on.
+    """Tokens that a sequence may have before tree passes or the model itself fail.
+
+    Between ``max_length_of`` and this the model runs, but outside the range it was trained for.
     """
     rope = getattr(config, "rope_parameters", None) or {}
     bounded = (

@@ -1,5 +1,4 @@
-"""Attention over a static cache: keys and values of a group of query heads are read once, not
-repeated.
+"""Attention over a static cache that reads the keys and values of a group of heads once.
 
 transformers' sdpa attention with a mask and grouped heads copies keys and values once per query
 head, over the whole bucket, in every layer. ``attend`` folds the query heads of a group into the
@@ -78,9 +77,7 @@ def with_sums(
     mask: torch.Tensor,
     scale: float | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attention (b, h, n, w) and the log-sum-exp of the scores (b, h, n), by a kernel that sdpa
-    itself would take.
-    """
+    """Attention (b, h, n, w) and log-sum-exp of its scores (b, h, n), by sdpa's own kernel."""
     if query.device.type == "cpu":
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
             query, key, value, 0.0, False, attn_mask=mask, scale=scale
@@ -94,8 +91,7 @@ def with_sums(
 
 @contextmanager
 def attention_of(model: PreTrainedModel, kind: str) -> Iterator[None]:
-    """Within it the model attends in the way of ``kind``: ``own``, ``grouped``, or ``split-S`` with
-    S splits.
+    """Make the model attend by ``kind``: ``own``, ``grouped``, or ``split-S`` with S splits.
 
     The model's config is changed meanwhile, so nothing else may run it.
     """
@@ -187,8 +183,9 @@ def _split(
     scale: float | None,
     splits: int,
 ) -> torch.Tensor:
-    """The parts stand side by side in the batch; a part that a row sees nothing of gets a weight of
-    0 when merged.
+    """Attention with the rows cut into ``splits`` parts, side by side in the batch, then merged.
+
+    A part in which a query sees nothing gets weight 0.
     """
     keys, values = (x[0].unflatten(1, (splits, -1)).transpose(0, 1) for x in (key, value))
     masks = mask[0, 0].unflatten(-1, (splits, -1)).transpose(0, 1)[:, None]

@@ -39,9 +39,7 @@ class GrowingLayer(CacheLayerMixin):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Append (1, heads, n, width) keys and values; return all of them, (1, heads, length + n,
-        width).
-        """
+        """Append (1, heads, n, width) keys and values; return all (1, heads, length + n, width)."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         end = self.length + key_states.shape[-2]

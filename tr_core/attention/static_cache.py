@@ -1,5 +1,6 @@
-"""A key-value cache of fixed shape: rows are claimed and freed, never moved, and all book-keeping
-is on the device.
+"""A key-value cache of fixed shape, with all book-keeping on the device.
+
+Rows are claimed and freed, never moved.
 
 Keys carry their position in themselves (rotary embedding, or the token's own position embedding),
 so attention does not care in which row a key stands; only the mask must know. So a pass writes its
@@ -25,8 +26,9 @@ SMALLEST_ROOM = 1024
 
 
 def bucket_for(rows: int, smallest: int = SMALLEST_BUCKET) -> int:
-    """The smallest of ``smallest`` × 1, 2, 3, 4, 6, 8, 12, 16 … that holds ``rows``: at most a
-    third is waste.
+    """The smallest of ``smallest`` × 1, 2, 3, 4, 6, 8, 12, 16 … that holds ``rows``.
+
+    At most a third is waste.
     """
     bucket = smallest
     while bucket < rows:
@@ -37,8 +39,9 @@ def bucket_for(rows: int, smallest: int = SMALLEST_BUCKET) -> int:
 
 
 class StaticLayer(CacheLayerMixin):
-    """One layer's keys and values, (1, heads, room, width) each; the cache tells which rows are
-    written and read.
+    """One layer's keys and values, (1, heads, room, width) each.
+
+    The cache decides which rows are written and read.
     """
 
     keys: torch.Tensor
@@ -74,8 +77,9 @@ class StaticLayer(CacheLayerMixin):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write (1, heads, n, width) keys and values into the cache's ``rows``; return its first
-        ``bucket`` rows.
+        """Write (1, heads, n, width) keys and values into the cache's ``rows``.
+
+        Returns the first ``bucket`` rows of both.
         """
         self.keys.index_copy_(2, self._cache.rows, key_states)
         self.values.index_copy_(2, self._cache.rows, value_states)
@@ -130,8 +134,9 @@ class StaticCache(Cache):
         return sum(t.nbytes for x in self.layers if x.is_initialized for t in (x.keys, x.values))
 
     def reserve(self, rows: int) -> bool:
-        """Make room for at least ``rows``, doubling. Returns whether the buffers moved, which voids
-        graphs.
+        """Make room for at least ``rows``, doubling.
+
+        Returns whether the buffers moved, which voids graphs.
         """
         if rows <= self.room:
             return False
@@ -147,8 +152,9 @@ class StaticCache(Cache):
         return True
 
     def adopt(self, source: GrowingCache, length: int) -> None:
-        """Take over the ``length`` rows of a prefilled cache, one copy; room must have been
-        reserved.
+        """Take over the ``length`` rows of a prefilled cache, in one copy.
+
+        Room must have been reserved.
         """
         for layer, old in zip(self.layers, source.layers, strict=False):
             if old.is_initialized:
@@ -185,8 +191,6 @@ class StaticCache(Cache):
         return self.rows
 
     def settle(self, positions: torch.Tensor, kept: torch.Tensor) -> None:
-        """Keep the rows of the pass's nodes that are ``kept`` (n,) bool, at ``positions`` (n,);
-        free the others.
-        """
+        """Keep the rows of ``kept`` (n,) bool nodes at ``positions`` (n,); free the others."""
         self.positions.index_copy_(0, self.rows, torch.where(kept, positions, FREE))
         self.length.add_(kept.sum())

@@ -49,8 +49,7 @@ def shape_of(parents: torch.Tensor) -> Shape:
 def walk(
     shape: Shape, tokens: torch.Tensor, seen: torch.Tensor, choices: torch.Tensor
 ) -> torch.Tensor:
-    """(n,) bool: the root and the path below it, each node the first child that equals its parent's
-    choice.
+    """(n,) bool, the root and the accepted path: at each node the first child that the model chose.
 
     Args:
         shape: of the draft.
@@ -134,8 +133,9 @@ class StaticMask:
     def _joined(
         self, before: torch.Tensor, tail: torch.Tensor, slots: torch.Tensor
     ) -> torch.Tensor:
-        """One additive mask from the rows before, bool (bucket,) or (repeats · n, bucket), and a
-        tail.
+        """One additive mask of the earlier rows and a tail.
+
+        The rows are bool (bucket,) or (repeats · n, bucket).
         """
         # Gathered, not written into a copy of ``before``: inductor writes all rows of an expanded
         # tensor to one place.

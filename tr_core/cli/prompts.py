@@ -1,6 +1,4 @@
-"""Reading prompts from files: one text, or one JSON object a line in Spec-Bench's form or ours. No
-torch here.
-"""
+"""Read prompts from files: one text, or JSON lines in Spec-Bench's form or ours. No torch here."""
 
 from __future__ import annotations
 
@@ -42,8 +40,9 @@ def read_text(path: str | Path) -> str:
 
 
 def read_jsonl(path: str | Path) -> list[Prompt]:
-    """Prompts of a ``.jsonl`` file: ``{"prompt": …}`` lines, or Spec-Bench's ``{"turns": [first,
-    …]}``.
+    """Prompts of a ``.jsonl`` file.
+
+    Lines are ``{"prompt": …}``, or Spec-Bench's ``{"turns": [first, …]}``.
 
     Of a conversation the first turn is taken: the others answer a model's reply that is not in the
     file.

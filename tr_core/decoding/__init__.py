@@ -1,3 +1,1 @@
-"""One prompt decoded step by step, and what a run needs to be recorded, taken up elsewhere, or
-captured.
-"""
+"""Decode one prompt step by step, and record, resume or capture the run."""

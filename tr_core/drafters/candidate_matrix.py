@@ -146,8 +146,7 @@ class CandidateMatrix:
     def overwrite(
         self, tokens: torch.Tensor, candidates: torch.Tensor, seen: torch.Tensor | None = None
     ) -> RowUpdates:
-        """Replace the rows of ``tokens`` (n,) by ``candidates`` (n, k), the last of equal tokens
-        winning.
+        """Write ``candidates`` (n, k) into the rows of ``tokens`` (n,); the last of equals wins.
 
         Args:
             seen: (n,) bool; tokens that are only fillers are false and write nothing.

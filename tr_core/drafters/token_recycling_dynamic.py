@@ -100,8 +100,7 @@ class TokenRecyclingDynamic(HostDrafter):
         return Learned(rows, held)
 
     def save(self, path: str | Path, fingerprint: str, form: str = FORMAT) -> None:
-        """Write rows and probabilities as safetensors; ``form`` is that of the drafter they are
-        part of.
+        """Write rows and probabilities as safetensors; ``form`` names the drafter's file format.
 
         Raises:
             MatrixError: the file cannot be written.

@@ -1,6 +1,4 @@
-"""What of a call of ``generate`` can be done exactly by trees, and one sentence for each thing that
-cannot.
-"""
+"""Checks whether trees can do a call of ``generate`` exactly; one error sentence per obstacle."""
 
 from __future__ import annotations
 
@@ -55,28 +53,28 @@ def read_request(
     """Read a call of ``generate``.
 
     Args:
-        model, input_ids, config, model_kwargs: as a decoding method gets them.
+        model, input_ids, config, model_kwargs: as a decoding method receives them.
         assistant: whether the caller gave an assistant model.
-        synced: whether it asked for passes in step with other processes.
+        synced: whether it requested passes in step with other processes.
 
     Raises:
-        SettingsError: it asks for what cannot be exact here.
+        SettingsError: the call cannot be exact here.
     """
     mode = str(config.get_generation_mode().value)
     if assistant or mode == "assisted_generation":
         raise SettingsError(
-            "Token recycling makes its own drafts: leave assistant_model, prompt_lookup_num_tokens"
-            " and the like away."
+            "Token recycling makes its own drafts: omit assistant_model, prompt_lookup_num_tokens"
+            " and the like."
         )
     if mode not in _MODES:
         raise SettingsError(
             f"Token recycling decodes greedily or by sampling, not by {mode.replace('_', ' ')}:"
-            " leave its settings away, or call generate without custom_generate."
+            " omit its settings, or call generate without custom_generate."
         )
     if config.num_return_sequences not in (None, 1) or input_ids.shape[0] != 1:
         raise SettingsError(
             f"Token recycling decodes one sequence at a time, this call has {input_ids.shape[0]}:"
-            " call generate once for each."
+            " call generate once per sequence."
         )
     if synced or is_fsdp_managed_module(model) or is_deepspeed_zero3_enabled():
         raise SettingsError(
@@ -94,17 +92,15 @@ def read_request(
         )
     if given & {"output_attentions", "output_hidden_states"}:
         raise SettingsError(
-            "Attentions and hidden states of a tree pass are not those of plain decoding: ask for"
+            "A tree pass has other attentions and hidden states than plain decoding: request"
             " scores or logits only."
         )
     if unknown := sorted(given - _KNOWN):
-        raise SettingsError(
-            f"Token recycling does not hand “{unknown[0]}” on to the model: leave it away."
-        )
+        raise SettingsError(f"Token recycling does not pass “{unknown[0]}” to the model: omit it.")
     if config.cache_implementation not in (None, "dynamic"):
         raise SettingsError(
             f"Token recycling keeps a cache of its own, not a {config.cache_implementation} one:"
-            " leave cache_implementation away."
+            " omit cache_implementation."
         )
     padding = _padding(model_kwargs.get("attention_mask"), input_ids)
     _check_positions(model_kwargs.get("position_ids"), input_ids.shape[1], padding)
@@ -113,7 +109,7 @@ def read_request(
     if own and (type(cache) is not DynamicCache or cache.get_seq_length() or padding):
         raise SettingsError(
             "Token recycling fills an empty DynamicCache, and no other, for a prompt without"
-            " padding: leave past_key_values away and give the whole text as input_ids."
+            " padding: omit past_key_values and give the whole text as input_ids."
         )
     as_dict = bool(config.return_dict_in_generate)
     ends = getattr(config, "_eos_token_tensor", None)
@@ -144,22 +140,22 @@ def _padding(mask: torch.Tensor | None, input_ids: torch.Tensor) -> int:
     if not all(seen[padding:]) or padding == len(seen):
         raise SettingsError(
             "Token recycling takes padding at the left only, but attention_mask hides other tokens"
-            " of the prompt (or pad_token_id stands among them): give"
-            " attention_mask=torch.ones_like(input_ids), or cut them out."
+            " of the prompt (or pad_token_id is among them): give"
+            " attention_mask=torch.ones_like(input_ids), or remove those tokens."
         )
     return padding
 
 
 def _check_positions(positions: torch.Tensor | None, length: int, padding: int) -> None:
-    """Refuse positions other than 0, 1, 2 … from the first token that is seen.
+    """Refuse positions other than 0, 1, 2 … from the first visible token.
 
     Raises:
-        SettingsError: they are others.
+        SettingsError: the positions differ.
     """
     if positions is None:
         return
     expected = list(range(length - padding))
     if positions.dim() != 2 or positions[0, padding:].tolist() != expected:
         raise SettingsError(
-            "Token recycling counts positions from 0 on without a gap: leave position_ids away."
+            "Token recycling counts positions from 0 without a gap: omit position_ids."
         )

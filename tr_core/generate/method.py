@@ -149,8 +149,7 @@ def generate(
     stopping_criteria: StoppingCriteriaList | None = None,
     **arguments: Any,
 ) -> torch.Tensor | GenerateDecoderOnlyOutput:
-    """``model.generate`` by token recycling with all of its arguments: what a ``custom_generate``
-    folder calls.
+    """``model.generate`` by token recycling, with all its arguments: for ``custom_generate``.
 
     One thing more than ``custom_generate=token_recycling`` can do: transformers 5.23 loses the
     tokenizer on the way to a callable, so that stop strings need a criterion made here.
@@ -178,8 +177,7 @@ def generate(
 
 @dataclass(frozen=True)
 class _Call:
-    """Arguments of ``generate`` that transformers 5.23 takes from the caller and hands on to no
-    callable.
+    """Arguments of ``generate`` that transformers 5.23 takes and passes to no callable.
 
     They are read in its frame, since without a streamer's tokens and end whoever reads it would
     wait for ever.
@@ -230,7 +228,7 @@ def _drafter(
         return drafter
     if drafter != TokenRecycling.name:
         raise SettingsError(
-            f"A matrix is for the drafter {TokenRecycling.name}: leave drafter or matrix away."
+            f"A matrix is for the drafter {TokenRecycling.name}: omit drafter or matrix."
         )
     if matrix.vocab_size != target.vocab_size or matrix.device != target.device:
         raise MatrixError(

@@ -1,5 +1,6 @@
-"""How ``generate`` chooses tokens and ends: transformers' own processors, sampling, criteria and
-streamer, unchanged.
+"""How ``generate`` chooses tokens and stops, by transformers' own unchanged parts.
+
+These are its processors, sampling, criteria and streamer.
 
 Only nodes on the path matter, so each token of the output is chosen exactly as plain decoding
 chooses it, one after the other: the processors see the text before it, and nothing else; criteria
@@ -91,9 +92,7 @@ class GenerateRules:
         return self._reasons.popleft() if self._reasons else self._append(token)
 
     def _pick(self, row: torch.Tensor) -> int:
-        """The token after float32 logits (1, V) of the last of ``ids``, as
-        ``GenerationMixin._sample`` takes it.
-        """
+        """The token after float32 logits (1, V), as ``GenerationMixin._sample`` picks it."""
         row = row.to(self.ids.device, copy=True)
         processors: Any = self._processors  # annotated for LongTensor, which no function returns
         scores = processors(self.ids, row)

@@ -1,5 +1,4 @@
-"""Models that can be chosen: the bundled ones on disk, and ids of the Hub by the hardware they fit.
-No torch here.
+"""The models on offer: bundled ones, and ids of the Hub by the hardware they fit. No torch here.
 
 What a model needs is its weights in the dtype named, and room for keys and values, a logits row for
 each of 81 nodes, and what the libraries hold: a fifth on top of the weights, and a gigabyte.

@@ -1,5 +1,6 @@
-"""Does a tree pass equal plain passes on this model? Request once, at load, of families that nobody
-has checked.
+"""Does a tree pass equal plain passes on this model?
+
+Asked once, at load, for families that are not on the tested list.
 """
 
 from __future__ import annotations

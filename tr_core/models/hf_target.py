@@ -47,8 +47,9 @@ _GEOMETRIES = 32
 
 @dataclass(frozen=True)
 class Loaded:
-    """What all forks of a target share; nothing in it changes but the book of costs, which has a
-    lock.
+    """What all forks of a target share.
+
+    Nothing in it changes but the book of costs, which has a lock.
 
     ``runner`` makes the passes: ``model`` itself, or its packed copy (``packed_weights``).
     """
@@ -118,9 +119,7 @@ class HFTarget:
 
     @property
     def cache_bytes_per_token(self) -> int:
-        """Bytes of keys and values of one token, over all layers and processes; 0 before the first
-        token is there.
-        """
+        """Bytes of keys and values per token, over all processes; 0 on an empty cache."""
         return memory.cache_bytes_per_token(self._cache) * self._loaded.processes.size
 
     def fork(self) -> HFTarget:
@@ -128,9 +127,7 @@ class HFTarget:
         return HFTarget(self._loaded)
 
     def moved(self, device: torch.device | str) -> HFTarget:
-        """The same weights on another device, where they are from now on; forks made before cannot
-        be used any more.
-        """
+        """The same weights, moved to another device; earlier forks become unusable."""
         loaded = self._loaded
         model: PreTrainedModel = loaded.model.to(device)  # type: ignore[arg-type]  # its decorator
         masks = MaskMaker(loaded.family, loaded.masks.window, model.dtype, model.device)
@@ -151,8 +148,7 @@ class HFTarget:
         observe: Observe | None = None,
         positions: Sequence[int] | None = None,
     ) -> None:
-        """Append ``ids`` to the cache, in chunks small enough for their float32 logits to stay
-        under 256 MiB.
+        """Append ``ids`` to the cache, in chunks whose float32 logits stay under 256 MiB.
 
         Args:
             ids: token ids.
@@ -188,8 +184,9 @@ class HFTarget:
                 observe(observed, logits)
 
     def score(self, draft: Draft) -> torch.Tensor:
-        """One forward pass over a draft: float32 logits (N + 1, V), each node after its ancestors
-        and the cache.
+        """One forward pass over a draft: float32 logits (N + 1, V).
+
+        Each node comes after its ancestors and the cache.
 
         Raises:
             RuntimeError: the last scored draft waits for ``keep``, or the cache is at the model's
@@ -205,8 +202,9 @@ class HFTarget:
         return logits
 
     def keep(self, nodes: Sequence[int]) -> None:
-        """Append the keys and values of ``nodes`` (the root, then the accepted path, rising) and
-        drop all others.
+        """Append the keys and values of ``nodes`` and drop all others.
+
+        ``nodes`` is the root, then the accepted path, rising.
 
         Raises:
             RuntimeError: no draft was scored, or ``nodes`` are not its root and rising nodes of it.
@@ -225,8 +223,7 @@ class HFTarget:
         self._scored = 0
 
     def rewind(self, length: int) -> None:
-        """Forget all cached tokens but the first ``length``; a ``score`` without its ``keep`` is
-        forgotten too.
+        """Forget all cached tokens but the first ``length``, and a ``score`` without its ``keep``.
 
         Raises:
             RuntimeError: the cache does not hold as many.
@@ -248,8 +245,7 @@ class HFTarget:
         sampled: Sampled | None,
         shifting: bool,
     ) -> StaticRun:
-        """Hand the prefilled cache over to static steps, the first of them below the token
-        ``root``.
+        """Move the prefilled cache to static steps, which start from the token ``root``.
 
         ``shifting``: whether the template changes from step to step.
 
@@ -277,16 +273,12 @@ class HFTarget:
                 into.update(layer.keys.clone(), layer.values.clone(), number)
 
     def ordinary(self) -> None:
-        """Take the cache back from the static steps that are under way: the next pass is an
-        ordinary one.
-        """
+        """Take the cache back from the static steps under way: the next pass is an ordinary one."""
         assert self._static is not None, "static steps are under way"
         self._cache, self._length = self._static.released(), self._static.length
 
     def agree(self, tensor: torch.Tensor) -> torch.Tensor:
-        """What the first of the processes that run this model has in ``tensor``; itself if there is
-        but one.
-        """
+        """The first process's ``tensor``; with a single process, ``tensor`` itself."""
         return self._loaded.processes.agree(tensor, self.device)
 
     def clock(self) -> Callable[[], float]:
@@ -294,9 +286,7 @@ class HFTarget:
         return self._loaded.processes.clock(self.device)
 
     def cost_curve(self, settings: Settings) -> LiveCurve:
-        """What a step costs under ``settings`` by its draft nodes; measured at the first call for
-        all forks.
-        """
+        """A step's cost by its draft nodes under ``settings``; measured once for all forks."""
         return self._loaded.costs.curve(self, settings)
 
     def stopper(self, strings: Sequence[str]) -> Callable[[Sequence[int]], bool]:

@@ -41,8 +41,7 @@ _HUB_TIMEOUT_S = 10
 def locate(
     model: str, *, allow_download: bool = True, progress: ReportProgress = no_progress
 ) -> Path:
-    """The folder of a model: the one named, or a copy of the Hub's repository in the local Hub
-    cache.
+    """The folder of a model: the one named, or the repository's copy in the local Hub cache.
 
     Args:
         model: a folder, or a Hub id such as ``HuggingFaceTB/SmolLM2-135M``.
@@ -186,8 +185,9 @@ def first_line(error: Exception) -> str:
 def _snapshot(
     model: str, patterns: tuple[str, ...], allow_download: bool, progress: ReportProgress
 ) -> Path:
-    """Fetch files of a Hub repository. ``snapshot_download`` falls back to the local copy when
-    there is no network.
+    """Fetch files of a Hub repository.
+
+    ``snapshot_download`` falls back to the local copy when there is no network.
     """
     try:
         return Path(

@@ -88,8 +88,7 @@ def _by_mkl(
 
 
 class Product:
-    """(…, i) → (…, o₁ + o₂ + …), what linear layers of one input compute, from a copy of their
-    weights.
+    """(…, i) → (…, o₁ + o₂ + …): linear layers of one input, computed from one packed copy.
 
     Args:
         layers: with one input.
@@ -106,8 +105,9 @@ class Product:
         self._compute = kernel(weights, bias)
 
     def of(self, inputs: torch.Tensor) -> torch.Tensor:
-        """The product of ``inputs``, computed once for a tensor, which keeps it and must not be
-        changed meanwhile.
+        """The product of ``inputs``, computed once for each tensor.
+
+        The tensor is kept and must not change meanwhile.
         """
         known = getattr(inputs, _PRODUCT, None) if self._shared else None
         if known is not None and known[0] is self:
@@ -142,8 +142,7 @@ class PackedLinear(nn.Module):
 
 
 def packed(model: PreTrainedModel) -> PreTrainedModel:
-    """A model that shares all parameters of ``model``, but runs its linear layers from packed
-    copies of their weights.
+    """A model that shares ``model``'s parameters but runs its linear layers from packed copies.
 
     ``model`` itself where that cannot be: not on a CPU, a CPU or a dtype that oneDNN does not
     serve, quantised or split weights, or more than ``LIMIT_BYTES`` to copy. Neither sees later
@@ -186,9 +185,7 @@ def _attention(
     scaling: float | None = None,
     **more: Any,
 ) -> tuple[torch.Tensor, None]:
-    """transformers' sdpa attention; a masked one of grouped heads without repeating keys and
-    values.
-    """
+    """transformers' sdpa attention, without repeating keys and values for masked grouped heads."""
     if (
         attention_mask is None
         or key.shape[1] == query.shape[1]
@@ -216,9 +213,7 @@ def _groups(layers: Mapping[str, nn.Linear]) -> list[list[str]]:
 
 
 def _can_pack(layer: nn.Module) -> bool:
-    """Nothing but a plain linear layer on the CPU: no quantised, adapted, hooked or distributed
-    one.
-    """
+    """Whether it is a plain linear layer on the CPU: not quantised, hooked or distributed."""
     if type(layer) is not nn.Linear or type(layer.weight) is not nn.Parameter:
         return False
     hooked = layer._forward_hooks or layer._forward_pre_hooks or hasattr(layer, "_hf_hook")

@@ -1,5 +1,6 @@
-"""Which of two loaded models decodes faster here: measured, since neither a CPU's name nor its
-flags tell.
+"""Which of two loaded models decodes faster here.
+
+It is measured: neither a CPU's name nor its flags say.
 
 A CPU may have bfloat16 instructions and yet be slower with them, on small layers or on few tokens
 at a time.
@@ -23,17 +24,16 @@ _ROUNDS, _SECONDS = 7, 2.0
 
 
 def faster(exact: PreTrainedModel, other: PreTrainedModel) -> PreTrainedModel:
-    """``other`` if its passes over ``WIDTHS`` tokens take at most 90 % of ``exact``'s time
-    together, else ``exact``.
-    """
+    """``other`` if its passes take at most 90 % of ``exact``'s time, else ``exact``."""
     own, others = pass_seconds([packed(exact), packed(other)])
     return other if sum(others) <= CLEARLY * sum(own) else exact
 
 
 @torch.inference_mode()
 def pass_seconds(models: Sequence[PreTrainedModel]) -> list[list[float]]:
-    """Seconds of a pass of each model over each of ``WIDTHS`` tokens, the least of up to seven
-    rounds in 2 s.
+    """Seconds of a pass of each model over each of ``WIDTHS`` tokens.
+
+    The least of up to seven rounds within 2 s.
 
     The models take turns, so that what else the machine does hits them alike; the least time is the
     one least hit.

@@ -1,6 +1,4 @@
-"""How this process was started: alone, or by torchrun as one of several that decode together. No
-torch here.
-"""
+"""Whether this process runs alone or torchrun started it as one of several. No torch here."""
 
 from __future__ import annotations
 

@@ -72,9 +72,7 @@ class TokenizerVocabulary:
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of a sequence of ids; end and control tokens, and ids beyond the tokenizer, leave no
-        trace.
-        """
+        """Text of ids; end and control tokens, and ids beyond the tokenizer, add nothing."""
         known = [token for token in ids if token in self._pieces]
         text = self.tokenizer.decode(
             known, skip_special_tokens=True, clean_up_tokenization_spaces=False
@@ -113,9 +111,7 @@ class TokenizerVocabulary:
 
     @cached_property
     def _added(self) -> dict[int, str]:
-        """Control tokens, and words added to the vocabulary: they are spelled as they are, in no
-        alphabet.
-        """
+        """Control tokens and added words: they are spelled as they are, in no alphabet."""
         return {
             token: added.content for token, added in self.tokenizer.added_tokens_decoder.items()
         }

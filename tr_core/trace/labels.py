@@ -1,5 +1,4 @@
-"""Token text → what a reader can see of it: white space, control characters and raw bytes get
-visible marks.
+"""Visible labels of tokens: white space, control characters and raw bytes get marks.
 
 A space is drawn as ``·``, a line break as ``⏎``, a tab as ``⇥``; anything else that has no shape of
 its own is named by its number, ``‹U+200B›``, and a real character that looks like one of these
@@ -52,15 +51,17 @@ def full_label(piece: str, partial: str = "") -> str:
 
 
 def cells(text: str) -> int:
-    """Width in columns of a fixed-width font: 2 for wide East Asian letters and emoji, 0 for
-    combining marks.
+    """Width in columns of a fixed-width font.
+
+    2 for wide East Asian letters and emoji, 0 for combining marks.
     """
     return sum(_cell(c) for c in text)
 
 
 def label(piece: str, partial: str = "", limit: int = CELLS) -> str:
-    """``full_label``, cut to ``limit`` columns; a long run of white space is counted instead:
-    ``·×12``.
+    """``full_label``, cut to ``limit`` columns.
+
+    A long run of white space becomes a count: ``·×12``.
     """
     shown = full_label(piece, partial)
     if cells(shown) <= limit:

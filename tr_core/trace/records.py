@@ -56,9 +56,7 @@ class RowChange(msgspec.Struct, frozen=True):
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """(k,) what happened to each place: a candidate that is new, was elsewhere in the row, or
-        stayed.
-        """
+        """(k,) for each rank: a fresh candidate, one moved within the row, or one kept."""
         rank_before = {token: rank for rank, token in enumerate(self.before)}
         return tuple(
             "fresh" if t not in rank_before else "kept" if rank_before[t] == rank else "moved"
@@ -142,8 +140,7 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class StepTrace(msgspec.Struct, frozen=True):
-    """One step: the draft, the model's verdict on every node, what was emitted, and the rows
-    overwritten.
+    """One step: draft, the model's verdict on every node, tokens emitted, rows overwritten.
 
     Attributes:
         index: number of the step in its run, from 1.
@@ -197,9 +194,7 @@ class StepTrace(msgspec.Struct, frozen=True):
 
     @property
     def ranks_are_places(self) -> bool:
-        """Whether the nodes' ranks are places in the rows of their parents' tokens, as in the
-        published method.
-        """
+        """Whether nodes' ranks are ranks in their parents' rows, as in the published method."""
         return not self.sources
 
     @property

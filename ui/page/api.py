@@ -1,6 +1,4 @@
-"""The endpoint ``/run``: a run of its own for each call, as records of the trace itself.
-docs/api.md describes them.
-"""
+"""The endpoint ``/run``: one run per call, as records of the trace. docs/api.md describes them."""
 
 from __future__ import annotations
 
@@ -25,23 +23,27 @@ from ui.server.turns import QueuePosition
 from ui.tab.controls import CONTROLS, request_of
 
 _LAST = (
-    ("steps", 0, "make at most so many steps in this call; 0 is all"),
-    ("checkpoint", "", "where to go on, as JSON text; all but `steps` is then taken from it"),
+    ("steps", 0, "steps to make at most in this call; 0 is all"),
+    (
+        "checkpoint",
+        "",
+        "where to resume, as JSON text; all arguments but `steps` then come from it",
+    ),
 )
 _TYPES = {"whole": int, "number": float, "flag": bool}
 
 
 def endpoint(models: LoadedModels, limits: Limits) -> Callable[..., Iterator[str]]:
-    """The function behind ``/run``; its arguments are those of the table of controls."""
+    """The function for ``/run``, with the arguments of the table of controls."""
     controls = [control for control in CONTROLS if control.argument]
 
     def run(*values: Any) -> Iterator[str]:
         """Decode a prompt by Token Recycling; yields one JSON text per record.
 
-        The records are a start, one per step, and an end. If ``steps`` is above 0, at most that
-        many are made, and a checkpoint takes the place of the end if the run is not over. Give the
-        ``checkpoint`` back, as JSON text, to go on: everything else is then taken from it.
-        docs/api.md describes each argument and each record.
+        The records are a start, one per step, and an end. If ``steps`` is above 0, the call makes at
+        most that many, and an unfinished run ends in a checkpoint. To resume, pass that
+        ``checkpoint`` back as JSON text: everything else then comes from it. docs/api.md describes
+        each argument and each record.
         """
         *chosen, steps, checkpoint = values
         try:
@@ -57,7 +59,8 @@ def endpoint(models: LoadedModels, limits: Limits) -> Callable[..., Iterator[str
         parameters.append(_parameter(control.argument, _TYPES.get(control.kind, str), empty))
     parameters += [_parameter(name, type(default), default) for name, default, _ in _LAST]
     # Gradio reads names, types and defaults of an endpoint from its function.
-    run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    signature = Signature(parameters, return_annotation=Iterator[str])
+    run.__signature__ = signature  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": Iterator[str]}
     return run
 
@@ -106,7 +109,7 @@ def records(
         )
     if not isinstance(checkpoint, str):
         raise CheckpointError(
-            "The checkpoint must be the JSON text that a call has given, or empty."
+            "The checkpoint must be the JSON text that an earlier call returned, or empty."
         )
     try:
         yield from _records(models, limits, request, steps, checkpoint)

@@ -31,7 +31,8 @@ class Explorer:
         offered = [(e.name, e.word, e.title) for e in self._examples.values()]
         self.component = gr.HTML(
             value=viz.offer_record(offered), html_template='<div id="tr-explorer-host"></div>',
-            js_on_load=scripts.MOUNT_EXPLORER, elem_id="tr-explorer-component", apply_default_css=False,
+            js_on_load=scripts.MOUNT_EXPLORER, elem_id="tr-explorer-component",
+            apply_default_css=False,
         )  # fmt: skip
         # The browser fills in the controls of before an outage.
         self._kept = gr.Textbox(visible=False)

@@ -1,6 +1,4 @@
-"""Doors for whoever runs the server: ``/healthz``, and ``/metrics`` if it is switched on. No gradio
-here.
-"""
+"""Routes for operators: ``/healthz``, and ``/metrics`` if switched on. No gradio here."""
 
 from __future__ import annotations
 

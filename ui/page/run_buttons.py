@@ -70,8 +70,8 @@ class CompareFold:
         with gr.Accordion("Compare", open=False):
             self._variations = gr.Dropdown(
                 compare.choices(), multiselect=True, max_choices=compare.MOST,
-                allow_custom_value=True, label="Run it also with",
-                info="up to three; or type, as in “k 4, tree 24”", elem_id="tr-beside",
+                allow_custom_value=True, label="Compare with",
+                info="up to three; or type your own, e.g. “k 4, tree 24”", elem_id="tr-beside",
             )  # fmt: skip
             self._compare = gr.Button("Compare", size="sm")
 

@@ -29,10 +29,11 @@ class SavingFold:
             with gr.Row(elem_classes="tr-small-buttons"):
                 self._saves["steps.csv"] = gr.Button("Steps as CSV", size="sm", min_width=50)
                 self._saves["nodes.csv"] = gr.Button("Nodes as CSV", size="sm", min_width=50)
-            self._saves["matrix"] = gr.Button("Save its matrix", size="sm")
+            self._saves["matrix"] = gr.Button("Save matrix", size="sm")
             self._copy_link = gr.Button("Copy link", size="sm")
             self._link = gr.Textbox(
-                label="Link", visible=False, interactive=False, lines=2, max_lines=4, elem_id="tr-link",
+                label="Link", visible=False, interactive=False, lines=2, max_lines=4,
+                elem_id="tr-link",
                 info="to this prompt and these settings, copied where the browser allows",
             )  # fmt: skip
             self._file = gr.DownloadButton(visible="hidden", elem_id="tr-download")

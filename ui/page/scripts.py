@@ -1,5 +1,6 @@
-"""Lines of JavaScript that tie Gradio's components to the explorer in viz/static. Constants: no
-text goes in.
+"""JavaScript that ties Gradio's components to the explorer in viz/static.
+
+Constants: no text of a visitor goes in.
 """
 
 import json
@@ -16,30 +17,36 @@ let explorer = null;
 window.trClaim = () => explorer?.claim() ?? "";
 window.trWish = (what) => explorer?.wish(what) ?? "";
 window.trHandOver = (wish) => (wish && explorer?.handOver(wish)) || "";
-const receive = () => { if (props.value) { explorer ? explorer.receive(props.value) : early.push(props.value); } };
+const receive = () => {
+  if (!props.value) return;
+  explorer ? explorer.receive(props.value) : early.push(props.value);
+};
 watch("value", receive);
 receive();
 const base = new URL(root.replace(/[?#].*$/, "").replace(/\\/?$/, "/"));
 import(new URL("tr/explorer.js", base)).then((module) => {
   explorer = module.mount(element.querySelector("#tr-explorer-host"), { onRequest: ask });
   early.forEach((value) => explorer.receive(value));
-  import(new URL("tr/connection.js", base)).then((kept) => kept.keepPage(base, explorer, () => window.trControls));
+  import(new URL("tr/connection.js", base)).then((connection) =>
+    connection.keepPage(base, explorer, () => window.trControls));
 });
-// A file that is too large would be sent for nothing, and Gradio would not say why it comes to nothing.
+// Refuse a file that is too large here: Gradio would send it first, then fail without a reason.
 document.addEventListener("change", (event) => {
-  const files = event.target instanceof HTMLInputElement && event.target.closest("#tr-controls") && event.target.files;
+  const files = event.target instanceof HTMLInputElement
+    && event.target.closest("#tr-controls") && event.target.files;
   if (!explorer || !files || !files.length || explorer.mayTake([...files])) return;
   event.stopImmediatePropagation();
   event.target.value = "";
 }, true);
-// Enter takes the first of the names on offer that holds what was typed: “paper · 80 nodes” for an 8.
+// On Enter, Gradio would choose the first name that contains the text: “paper · 80 nodes” for 8.
 document.addEventListener("keydown", (event) => {
-  const box = event.target instanceof HTMLInputElement && event.target.closest("#tr-choose-tree") ? event.target : null;
-  if (!box || event.key !== "Enter" || !/^[0-9]+$/.test(box.value.trim())) return;
+  const box = event.target instanceof HTMLInputElement && event.target;
+  if (!box || !box.closest("#tr-choose-tree") || event.key !== "Enter") return;
+  if (!/^[0-9]+$/.test(box.value.trim())) return;
   event.stopImmediatePropagation();
   box.blur();
 }, true);
-// Gradio passes over a click while the one before is not over, so it takes a few until the next record comes.
+// Gradio ignores a click while the previous one is running, so click until a record arrives.
 function pressAgain() {
   if (!explorer.isForgotten()) return;
   document.getElementById(window.trPressed)?.click();
@@ -49,7 +56,8 @@ function ask(request) {
   if (request.type === "example") trigger("input", { example: request.name });
   if (request.type === "lessons") trigger("input", { example: null });
   if (request.type === "kept") trigger("select", { run: request.run, shown: request.shown });
-  if (request.type === "save comparison") trigger("submit", { format: request.format, runs: request.runs });
+  if (request.type === "save comparison")
+    trigger("submit", { format: request.format, runs: request.runs });
   if (request.type === "again") pressAgain();
   if (request.type !== "files") return;
   // A dropped file goes the way of a chosen one, so that Gradio's own upload takes and checks it.
@@ -69,7 +77,7 @@ COPY_LINK = """async (query) => {
   return link;
 }"""
 
-# What connection.js laid aside, once.
+# What connection.js put aside, once.
 TAKE_UP_CONTROLS = """() => {
   try {
     const kept = sessionStorage.getItem("tr-controls");
@@ -78,13 +86,12 @@ TAKE_UP_CONTROLS = """() => {
   } catch { return ""; }
 }"""
 
-# A wish that the server gave back is one for runs that it does not have.
+# A request that the server returns is for runs that it does not have.
 HAND_OVER = "(wish) => window.trHandOver(wish)"
 
 DOWNLOAD = "() => document.querySelector('#tr-download').click()"
 
-# On a phone the explorer stands below all controls: whoever presses Step or Run wants to see what
-# it does.
+# On a phone the explorer is below all controls: show it after a press on Step or Run.
 SHOW_EXPLORER = (
     "() => { if (innerWidth <= 760) document.querySelector('#tr-main').scrollIntoView(); }"
 )
@@ -111,8 +118,10 @@ def kept_controls(controls: Sequence[Control]) -> str:
   {json.dumps(kinds)}.forEach(([key, kind], i) => {{
     const value = values[i];
     if (value === null || kind === "file") return;
-    if (kind === "lines") String(value).split("\\n").filter(Boolean).forEach((line) => query.append(key, line));
-    else query.set(key, typeof value === "boolean" ? Number(value) : value);
+    if (kind === "lines") {{
+      const lines = String(value).split("\\n").filter(Boolean);
+      lines.forEach((line) => query.append(key, line));
+    }} else query.set(key, typeof value === "boolean" ? Number(value) : value);
   }});
   window.trControls = query.toString();
 }}"""

@@ -1,6 +1,4 @@
-"""Gradio's theme in the explorer's colours (viz/static/styles/explorer.css), so that the page is
-one picture.
-"""
+"""Gradio's theme in the explorer's colours (viz/static/styles/explorer.css)."""
 
 import gradio as gr
 
@@ -12,19 +10,19 @@ _DARK = {
     "ground": "#0f1216", "card": "#171b21", "ink": "#e8ebef", "mute": "#9ba5b1", "line": "#2a3038",
     "accent": "#3fd0c4", "on_accent": "#10151c", "field": "#0f1216", "second": "#1e242b",
 }  # fmt: skip
-# Gradio's variables by the colour they take; each has a twin with “_dark”.
+# Gradio's variables by the colour they take; each has a “_dark” twin.
 _VARIABLES = {
     "ground": ["body_background_fill", "background_fill_secondary"],
     "card": ["block_background_fill", "background_fill_primary", "panel_background_fill"],
     "ink": ["body_text_color", "block_title_text_color", "button_secondary_text_color"],
     "mute": ["body_text_color_subdued", "block_label_text_color", "block_info_text_color"],
     "line": [
-        "border_color_primary", "block_border_color", "input_border_color", "button_secondary_border_color",
-        "panel_border_color",
+        "border_color_primary", "block_border_color", "input_border_color",
+        "button_secondary_border_color", "panel_border_color",
     ],
     "accent": [
-        "button_primary_background_fill", "button_primary_background_fill_hover", "button_primary_border_color",
-        "color_accent", "slider_color",
+        "button_primary_background_fill", "button_primary_background_fill_hover",
+        "button_primary_border_color", "color_accent", "slider_color",
     ],
     "on_accent": ["button_primary_text_color"],
     "field": ["input_background_fill"],
@@ -35,7 +33,8 @@ _VARIABLES = {
 def theme() -> gr.themes.Base:
     """Teal on white or near-black, small type, the system's own fonts: nothing is fetched."""
     base = gr.themes.Default(
-        primary_hue="teal", neutral_hue="slate", text_size="sm", spacing_size="sm", radius_size="md",
+        primary_hue="teal", neutral_hue="slate",
+        text_size="sm", spacing_size="sm", radius_size="md",
         font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"],
     )  # fmt: skip
     chosen = {}

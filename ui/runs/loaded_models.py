@@ -1,6 +1,4 @@
-"""Loaded models: each once for all visitors, the least recently used put away when there are too
-many. No gradio.
-"""
+"""Loaded models: each once for all visitors; too many unload the least recently used. No gradio."""
 
 from __future__ import annotations
 
@@ -154,8 +152,9 @@ class LoadedModels:
             return coming.done.result()
 
     def there(self, name: str) -> HFTarget:
-        """The target of a model that was loaded before; takes no lock, since a forked worker may
-        find it held.
+        """The target of a model loaded before.
+
+        Takes no lock, since a forked worker may find it held.
 
         Raises:
             KeyError: it was not.
@@ -227,9 +226,7 @@ class LoadedModels:
                 self._targets[name] = target
 
     def _loaded(self, source: str, progress: ReportProgress) -> HFTarget:
-        """The model; where memory is short, those used least recently make room, one after the
-        other.
-        """
+        """The model; where memory is short, the least recently used ones make room one by one."""
         while True:
             try:
                 return self._load(source, progress)

@@ -301,9 +301,7 @@ class LocalRun(Run):
     def _with_room(
         self, work: Callable[[], None], enough: Callable[[], bool] = lambda: False
     ) -> None:
-        """Do ``work``; if memory is short, put all runs to sleep and try once more unless enough
-        was done.
-        """
+        """Do ``work``; if memory is short, let all runs sleep and retry unless enough is done."""
         with contextlib.suppress(MemoryShortError):
             work()
             return

@@ -70,8 +70,9 @@ class RunFactory:
         self._models.metrics.run(source, info.drafter)
         prompt = {"prompt": run.request.prompt} if self._limits.log_prompts else {}
         log.tell(
-            "run", door=source, run=run.number, model=info.model, drafter=info.drafter, tree=info.tree,
-            prompt_tokens=len(info.prompt_ids), prefill_ms=info.prefill_ms, **prompt,
+            "run", door=source, run=run.number, model=info.model, drafter=info.drafter,
+            tree=info.tree, prompt_tokens=len(info.prompt_ids), prefill_ms=info.prefill_ms,
+            **prompt,
         )  # fmt: skip
 
     def _local(

@@ -1,5 +1,4 @@
-"""Decoding in bounded calls that share nothing with the page's process: what ZeroGPU asks for. No
-gradio here.
+"""Decoding in bounded calls that share nothing with the page's process, for ZeroGPU. No gradio.
 
 On ZeroGPU each call runs in a worker forked from this process, in which alone there is a GPU:
 arguments and results are pickled, and what the worker changes is never seen here. So a call takes a
@@ -44,9 +43,7 @@ def is_here() -> bool:
 
 
 def load(source: str, progress: ReportProgress) -> HFTarget:
-    """A model for ZeroGPU: made on the CPU, where it can be tried, then placed on the GPU that only
-    workers have.
-    """
+    """A model for ZeroGPU: created and tried on the CPU, then placed on the GPU of the workers."""
     return load_target(source, dtype="bfloat16", device="cpu", progress=progress).moved("cuda")
 
 

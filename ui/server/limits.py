@@ -1,6 +1,4 @@
-"""What one visitor may ask for, from the environment, so that a Space can set it without touching
-code.
-"""
+"""Limits on a visitor's requests, from the environment: a Space sets them without touching code."""
 
 from __future__ import annotations
 

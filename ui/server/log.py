@@ -1,7 +1,6 @@
-"""The log: one JSON object a line, on stderr. No prompt, no output and no secret of anybody is in
-it. No gradio here.
+"""The log: one JSON object per line, on stderr. No gradio here.
 
-Prompts only with ``TR_LOG_PROMPTS=1``, for whoever runs the page alone and wants them.
+It never holds an output or a secret, and prompts only with ``TR_LOG_PROMPTS=1``.
 """
 
 from __future__ import annotations
@@ -28,7 +27,9 @@ _REDACTED = "[redacted]"
 
 
 class JsonLines(logging.Formatter):
-    """``logger.info("step", extra={"payload": {…}})`` → ``{"at": …, "level": "info", "event": "step",
+    """One JSON object per record.
+
+    ``logger.info("step", extra={"payload": {…}})`` → ``{"at": …, "level": "info", "event": "step",
     …}``.
     """
 
@@ -53,9 +54,7 @@ class JsonLines(logging.Formatter):
 
 
 def without_secrets(text: str) -> str:
-    """The text without the values of secret environment variables, and without anything that looks
-    like a Hub token.
-    """
+    """The text without values of secret environment variables or anything like a Hub token."""
     for name, value in os.environ.items():
         if len(value) >= 8 and _SECRET_NAMES.search(name):
             text = text.replace(value, _REDACTED)
@@ -63,8 +62,9 @@ def without_secrets(text: str) -> str:
 
 
 def start() -> None:
-    """Send our log to stderr in JSON lines; uvicorn's has warnings and errors only, and says
-    nothing of requests.
+    """Send our log to stderr as JSON lines.
+
+    uvicorn logs warnings and errors only, and no requests.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())

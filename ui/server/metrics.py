@@ -15,7 +15,7 @@ _SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
 
 
 class Metrics:
-    """Counters of one server; a registry of its own, so that two servers in one process do not mix."""
+    """Counters of one server, in its own registry: two servers in one process do not mix."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()

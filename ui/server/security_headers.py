@@ -1,5 +1,4 @@
-"""Headers that let nothing in from outside, and the doors of Gradio that this page has no use for.
-No gradio here.
+"""Headers that let nothing in from outside, and Gradio's unused routes closed. No gradio here.
 
 The policy is as strict as Gradio 6 works with: its page is made of inline scripts, which are
 allowed by their hashes, and it compiles the few lines of JavaScript that a page brings along, hence
@@ -73,8 +72,9 @@ class Guard:
 
 
 class _Headers:
-    """Adds headers to one answer; a page of HTML is held back until all of it is known, to allow
-    its own scripts.
+    """Adds headers to a response.
+
+    A page of HTML is held back until it is complete, to allow its own scripts.
     """
 
     def __init__(self, send: Send, framed_by: str) -> None:

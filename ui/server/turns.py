@@ -77,8 +77,7 @@ class Turns:
         return len(self._tickets)
 
     def admit(self) -> Callable[[], None]:
-        """Count one more run as under way; the function returned says that it is over, once or more
-        often.
+        """Count one more run as under way; the returned function ends it, and may be called again.
 
         Raises:
             BusyError: too many are under way.
@@ -112,9 +111,7 @@ class Turns:
             self._leave(ticket)
 
     def wait(self, ticket: _Ticket, seconds: float | None = None) -> QueuePosition | None:
-        """Wait for the ticket's turn: None once it is there, the place in the queue if it is not
-        after ``seconds``.
-        """
+        """Wait for the ticket's turn: None once it comes, its position after ``seconds``."""
         with self._change:
             ticket.listening = True
             self._change.notify_all()

@@ -1,5 +1,4 @@
-"""What the browser says of the runs on its screen: a server that does not know them goes on with
-them, or saves them.
+"""What the browser says of its runs, so that a server without them can resume or save them.
 
 The browser keeps all that it was told of a run, and the checkpoints it is given, unread. It first
 only names a run; if the server does not have it, it says so, and the browser asks again and hands
@@ -64,9 +63,7 @@ T = TypeVar("T", BrowserState, SaveRequest)
 
 
 def read(text: object, kind: type[T]) -> T | None:
-    """The claim or wish, or None if there is none; what is none counts as none, since it is no
-    words of a visitor.
-    """
+    """The state or request in ``text``; None if there is none or it is malformed."""
     if not isinstance(text, str) or not text or len(text) > 2 * MAX_BYTES + MAX_FILE_BYTES:
         return None
     try:

@@ -1,6 +1,4 @@
-"""Comparisons: a prompt run again with other settings, and the runs that a tab can lay side by
-side. No gradio.
-"""
+"""Comparisons: run a prompt with other settings, and lay a tab's runs side by side. No gradio."""
 
 from __future__ import annotations
 
@@ -23,11 +21,11 @@ from ui.tab.controls import BY_KEY
 from ui.tab.workspace import Workspace
 
 MOST = alignment.MOST - 1
-# Runs that a tab can come back to; the oldest is let go.
+# Runs that a tab can return to; the oldest is dropped.
 KEPT = 8
 _EXAMPLE = (
-    "“tree small-16”, “drafter none”, “k 16”, “temperature 0.8”, “hot”, or several of them parted"
-    " by commas"
+    "“tree small-16”, “drafter none”, “k 16”, “temperature 0.8”, “hot”, or several of them"
+    " separated by commas"
 )
 
 
@@ -37,9 +35,11 @@ def choices() -> list[tuple[str, str]]:
         ("plain decoding" if name == "none" else name, f"drafter {name}") for name in DRAFTERS
     ]
     return [
-        *drafters, *((tree, f"tree {tree}") for tree in ("paper", "small-16", "small-8", "chain-4", "auto")),
-        ("hot start", "hot"), ("k 16", "k 16"), ("temperature 0.8", "temperature 0.8"),
-    ]  # fmt: skip
+        *drafters,
+        *((tree, f"tree {tree}") for tree in ("paper", "small-16", "small-8", "chain-4", "auto")),
+        ("hot start", "hot"),
+        *((setting, setting) for setting in ("k 16", "temperature 0.8")),
+    ]
 
 
 def variation(text: str, base: Request) -> Request:

@@ -36,7 +36,7 @@ class Control:
         argument: what the API calls it; empty where only the page has it.
         group: the fold of the page that holds it; empty for those always in sight.
         choices: labels and values on offer; a model's and a tree's may be typed too.
-        in_link: whether a link holds it always, only when it differs from the default, or never.
+        in_link: in a link always, only when it differs from the default, or never.
         varies: whether a comparison can change it.
         ending: of a file.
         pattern: of its text in a link, besides the choices.
@@ -125,20 +125,23 @@ CONTROLS = (
     _setting("tree", "choice", "Tree", "or any number of nodes",
              help="`auto`, a name of `python -m tr_core trees`, or a number of nodes",
              choices=_trees(), in_link="always", varies=True, pattern="[0-9]{1,5}"),
-    _setting("k", "whole", "k", help="candidates per matrix row, 1 … 32", in_link="always", varies=True),
+    _setting("k", "whole", "k", help="candidates per matrix row, 1 … 32",
+             in_link="always", varies=True),
     _setting("tokens", "whole", "New tokens", help="tokens to write at most",
              setting="max_new_tokens", in_link="always"),
     _setting("temperature", "number", "Temperature", "0 is greedy", help="0 is greedy",
              group="Sampling", varies=True),
-    _setting("top_p", "number", "Top-p", help="only with a temperature", group="Sampling", varies=True),
+    _setting("top_p", "number", "Top-p", help="only with a temperature",
+             group="Sampling", varies=True),
     _setting("top_k", "whole", "Top-k", "0 is off", help="0 is off; only with a temperature",
              group="Sampling", varies=True),
     _setting("seed", "whole", "Seed", help="of the sampling noise", group="Sampling", varies=True),
-    _setting("stop", "lines", "Stop strings", "one a line",
+    _setting("stop", "lines", "Stop strings", "one per line",
              help="strings that end the output, one per line", group="More"),
-    _setting("ignore_eos", "flag", "Go on after an end token", help="go on after an end token", group="More"),
-    _setting("prompt_rows", "flag", "Fill rows from the prompt", help="fill matrix rows from the prompt",
-             group="More"),
+    _setting("ignore_eos", "flag", "Continue past end tokens",
+             help="continue past end tokens", group="More"),
+    _setting("prompt_rows", "flag", "Fill rows from the prompt",
+             help="fill matrix rows from the prompt", group="More"),
     Control("chat", "flag", "Use the chat template", help="use the model's chat template",
             default=False, argument="chat", group="More"),
     Control("start", "choice", "Start", "hot keeps the rows of earlier runs", default="cold",

@@ -42,9 +42,7 @@ class Example:
 
 
 def named(preset: str) -> Example:
-    """The example of a preset, whether it is recorded or not: ``Story: a lost kite`` lies in
-    ``story.json``.
-    """
+    """The example of a preset, recorded or not: ``Story: a lost kite`` is in ``story.json``."""
     word = preset.split(":")[0].strip()
     return Example(word.lower(), word, preset)
 

@@ -57,9 +57,7 @@ def pairs(query: str) -> list[tuple[str, str]]:
 def from_query(
     pairs: Iterable[tuple[str, str]], limits: Limits
 ) -> tuple[dict[str, Any], str | None]:
-    """The controls' values by key, and a sentence about those that do not fit; other keys are
-    ignored.
-    """
+    """The controls' values by key, and a sentence on those that do not fit; ignores other keys."""
     known = [(key, text) for key, text in pairs if key in _LINKED]
     if sum(len(text) for _, text in known) > max(LONGEST, limits.max_prompt_chars):
         return {}, "The link is too long, so nothing of it was taken over."

@@ -100,6 +100,6 @@ class Saving:
 
 
 def _file_name(trace: RunTrace) -> str:
-    """The name of a saved run's file. An opened trace may hold any words: only harmless ones pass."""
+    """The name of a saved run's file, without the unsafe characters an opened trace may hold."""
     words = f"run-{trace.info.model.split('/')[-1]}-{trace.info.drafter}"
     return "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in words)[:80]

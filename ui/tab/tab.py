@@ -145,8 +145,8 @@ class Tabs:
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
             raise TraceError(
-                f"The file cannot be written, the server says “{error.strerror}”: nothing on the"
-                " screen is lost; try again later."
+                f"The file cannot be written ({error.strerror}): nothing on the screen is lost; try"
+                " again later."
             ) from error
 
     def leave(self, session: str) -> None:

@@ -70,9 +70,7 @@ def accepted_histogram(trace: RunTrace) -> Chart:
 
 
 def acceptance_by_depth_and_rank(trace: RunTrace) -> Chart:
-    """Heat map: of the drafted nodes whose parent was accepted, the share that was too; empty where
-    there was none.
-    """
+    """Heat map: the accepted share of nodes drafted below an accepted parent; empty without any."""
     shares = metrics.by_depth_and_rank(trace.steps)
     depths = list(range(1, max((d for d, _ in shares), default=0) + 1))
     ranks = list(range(max((r for _, r in shares), default=-1) + 1))
@@ -96,9 +94,7 @@ def acceptance_by_depth_and_rank(trace: RunTrace) -> Chart:
 
 
 def tokens_against_passes(trace: RunTrace) -> Chart:
-    """Tokens written after each forward pass, and plain decoding, which writes one a pass, as the
-    diagonal.
-    """
+    """Tokens written after each pass; plain decoding, one token per pass, is the diagonal."""
     tokens = [0]
     for step in trace.steps:
         tokens.append(tokens[-1] + len(step.emitted))
@@ -162,9 +158,7 @@ def emitted_by_class(trace: RunTrace) -> Chart:
 
 
 def mat_by_position(trace: RunTrace) -> Chart:
-    """MAT in each part of the output, cut into ten: whether acceptance rises as the matrix warms
-    up.
-    """
+    """MAT in each tenth of the output: whether acceptance rises as the matrix warms up."""
     spans = metrics.by_position(trace)
     parts = [f"{span.first}–{span.last}" for span in spans]
     mats = [span.mean_accepted_tokens for span in spans]
@@ -174,8 +168,7 @@ def mat_by_position(trace: RunTrace) -> Chart:
 
 
 def reliability(trace: RunTrace) -> Chart:
-    """Expected against observed acceptance of the drafted nodes, by source, and the diagonal on
-    which both are equal.
+    """Expected against observed acceptance by source; the diagonal is where both are equal.
 
     The larger a point, the more nodes it counts. Empty for a drafter that expects nothing.
     """

@@ -1,6 +1,4 @@
-"""Runs of one prompt in one plotly figure, over the positions of their output: for notebooks and
-papers.
-"""
+"""Runs of one prompt in one plotly figure, by output position: for notebooks and papers."""
 
 from __future__ import annotations
 
@@ -19,8 +17,7 @@ LINES = ((ACCEPTED, "solid"), (BONUS, "dash"), (DRAFT, "dot"), (LOST, "dashdot")
 
 
 def passes_by_position(traces: Sequence[RunTrace]) -> go.Figure:
-    """Forward passes that each of two to four runs had made when it wrote each token; the lowest
-    line is ahead.
+    """Forward passes before each token, for two to four runs; the lowest line is ahead.
 
     Raises:
         CompareError: the runs are not of one prompt.
@@ -49,8 +46,7 @@ def passes_by_position(traces: Sequence[RunTrace]) -> go.Figure:
 
 
 def steps_by_position(traces: Sequence[RunTrace]) -> go.Figure:
-    """A lane for each of two to four runs: a bar for each step over the tokens that it wrote, the
-    bonus at its end.
+    """A lane per run, two to four: a bar for each step over its tokens, with the bonus at its end.
 
     Raises:
         CompareError: the runs are not of one prompt.

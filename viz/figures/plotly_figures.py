@@ -49,9 +49,7 @@ reliability = _figure(charts.reliability)
 
 
 def matrix_over_time(trace: RunTrace) -> go.Figure:
-    """Rows that hold candidates after each step, and the mean age of the rows that each draft was
-    made from.
-    """
+    """Filled rows after each step, and the mean age of the rows that each draft used."""
     states = RowHistory(trace).over_time()
     steps = [s.step for s in states]
     figure = go.Figure(
@@ -117,9 +115,7 @@ def most_rewritten_rows(trace: RunTrace, count: int = 15) -> go.Figure:
 
 
 def why_paths_ended(trace: RunTrace) -> go.Figure:
-    """Steps that ended for each reason, and the tokens they lost; reasons that did not occur are
-    left out.
-    """
+    """Steps that ended for each reason, and the tokens they lost; only reasons that occurred."""
     diagnosis = diagnose(trace)
     reasons = [reason for reason in REASON_WORDS if diagnosis.reasons[reason]]
     words = [REASON_WORDS[reason] for reason in reasons]
@@ -152,9 +148,7 @@ def why_paths_ended(trace: RunTrace) -> go.Figure:
 
 
 def bytes_per_token(trace: RunTrace) -> go.Figure:
-    """Megabytes read for each token written, by this run and by plain decoding; empty if the record
-    does not tell.
-    """
+    """Megabytes read per token, by this run and by plain decoding; empty if not recorded."""
     lines = [line for line in traffic.readings(trace) if line.emitted]
     steps = [line.step for line in lines]
     figure = go.Figure(

@@ -23,8 +23,9 @@ LABELLED_ROWS = 60
 
 
 def draft_tree(trace: RunTrace, step: int = 1) -> go.Figure:
-    """The tree of a step: depth to the right, best candidates on top, accepted path and bonus
-    joined by a thick line.
+    """The tree of a step: depth to the right, best candidates on top.
+
+    A thick line joins the accepted path and the bonus.
 
     Args:
         trace: the run.

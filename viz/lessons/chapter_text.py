@@ -1,5 +1,4 @@
-"""Chapters of the tour as a teacher writes them → what they say, checked line by line. Traces are
-not looked at here.
+"""Parses the chapters of the tour, checked line by line. Traces are not read here.
 
 A chapter is a text file in Markdown's clothes::
 
@@ -27,9 +26,9 @@ A chapter is a text file in Markdown's clothes::
     - [ ] a wrong one -> what is said then
 
 A prediction of nodes or rows is answered by a click on one. A prediction of a number or a word
-needs answers to choose from, ``- 2 -> …``; which of them is right is found in the record. ``ring``
+needs answers to choose from, ``- 2 -> …``; the record decides which is right. ``ring``
 takes a region (text, tree, matrix, inspector, steps, panel), ``node 3``, ``nodes 1 2``, ``row
-the``, ``rows the cat``, or a fact. All facts stand in ``viz/lessons/facts.py``.
+the``, ``rows the cat``, or a fact. All facts are in ``viz/lessons/facts.py``.
 """
 
 from __future__ import annotations
@@ -96,7 +95,7 @@ class Ask:
 
 @dataclass
 class Scene:
-    """One card of a chapter, and where the explorer stands while it is read."""
+    """One card of a chapter, and the explorer's position while it is read."""
 
     line: int
     run: str
@@ -157,7 +156,7 @@ def parse_chapter(text: str, file: str) -> Chapter:
             chapter.scenes[-1].ask = _ask(file, heading, lines)
         else:
             raise LessonError(
-                file, heading.line, "here only “## run, step, phase” or its one “### …” may stand."
+                file, heading.line, "expected “## run, step, phase”, or the scene's only “### …”."
             )
     if not chapter.scenes:
         raise LessonError(file, heading.line, "a chapter needs a scene: “## toy, step 1, draft”.")
@@ -192,7 +191,7 @@ def _minutes(file: str, heading: Text, lines: list[Text]) -> float:
     if not match or not 0 < float(match[1]) <= MOST_MINUTES:
         line = said[0].line if said else heading.line
         raise LessonError(
-            file, line, f"after the title stands “minutes: 2”, at most {MOST_MINUTES}, and no more."
+            file, line, f"after the title, write only “minutes: 2”, with at most {MOST_MINUTES}."
         )
     return float(match[1])
 
@@ -213,7 +212,7 @@ def _scene(file: str, heading: Text, lines: list[Text]) -> Scene:
             raise LessonError(
                 file,
                 line.line,
-                f"below a scene's heading stand {', '.join(HEAD_KEYS)}, once each; then an empty"
+                f"below a scene's heading, write {', '.join(HEAD_KEYS)}, at most once each; then an empty"
                 " line.",
             )
         scene.heads[key] = Text(line.line, value.strip())
@@ -241,7 +240,7 @@ def _ask(file: str, heading: Text, lines: list[Text]) -> Ask:
     kind, _, fact = title.partition(":")
     if (kind, bool(fact.strip())) not in (("Predict", True), ("Question", False)):
         raise LessonError(
-            file, heading.line, "below a scene stands “### Predict: fact” or “### Question”."
+            file, heading.line, "below a scene, write “### Predict: fact” or “### Question”."
         )
     ask = Ask(heading.line, fact.strip())
     question: list[str] = []
@@ -254,7 +253,7 @@ def _ask(file: str, heading: Text, lines: list[Text]) -> Ask:
             raise LessonError(
                 file,
                 line.line,
-                "after the question stand right, wrong, reveal and “- answer -> …”.",
+                "after the question, write only right, wrong, reveal and “- answer -> …”.",
             )
         else:
             question.append(line.text)
@@ -294,7 +293,7 @@ def _take_reply(file: str, line: Text, match: re.Match[str], ask: Ask) -> None:
         raise LessonError(
             file,
             line.line,
-            "a question's replies stand after its answers: “- [ ] answer -> reply”.",
+            "write a question's replies after its answers: “- [ ] answer -> reply”.",
         )
     if key == "reveal" and text not in PHASES:
         raise LessonError(file, line.line, f"reveal takes a phase: {', '.join(PHASES)}.")

@@ -1,5 +1,4 @@
-"""What a chapter may ask of a run, by name: values, nodes of a step's tree, and rows that a step
-overwrote.
+"""What a chapter may ask of a run, by name: values, nodes of a tree, rows that a step overwrote.
 
 Every answer of the tour is one of these, read out of the trace. A new fact is a line in one of the
 tables.
@@ -158,9 +157,7 @@ def find_nodes(step: StepTrace, name: str) -> list[int] | None:
 
 
 def _next_guesses(trace: RunTrace, step: StepTrace) -> str:
-    """Words drafted right below the next step's root; empty if there is no next step, or nothing
-    was.
-    """
+    """Words drafted right below the next step's root; empty if there are none."""
     following = next((s for s in trace.steps if s.index == step.index + 1), None)
     if following is None:
         return ""

@@ -75,9 +75,7 @@ def lessons_record(folder: Path = LESSONS, *, open_at: int | None = None) -> str
 
 
 def read_lessons(folder: Path = LESSONS) -> tuple[list[Chapter], dict[str, RunTrace]]:
-    """Chapters as written, and the traces that they name; see ``lessons_record`` for arguments and
-    errors.
-    """
+    """Chapters as written, and the traces they name; see ``lessons_record`` for details."""
     files = sorted(path for path in folder.glob("*.md") if path.name != "README.md")
     if not files:
         raise LessonError(
@@ -318,9 +316,7 @@ class _Resolver:
         return re.sub(r"\{([^{}]*)\}", value, text)
 
     def _locate(self, line: int, where: str) -> tuple[RunTrace, StepTrace]:
-        """The run and step that braces mean: the scene's own, “toy-chain”, “step 9”, or “toy, step
-        9”.
-        """
+        """The run and step in braces: the scene's own, or “toy-chain”, “step 9”, “toy, step 9”."""
         match = re.fullmatch(
             r"(?:(?P<run>(?!step )[\w-]+)(?:, )?)?(?:step (?P<step>[0-9]{1,6}))?", where
         )

@@ -106,8 +106,7 @@ def figure_record(name: str, chart: Chart) -> Figure:
 
 
 def reach(trace: RunTrace) -> list[float]:
-    """Tokens that a step of this run emits on average with the first n nodes of its tree, for n = 0
-    … all of them.
+    """Mean tokens that a step of this run emits with the first n nodes of its tree, by n.
 
     Of a step alone this is exact: nodes are numbered breadth-first, so the first n make a tree, and
     the path ends where it leaves them. The run as a whole would have gone other ways. Empty if

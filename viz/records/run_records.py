@@ -96,8 +96,10 @@ def step_record(
 def end_record(
     run: str, *, stop_reason: str | None, text: str, reference_identical: bool | None = None
 ) -> str:
-    """A run is over: why (a key of ``STOP_REASONS``, None if interrupted), its text, and the
-    losslessness check.
+    """A run is over.
+
+    Holds why (a key of ``STOP_REASONS``, None if interrupted), its text, and the losslessness
+    check.
     """
     record = _end(stop_reason, text, reference_identical)
     record.type, record.run = "end", run
@@ -336,9 +338,7 @@ def _row(row: RowChange, step: StepTrace, used: Mapping[tuple[int, int], str]) -
 
 
 def _used(step: StepTrace) -> dict[tuple[int, int], str]:
-    """(row's token, candidate) → ``d`` if this step drafted the candidate out of that row, ``a`` if
-    it was accepted.
-    """
+    """(row's token, candidate) → ``d`` if this step drafted it from that row, ``a`` if accepted."""
     path, unseen = set(step.path), set(step.unseen)
     used: dict[tuple[int, int], str] = {}
     for node in range(1, len(step.tokens)):

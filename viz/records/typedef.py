@@ -1,5 +1,7 @@
-"""The structs of ``schema.py`` as JSDoc types: ``python -m viz.records.typedef`` writes them into
-``static/state/records.js``, between two lines that say so.
+"""The structs of ``schema.py`` as JSDoc types.
+
+``python -m viz.records.typedef`` writes them into ``static/state/records.js``, between two lines
+that say so.
 """
 
 from __future__ import annotations

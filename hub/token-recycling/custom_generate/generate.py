@@ -1,5 +1,6 @@
-"""Lossless speculative decoding by Token Recycling for ``model.generate``; all of it is in the
-package tr_core.
+"""Lossless speculative decoding by Token Recycling for ``model.generate``.
+
+All of it is in the package tr_core.
 """
 
 try:

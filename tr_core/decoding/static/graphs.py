@@ -26,15 +26,12 @@ def can_capture(device: torch.device) -> bool:
 
 
 def graph_pool(device: torch.device) -> Any:
-    """Memory that several graphs may share, if none of them needs its results once another one is
-    played.
-    """
+    """Memory for several graphs; a result lasts until another of them is replayed."""
     return torch.get_device_module(device).graph_pool_handle() if can_capture(device) else None
 
 
 class Captured:
-    """The recorded ``function``; calling it plays the graph and returns the same result tensors,
-    filled anew.
+    """The recorded ``function``: a call replays the graph and returns the same, refilled tensors.
 
     Recording runs the function several times, so the caller puts back what it changes.
 

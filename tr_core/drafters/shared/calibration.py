@@ -1,6 +1,4 @@
-"""What guesses turned out to be worth: a factor for each kind of guess, right ÷ expected so far. No
-torch here.
-"""
+"""A factor for each kind of guess: right ÷ expected so far. No torch here."""
 
 from __future__ import annotations
 
