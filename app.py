@@ -88,7 +88,7 @@ def _launch(built: gr.Blocks, models: LoadedModels, limits: Limits, host: str, p
         },
         max_file_size=largest,
         state_session_capacity=limits.max_runs,
-        # A thread for each run that waits, and some for Stop and all that is quick.
+        # One thread per waiting run, and some for Stop and other quick calls.
         max_threads=2 * limits.max_runs + 40,
     )
 
@@ -110,7 +110,7 @@ def _models(limits: Limits) -> LoadedModels:
 
 
 def _connection(_: Request) -> FileResponse:
-    """Speaks to the server, and so is no part of the explorer, which an exported page holds too."""
+    """It talks to the server, so it is apart from the explorer, which exported pages hold too."""
     return FileResponse(
         Path(page.__file__).with_name("connection.js"), media_type="text/javascript"
     )
@@ -124,7 +124,7 @@ def _plotly(_: Request) -> FileResponse:
 
 
 def _load_first(models: LoadedModels, name: str) -> None:
-    """Load while the page opens. A model that fails is told when somebody asks for it."""
+    """Load while the page opens; on failure, the visitor who wants the model gets the error."""
     try:
         models.get(name)
     except TokenRecyclingError as error:

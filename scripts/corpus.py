@@ -57,7 +57,7 @@ def split(documents: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _stories(text: str) -> list[str]:
-    # Paragraphs of one story are parted by an empty line; two stories follow each other without
+    # An empty line separates the paragraphs of a story; two stories follow each other without
     # one.
     return [s.strip() + "\n" for s in re.split(r"(?<=\S)\n(?=\S)", text) if len(s.strip()) > 100]
 

@@ -3,7 +3,7 @@
     python scripts/train_bundled_model.py --data ../shared/data --minutes 120
 
 Runs on CPU or GPU, prints a line of progress every 20 steps, and saves a checkpoint every few
-minutes under ``--work``; the same command goes on from there after an interruption. When the
+minutes under ``--work``; after an interruption the same command resumes there. When the
 minutes are used up the weights are rounded to bfloat16 and written to ``--out`` as safetensors in
 files under 10 MB. ``scripts/evaluate_bundled_model.py`` then measures them and writes the model
 card.

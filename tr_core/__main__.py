@@ -1,8 +1,7 @@
-"""``python -m tr_core``, installed also as ``token-recycling``: the command line's door.
+"""``python -m tr_core``, also installed as ``token-recycling``: the command line.
 
-A door opens to two rooms: of all the engine's files this one alone knows the pictures, and hands
-the command line the one function it needs of them. So the engine stays without pictures, and can be
-installed without them.
+This is the engine's only file that knows ``viz``: it passes one function to the command line. So
+the engine can be installed without it.
 """
 
 import sys
@@ -13,7 +12,7 @@ from tr_core.errors import SettingsError
 
 
 def load_html() -> ToHtml:
-    """Import what ``--html`` needs, only when it is asked for.
+    """Import what ``--html`` needs, only when requested.
 
     Raises:
         SettingsError: the package ``viz``, or one that it needs, is not there.

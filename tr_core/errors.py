@@ -1,4 +1,4 @@
-"""What can go wrong by bad input, as a tree.
+"""Errors of bad input, as a tree.
 
     TokenRecyclingError
     ├── SettingsError          a setting is out of range, or two settings cannot go together
@@ -7,14 +7,14 @@
     ├── ModelError             no such model, or it cannot be loaded
     │   ├── UnsupportedModelError   the model loads, but tree decoding would not be exact on it
     │   ├── MemoryShortError        the device has no room for the model, the prompt or one more run
-    │   └── LoadStoppedError        nobody waited for the model any more
+    │   └── LoadStoppedError        no request waited for the model any more
     ├── MatrixError            a stored candidate matrix is broken or of another tokenizer
     ├── TraceError             a stored trace is broken or of another schema
     ├── CheckpointError        a checkpoint is broken, or belongs to another model
     └── CompareError           runs that were chosen together cannot be laid side by side
 
-The doors (command line, page, API) catch ``TokenRecyclingError`` only: its text is one sentence
-made for the reader. Everything else is a bug and must be seen. This module imports no torch.
+Command line, page and API catch ``TokenRecyclingError`` only: its text is one sentence for the
+reader. Everything else is a bug and must be seen. This module imports no torch.
 """
 
 
@@ -22,7 +22,7 @@ class TokenRecyclingError(Exception):
     """Base of all errors that a user can cause and mend."""
 
     def __init__(self, sentence: object = "") -> None:
-        # A sentence may quote what somebody typed; it stays on one line all the same.
+        # A sentence may quote a user's text, but must stay on one line.
         super().__init__("".join(c if c.isprintable() else " " for c in str(sentence)))
 
 
@@ -51,7 +51,7 @@ class MemoryShortError(ModelError):
 
 
 class LoadStoppedError(ModelError):
-    """The loading of a model was ended before the model was there."""
+    """The loading of a model was stopped before it was complete."""
 
 
 class MatrixError(TokenRecyclingError):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class CannotWriteError(OSError):
-    """A file was not written; its text is one sentence, ``strerror`` what the system says."""
+    """A file was not written; its text is one sentence, ``strerror`` the system's message."""
 
     def __init__(self, path: Path, error: OSError) -> None:
         super().__init__(error.errno, error.strerror or str(error))
@@ -29,7 +29,7 @@ def whole(path: str | Path) -> Iterator[Path]:
     """A path next to ``path`` to write to; at the end of the block the file replaces ``path``.
 
     Raises:
-        CannotWriteError: an ``OSError`` came out of the block, or moving failed.
+        CannotWriteError: the block raised an ``OSError``, or moving failed.
     """
     path = Path(path)
     # A device or a pipe is written to as it is.

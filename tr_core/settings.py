@@ -20,7 +20,7 @@ CAPTURES = ("auto", "on", "off", "compile")
 
 
 def _flag(help: str, choices: Collection[str] | None = None) -> dict[str, Any]:
-    """What the command line says of a field."""
+    """The command line's help for a field."""
     return {"help": help, "choices": choices}
 
 
@@ -28,7 +28,7 @@ def _flag(help: str, choices: Collection[str] | None = None) -> dict[str, Any]:
 class Settings:
     """How to decode. The defaults here hold for Python, the command line, the page and the API.
 
-    What a field does stands beside its default. Three need more words:
+    Each field's help is beside its default. Three need more words:
 
     Attributes:
         tree: ``auto`` sizes the tree by what a step costs on this machine. Python also takes a

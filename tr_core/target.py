@@ -1,6 +1,6 @@
-"""The seam between the engine and a model: all that decoding needs of one.
+"""The interface between engine and model: all that decoding needs of one.
 
-``HFTarget`` puts a transformers model behind it; the tests put a bigram table there.
+``HFTarget`` implements it with a transformers model, the tests with a bigram table.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Vocabulary(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """What tells this vocabulary from others."""
+        """What distinguishes this vocabulary from others."""
         ...
 
     def token_bytes(self, token: int) -> bytes:

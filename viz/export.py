@@ -11,9 +11,8 @@ The records and plotly.js, which draws the charts, are packed (gzip, base64), so
 steps stay below three megabytes; plotly is unpacked when the metrics are first opened.
 
 Nothing that a model or a user wrote can become markup: outside the data blocks it is escaped, and
-inside them there are only letters and digits. Should anything get in all the same, the page's
-content security policy lets only this script and plotly's run, each by its hash, and no connection
-be made.
+inside them there are only letters and digits. As a second defence, the page's content security
+policy allows only this script and plotly's, each by its hash, and no connection.
 """
 
 from __future__ import annotations
@@ -96,7 +95,7 @@ def lessons_to_html(folder: Path = LESSONS) -> str:
         folder: chapters and traces of their own; see ``lessons_record``.
 
     Raises:
-        LessonError: a chapter is not written as it must be, or says what its run does not show.
+        LessonError: a chapter is malformed, or contradicts its run.
         TraceError: a trace is damaged or of another schema.
     """
     return _page(lessons_record(folder, open_at=0), LESSONS_TITLE, LESSONS_SUMMARY)

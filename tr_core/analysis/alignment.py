@@ -2,8 +2,8 @@
 
 Positions are counted from 1, the first token after the prompt. ``passes`` at a position are the
 forward passes that a run had made when that token was written: the fewer, the further ahead. Runs
-are compared over the positions at which all of them wrote the same; behind the first difference the
-texts are other texts, and positions there meet by number only.
+are compared over the positions at which all wrote the same. After the first difference the texts
+are different, and positions there match by number only.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class LaneStep(msgspec.Struct, frozen=True):
     Attributes:
         step: its number.
         first, last: positions, both included; ``last`` is ``first − 1`` if it wrote nothing.
-        accepted: how many of them had been drafted; they come first, and what is left is the bonus.
+        accepted: how many of them were drafted; they come first, and the rest is the bonus.
         passes: forward passes of the run up to and with this step.
     """
 
@@ -47,7 +47,7 @@ class Lane(msgspec.Struct, frozen=True):
     """One run along the positions.
 
     Attributes:
-        name: what tells it from the others, see ``run_names.names``.
+        name: what distinguishes it from the others, see ``run_names.names``.
         steps: its steps, in order.
         emitter: (n,) number of the step that wrote each position.
         passes: (n,) forward passes made when it was written.
@@ -151,8 +151,8 @@ class Alignment(msgspec.Struct, frozen=True):
             ``different``.
         difference: the first one, or None if all are equal.
         alike: where not all are equal, groups of runs that wrote the same from beginning to end.
-        may_differ: those of ``TEXT_FACTS`` in which the runs differ, so that other texts are no
-            fault.
+        may_differ: those of ``TEXT_FACTS`` in which the runs differ, so that different texts are
+            not an error.
         jumps: the largest, by gain, then by place.
         leads: of each run that ever was ahead of all others, where it was most.
     """

@@ -32,7 +32,7 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 def readings(trace: RunTrace) -> list[Reading]:
-    """One line a step; empty if the record does not tell the bytes of its model."""
+    """One entry per step; empty if the bytes of the model are not recorded."""
     weights, token = trace.info.weight_bytes, trace.info.cache_bytes_per_token
     if not weights or not token:
         return []

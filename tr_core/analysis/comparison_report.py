@@ -26,7 +26,7 @@ _LOSSLESS = {True: "yes", False: "no", None: "not checked"}
 
 
 def as_json(traces: Sequence[RunTrace], alignment: Alignment) -> dict[str, Any]:
-    """All that is known of a comparison, ready for ``json.dumps``; ``runs`` has a line a run."""
+    """A whole comparison, ready for ``json.dumps``; ``runs`` has one entry per run."""
     name = _namer(traces)
     plain = msgspec.to_builtins(alignment)
     runs = [

@@ -5,7 +5,7 @@ exactly one:
 
     stopped          the run stopped first: an end token, a stop string, a limit
     no_draft         nothing was drafted: the root alone
-    depth_limit      the path reached the last level of its tree; ``rank`` says whether a deeper
+    depth_limit      the path reached the last level of its tree; ``rank`` shows whether a deeper
                      one would have helped
     row_never_seen   the end node's row had never been written, so nothing was drafted below it
     not_in_row       the row did not hold the token that the model chose: evicted earlier
@@ -78,15 +78,15 @@ class StepDiagnosis(msgspec.Struct, frozen=True):
         probability: of that token, or None if it is not among the candidates recorded.
         row: (k,) the end node's row when the draft was made; empty if never written, None if not
             recorded, or if the drafter drafts from more than such rows.
-        rank: place of ``token`` in that row, or among all that such a drafter knew there; None if
+        rank: place of ``token`` in that row, or among all candidates of such a drafter; None if
             it was not there.
         below: tokens drafted below the end node, best first.
-        written: who wrote that row last; None if nobody in this run did.
+        written: the last write to that row; None without one in this run.
         evicted: for ``not_in_row``, who took the token out of the row; None if it was not in it in
             this run.
         add: ranks from the root to the one node that would have caught the token, or None.
         lost: tokens lost, see the module.
-        unused: for ``stopped``, tokens that draft and model agreed on behind the stop.
+        unused: for ``stopped``, tokens that draft and model agreed on after the stop.
         stop: why the run ended with this step, or None.
         open: whether the record ends before the count of lost tokens does, so that it may be more.
     """
@@ -190,10 +190,10 @@ def _explain(history: RowHistory, number: int, step: StepTrace, complete: bool) 
         rank = step.held.rank
     lost, reached_end = 0, False
     if reason != "stopped":
-        # At least one: where nothing was drafted, one more token is all that can be told.
+        # At least one: where nothing was drafted, only one more token is certain.
         limit = None if reason == "depth_limit" else max(tree.template.depth - len(step.path), 1)
         if not step.ranks_are_places:
-            limit = 1  # rows alone do not tell how its draft would have gone on
+            limit = 1  # rows alone do not show how its draft would have continued
         lost, reached_end = _lost(history, number, len(step.path), limit)
     not_in_row = reason == "not_in_row"
     chances = dict(zip(step.candidates[end], step.probabilities[end], strict=False))

@@ -131,8 +131,8 @@ def token_class(piece: str, before: str = "") -> str:
 
     Args:
         piece: the token's text.
-        before: the text of the token before it, which tells whether a letter begins a word or goes
-            on with one.
+        before: the text of the token before it, which decides whether a letter begins a word or
+            goes on with one.
     """
     if not piece:
         return "other"

@@ -1,9 +1,9 @@
 """Expected against observed acceptance: how well drafters predict their own drafts. No torch here.
 
-A drafter that grows its own trees tells for each node the chance that it is on the path
-(``StepTrace.expected``). Of all nodes that were given about the same chance, that share should have
-been accepted; what is not is drawn as a reliability diagram (Murphy & Winkler 1977), and summed up
-as the mean distance from the diagonal, weighted by nodes.
+A drafter that grows its own trees states for each node the chance that it is on the path
+(``StepTrace.expected``). Of all nodes with about the same chance, that share should have been
+accepted. Deviations are drawn as a reliability diagram (Murphy & Winkler 1977), and summed up as
+the mean distance from the diagonal, weighted by nodes.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def by_source(steps: Sequence[StepTrace]) -> dict[str, Reliability]:
 def _nodes(steps: Sequence[StepTrace]) -> Iterable[tuple[str, float, bool]]:
     """(source, chance, whether on the path) of each drafted node with an expectation."""
     for step in steps:
-        # Where the run stopped within a path, what stood behind was agreed on, and is no failure.
+        # Where the run stopped within a path, the nodes after the stop were agreed on: not a miss.
         agreed = _agreed(step)
         for node in range(1, len(step.expected)):
             source = "row 1"

@@ -1,15 +1,14 @@
 """What another tree or another matrix would have gained on a recorded run. No torch here.
 
-The text that a lossless run writes does not depend on its drafts, so a run can be played again
-along its own text: at each place a what-if tree is filled from the recorded rows, the agreeing path
-is skipped over, and passes are counted. With the recorded tree this gives the recorded passes
-exactly (the tests hold it to that). With another tree the passes fall elsewhere and would have
-scored, and so overwritten, other rows than the record has; a replay that starts between two
-recorded passes takes the rows of the earlier one, and those of the text since. So it is an estimate
-that leans to the recorded tree, since a larger one also writes more rows; docs/decisions.md has
-figures.
+The text of a lossless run does not depend on its drafts, so a run can be replayed along its own
+text. At each position a what-if tree is filled from the recorded rows, the agreeing path is
+skipped, and passes are counted. With the recorded tree this gives the recorded passes exactly, as
+the tests check. With another tree the passes are at other positions and would have overwritten
+other rows than the record has. A replay that starts between two recorded passes uses the rows of
+the earlier one, and those of the text since. So it is an estimate, biased to the recorded tree,
+since a larger one also writes more rows; docs/decisions.md has figures.
 
-What the record does not hold is said, not guessed: rows have k places, so a larger k cannot be
+Nothing is guessed that the record does not hold: rows have k candidates, so a larger k cannot be
 replayed.
 """
 
@@ -38,7 +37,7 @@ Kind = Literal[
 ]
 Certainty = Literal["exact", "estimate", "bound", "not_recorded"]
 Ranks = tuple[int, ...]
-# Where the child at a rank stands, as ranks from the root, or None if the tree has none there. The
+# The child at a rank, as ranks from the root, or None if the tree has none there. The
 # root is ().
 Shape = Callable[[Ranks, int], "Ranks | None"]
 
@@ -56,8 +55,8 @@ class WhatIf(msgspec.Struct, frozen=True):
             text wrote into them later, if any did · ``hot_at_best`` and the others hold the right
             token · ``path_only`` rows written by roots and accepted nodes alone: shows what the
             rejected ones gave, or took.
-        k: places of a row.
-        passes: forward passes; None if the record cannot tell.
+        k: candidates of a row.
+        passes: forward passes; None if not recorded.
         mean_accepted_tokens: tokens emitted ÷ passes; None likewise.
         saved: passes fewer than recorded; None likewise.
         certainty: exact · estimate · bound: no more than this with the recorded rows ·
@@ -163,8 +162,8 @@ class Replay:
         Args:
             shape: from the nodes of a step's tree to the tree to draft with; the recorded one by
                 default.
-            k: places of a row that may be used; all by default.
-            hot: rows never seen hold what another place in the text wrote into them later.
+            k: candidates of a row that may be used; all by default.
+            hot: rows never seen hold what a later position in the text wrote into them.
             best: and where none did, they hold the right token.
             path_only: rejected nodes write no rows.
         """

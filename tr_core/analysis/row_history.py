@@ -1,11 +1,11 @@
 """The matrix of a run at any step, rebuilt from the rows that the steps overwrote. No torch here.
 
-A ``RowChange`` tells a row before and after its step, so a row is known from its first mention on,
-and before it too: nothing had changed it until then. A row that no step mentions is unknown; the
-prompt or an earlier run may have written it. Every token of the text but the last is scored, so
-along the text all rows are known.
+A ``RowChange`` holds a row before and after its step. So a row is known from its first change on,
+and before it too, since nothing had changed it. A row that no step changes is unknown; the prompt
+or an earlier run may have written it. Every token of the text but the last is scored, so along the
+text all rows are known.
 
-Steps are counted from 0 here (places in ``trace.steps``); what is handed out names them by
+Steps are counted from 0 here (indices of ``trace.steps``); results name them by
 ``StepTrace.index``.
 """
 
@@ -100,7 +100,7 @@ class RowHistory:
     def __init__(self, trace: RunTrace) -> None:
         self._steps = trace.steps
         self._rows_seen, self._vocab_size = trace.info.rows_seen, trace.info.vocab_size
-        # A trace made by hand may lack its prompt; the first root is then all that is known of it.
+        # A hand-made trace may lack its prompt; then only the first root is known.
         prompt = trace.info.prompt_ids or (trace.steps[0].tokens[:1] if trace.steps else ())
         self.text: tuple[int, ...] = (*prompt, *trace.output_ids)
         self.starts: list[int] = []

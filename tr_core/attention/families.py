@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from tr_core.errors import UnsupportedModelError
 
-# How the mask is handed over: one tensor for layers that all see everything; one tensor for layers
+# The form of the mask: one tensor for layers that all see everything; one tensor for layers
 # that all see ``config.sliding_window`` positions; or one tensor per entry of
 # ``config.layer_types``.
 MaskForm = Literal["full", "window", "by_layer_type"]
@@ -30,11 +30,11 @@ class Family:
 
     Attributes:
         name: transformers' ``model_type``.
-        mask: how the mask is handed over; see ``MaskForm``.
+        mask: the form of its mask; see ``MaskForm``.
         attention: attention implementations that take a tree mask, the preferred one first.
         position_table: whether positions are looked up in a table, so that one beyond its end
             crashes.
-        listed: whether it stands in ``FAMILIES``; if not, it must pass the probe.
+        listed: whether it is in ``FAMILIES``; if not, it must pass the probe.
     """
 
     name: str
@@ -169,8 +169,8 @@ def max_length_of(config: Any) -> int:
     """Tokens that a sequence of this model may have, prompt and output.
 
     LongRoPE changes the angles of all positions once a sequence outgrows the original length, so a
-    tree that reaches beyond it would change what stands before it: such a model ends at the
-    original length.
+    tree that reaches beyond it would change the text before it. Such a model ends at the original
+    length.
     """
     names = (
         "max_position_embeddings",
@@ -222,7 +222,7 @@ def _reason_against(config: Any) -> str | None:
 
 
 def _reason_against_unlisted(config: Any) -> str | None:
-    """Why a family that nobody has checked is not even probed, or None."""
+    """Why an unchecked family is not even probed, or None."""
     limited = [name for name in _LIMITED_ATTENTION if getattr(config, name, None)]
     if SLIDING in layer_types(config):
         limited.append("layer_types")

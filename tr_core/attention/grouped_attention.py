@@ -106,7 +106,7 @@ def attention_of(model: PreTrainedModel, kind: str) -> Iterator[None]:
 def group_size(model: PreTrainedModel) -> int | None:
     """Query heads that share a head of keys and values, or None if ``attend`` is not for the model.
 
-    Found out by one token: what a config says of heads is not always what attention gets.
+    Measured with one token, since a config's numbers of heads are not always those of attention.
     """
     if not model._supports_attention_backend:
         return None

@@ -44,7 +44,7 @@ class MaskMaker:
     """Masks for one model.
 
     Args:
-        family: tells in which form the model takes masks.
+        family: decides the form of masks for the model.
         window: positions that a sliding layer sees, its own included; None if no layer slides.
         dtype: of the model.
         device: of the model.

@@ -3,10 +3,10 @@
 Rows are claimed and freed, never moved.
 
 Keys carry their position in themselves (rotary embedding, or the token's own position embedding),
-so attention does not care in which row a key stands; only the mask must know. So a pass writes its
-nodes into the first free rows, and afterwards the rows of rejected nodes are free again. Compaction
-thus costs one small table, not a gather and a scatter of keys and values in every layer. With
-``length`` rows taken, the first n free ones lie below length + n.
+so attention does not depend on a key's row; only the mask does. A pass writes its nodes into the
+first free rows, and then frees the rows of rejected nodes. So compaction costs one small table, not
+a gather and a scatter of keys and values in every layer. With ``length`` rows taken, the first n
+free ones are below length + n.
 
 Attention reads the first ``bucket`` rows. Buckets follow the text's length closely; room for more
 than one bucket is allocated at a time, so that growing past a bucket copies nothing, and growing
@@ -100,8 +100,7 @@ class StaticCache(Cache):
     """Static layers, and the table of which token each row holds.
 
     Args:
-        sample: a growing cache that the model has written at least one token to: it tells the
-            shapes of the layers.
+        sample: a growing cache with at least one token of the model, for the shapes of the layers.
         device: of the model.
 
     Attributes:

@@ -23,7 +23,7 @@ class Shape:
         parents: (n,) int64, the root its own parent.
         depths: (n,) int64.
         visible: (n, n) bool, row i true at i itself and its ancestors.
-        elder: (n, n) bool, row i true at the siblings of i that stand before it.
+        elder: (n, n) bool, row i true at the earlier siblings of i.
     """
 
     parents: torch.Tensor
@@ -58,7 +58,7 @@ def walk(
     """
     agrees = seen & (tokens == choices[shape.parents])
     agrees = agrees & ~(shape.elder & agrees).any(dim=1)
-    # The root, its own parent, is there whatever was chosen.
+    # The root, its own parent, is on the path whatever was chosen.
     agrees = agrees | (shape.depths == 0)
     return (agrees | ~shape.visible).all(dim=1)
 
@@ -81,7 +81,7 @@ class StaticMask:
     """Masks over a bucket of the cache, for one model.
 
     Args:
-        family: tells in which form the model takes masks.
+        family: decides the form of masks for the model.
         window: positions that a sliding layer sees, its own included; None if no layer slides.
         dtype: of the model.
         repeats: times that the rows of a mask are repeated: the group size, where the attention

@@ -1,7 +1,7 @@
 """The command line: ``python -m tr_core COMMAND …``; each command is a module beside this one.
 
 Results go to stdout, one line of error to stderr. Exit status 2 is bad input, 1 a failure. Under
-torchrun each layer of the model is cut over the processes; the first one speaks and writes files,
+torchrun each layer of the model is cut over the processes; the first one prints and writes files,
 the others only compute.
 """
 

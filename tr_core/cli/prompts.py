@@ -48,7 +48,7 @@ def read_jsonl(path: str | Path) -> list[Prompt]:
     file.
 
     Raises:
-        PromptError: not readable, a line is no such object, or there is no prompt in the file.
+        PromptError: the file is unreadable, has a line of another form, or has no prompt.
     """
     prompts = []
     for number, line in enumerate(read_text(path).splitlines(), start=1):

@@ -1,4 +1,4 @@
-"""``run``: decode one prompt, and save what was asked for. Imports torch only once it decodes."""
+"""``run``: decode one prompt and save the requested files. Imports torch only to decode."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def execute(args: argparse.Namespace) -> None:
 
 @contextmanager
 def _postponed(failures: list[Exception]) -> Iterator[None]:
-    """Collect the failure of one file, so that the next one is tried all the same."""
+    """Collect the failure of one file, so that the next one is still tried."""
     try:
         yield
     except (TokenRecyclingError, files.CannotWriteError) as error:

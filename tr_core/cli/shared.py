@@ -89,7 +89,7 @@ def load_html(args: argparse.Namespace) -> ToHtml | None:
     """The function that makes a web page of a run, if ``--html`` was given.
 
     Raises:
-        SettingsError: whoever called ``main`` gave no such function.
+        SettingsError: the caller of ``main`` passed no such function.
     """
     if args.html is None:
         return None

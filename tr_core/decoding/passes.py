@@ -26,12 +26,12 @@ from tr_core.trees.tree import DraftTree, TreeTemplate, Verdict
 
 
 class NoStaticStep(Exception):
-    """No static step can be recorded here; the text says why, and an ordinary pass takes over."""
+    """No static step can be recorded here; the text says why, and an ordinary pass is used."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What a pass found out, on the host.
+    """The results of a pass, on the host.
 
     Attributes:
         draft: as proposed; None if it was made in the graph.
@@ -40,7 +40,7 @@ class Scored:
         choices: (N + 1,) the model's own pick after each node.
         readout: all else that left the device.
         passes: forward passes that it took.
-        usual: whether its time tells what a pass of this size costs; false if it recorded a graph
+        usual: whether its time is typical for a pass of this size; false if it recorded a graph
             or settled a near-tie.
     """
 

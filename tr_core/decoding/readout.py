@@ -110,7 +110,7 @@ class Readout:
         self.seen = arrays["seen"].astype(bool)
         self.choices = tuple(arrays["choices"].tolist())
         self.near = tuple(arrays["near"].astype(bool).tolist()) if "near" in arrays else ()
-        # For a drafter on the host, (N + 1, k) int32 and float32; both (0, 0) if not asked for.
+        # For a drafter on the host, (N + 1, k) int32 and float32; both (0, 0) if not requested.
         empty = np.empty((0, 0), dtype=np.int32)
         self.candidate_ids = arrays.get("candidates", empty).astype(np.int32, copy=False)
         self.candidate_chances = arrays.get("probabilities", empty).view(np.float32)
@@ -121,17 +121,17 @@ class Readout:
 
     @cached_property
     def candidates(self) -> tuple[tuple[int, ...], ...]:
-        """(N + 1, k) as the trace has them; empty if not asked for."""
+        """(N + 1, k) as the trace has them; empty if not requested."""
         return tuple(map(tuple, self.candidate_ids.tolist()))
 
     @cached_property
     def probabilities(self) -> tuple[tuple[float, ...], ...]:
-        """(N + 1, k) of the candidates, rounded; empty if not asked for."""
+        """(N + 1, k) of the candidates, rounded; empty if not requested."""
         return tuple(map(tuple, self.candidate_chances.astype(np.float64).round(5).tolist()))
 
     @cached_property
     def rows(self) -> tuple[RowChange, ...]:
-        """The rows overwritten; empty if candidates or rows were not asked for."""
+        """The rows overwritten; empty if candidates or rows were not requested."""
         if not len(self.candidate_ids) or self._writers is None or self._before is None:
             return ()
         old = self._before.tolist()
@@ -150,7 +150,7 @@ class Readout:
         path: tuple[int, ...],
         traced: bool,
     ) -> Lesson:
-        """What a drafter on the host learns from; candidates and probabilities were asked for."""
+        """What a drafter on the host learns from; candidates and probabilities were requested."""
         return Lesson(
             context,
             parents,

@@ -55,7 +55,7 @@ class Recording:
     def trace(self, *, reference_identical: bool | None = None) -> RunTrace:
         """The run so far."""
         info = self.info
-        if self._session is not None:  # how it ran may have changed on the way
+        if self._session is not None:  # its execution may have changed during the run
             info = msgspec.structs.replace(info, execution=self._session.execution)
         return RunTrace(
             schema=SCHEMA,

@@ -54,7 +54,7 @@ def take(session: Session, model: str = "") -> Checkpoint:
 
 
 def resume(target: Target, checkpoint: Checkpoint) -> Session:
-    """A session that goes on where the checkpoint was taken.
+    """A session that resumes where the checkpoint was taken.
 
     Raises:
         TokenRecyclingError: the checkpoint is damaged, or of another model.
@@ -83,7 +83,7 @@ class Piece(msgspec.Struct, frozen=True, omit_defaults=True):
     """One record of ``pieces``: exactly one field is set.
 
     Attributes:
-        info: what is run.
+        info: the run's description.
         step: the next step.
         checkpoint: the end of this piece; the next one begins with it.
         error: one sentence, where the input does not fit.

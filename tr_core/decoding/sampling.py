@@ -110,7 +110,7 @@ class Sampled:
         while self._first + len(self._noise) < emitted + count:
             row = torch.empty(1, like.shape[-1], dtype=torch.float32, device=like.device)
             self._noise.append(row.exponential_(generator=self._generator))
-            # A run that goes on from a checkpoint skips many rows, and holds none of them.
+            # A run resumed from a checkpoint skips many rows, and holds none of them.
             if self._first < emitted:
                 del self._noise[0]
                 self._first += 1

@@ -1,6 +1,6 @@
 """One prompt being decoded: ``start`` once, then ``step`` until ``stop_reason`` is set.
 
-``Session.step`` tells the life of a step in eight sentences; docs/structure.md has the map.
+``Session.step`` is the life of a step in eight sentences; docs/structure.md has the map.
 """
 
 from __future__ import annotations
@@ -221,14 +221,14 @@ class Session:
         )  # fmt: skip
 
     def run(self) -> Iterator[StepTrace]:
-        """Step until the session stops. Leave the loop to interrupt it; ``run()`` again goes on."""
+        """Step until the session stops; leave the loop to interrupt, ``run()`` again to resume."""
         while self.stop_reason is None:
             yield self.step()
 
     def _draft_and_score(self, clock: StepClock, draft: Draft | None = None) -> Scored:
         """Propose a draft where the pass needs one, and score it.
 
-        A static pass that cannot record a shape hands over to an ordinary one, for good.
+        A static pass that cannot record a shape is replaced by an ordinary one, for good.
         """
         if draft is None and self._pass.needs_draft:
             draft = self.sizing.propose(self.drafter, self._context, self._template)
@@ -243,7 +243,7 @@ class Session:
             return self._draft_and_score(clock, draft)
 
     def _learn(self, scored: Scored) -> Learned:
-        """Let a drafter that thinks on the host learn from the pass; what it tells the trace."""
+        """Let a drafter on the host learn from the pass; returns its part of the trace."""
         if not self.drafter.learns:
             return Learned()
         lesson = scored.readout.lesson(

@@ -1,4 +1,4 @@
-"""The record of a step, made from what the session has at hand when it is over."""
+"""The record of a step, built from the session's state after it."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class StrictPass:
         return self
 
     def _settled(self, context: Sequence[int], scored: Scored) -> Scored:
-        """The same with the first near-tie settled; what the tree pass said after it is dropped."""
+        """The same with the first near-tie settled; the tree pass's later results are dropped."""
         tree, verdict, near = scored.tree, scored.verdict, scored.readout.near
         self._rewind_from = None
         if len(tree.tokens) == 1 and self._exact == len(context) - 1:

@@ -27,7 +27,7 @@ def top_in_order(logits: torch.Tensor, k: int) -> torch.Tensor:
     if chunks <= 2 * k:
         return _first(logits, k)
     cut = logits[:, : chunks * CHUNK].unflatten(-1, (chunks, CHUNK))
-    # In the order of their ids again, so that among equal logits the lowest id stands first.
+    # In the order of their ids again, so that among equal logits the lowest id is first.
     chosen = _first(cut.amax(dim=-1), k).sort(dim=-1).values[:, :, None]
     values = cut.gather(1, chosen.expand(-1, -1, CHUNK)).flatten(1)
     ids = (chosen * CHUNK + torch.arange(CHUNK, device=logits.device)).flatten(1)

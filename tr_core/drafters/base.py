@@ -1,6 +1,6 @@
 """What a drafter is. A new one is a file beside this and a line in ``registry.py``.
 
-A drafter guesses the next tokens as a tree (``propose``) and learns from what the model said at
+A drafter guesses the next tokens as a tree (``propose``) and learns from the model's verdict at
 each node. There are two kinds:
 
 - One lives **on the device**: it drafts from tensors and learns by ``observe`` before anything is
@@ -41,7 +41,7 @@ from tr_core.trees.tree import TreeTemplate
 class Drafter:
     """Proposes drafts, and learns from what the model said about them.
 
-    What a drafter is stands on its class; engine, page and command line read it there.
+    A drafter's properties are on its class; engine, page and command line read them there.
 
     Attributes:
         name: the word that chooses it.
@@ -50,7 +50,7 @@ class Drafter:
         uses_tree: whether it fills the template's shape; otherwise only the template's number of
             nodes counts.
         grows: whether it grows a tree of its own for each draft, the best nodes first, and
-            ``propose`` takes a ``growth`` that says where to end it.
+            ``propose`` takes a ``growth`` that decides where to end it.
         has_matrix: whether it keeps its rows in ``matrix``, and learns them by ``observe``.
         learns: whether it learns on the host, by ``learn`` and ``learn_prompt``.
         last_wins: whether only a token's last position in a prompt teaches it anything.
@@ -188,7 +188,7 @@ class HostDrafter(Drafter):
 
 @dataclass(frozen=True)
 class Lesson:
-    """All that one pass says, on the host, before any of it is committed.
+    """All results of one pass, on the host, before any of them is committed.
 
     Attributes:
         context: prompt and output before the step, the root the last.

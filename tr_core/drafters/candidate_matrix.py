@@ -31,7 +31,7 @@ class RowUpdates:
 
     Attributes:
         writers: (N + 1,) the node whose candidates win the row; −1 where nothing is written.
-        before: (N + 1, k) candidates until then; −1 where the row had never been written.
+        before: (N + 1, k) earlier candidates; −1 where the row had never been written.
     """
 
     writers: torch.Tensor
@@ -68,13 +68,13 @@ class CandidateMatrix:
         return self._storage
 
     def move_to(self, storage: torch.Tensor) -> None:
-        """Keep the rows in ``storage`` (V + 1, k) int32 from now on; what is known moves there."""
+        """Keep the rows in ``storage`` (V + 1, k) int32 from now on; present rows move there."""
         if storage is not self._storage:
             storage.copy_(self._storage)
             self._live_in(storage)
 
     def move_out(self, storage: torch.Tensor) -> None:
-        """Give ``storage`` back, if the rows are kept there: they move to memory of their own."""
+        """Release ``storage``, if the rows are there: they move to their own memory."""
         if storage is self._storage:
             self._live_in(storage.clone())
 
@@ -167,7 +167,7 @@ class CandidateMatrix:
     def overwrite_on_device(
         self, tokens: torch.Tensor, candidates: torch.Tensor, seen: torch.Tensor | None = None
     ) -> RowUpdates:
-        """``overwrite`` in operations that any device does by itself and a graph can hold."""
+        """``overwrite`` in operations that need no host and fit into a graph."""
         nodes = torch.arange(len(tokens), device=self.device)
         if seen is not None:
             tokens = torch.where(seen, tokens, self.vocab_size)

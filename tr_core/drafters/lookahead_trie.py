@@ -64,7 +64,7 @@ class _Node:
 
 
 class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What earlier texts left, each n-gram after the one it goes on from.
+    """N-grams of earlier texts, each after the one it continues.
 
     This text's own n-grams do not travel: its first ``taken`` ids give them again.
     """
@@ -221,7 +221,7 @@ class LookaheadTrie(Guesser):
         self.begin()
 
     def _numbers(self) -> np.ndarray:
-        """(n, 3) int32 of each n-gram: the earlier one it goes on from, or −1; token; count."""
+        """(n, 3) int32 of each n-gram: the earlier one it continues, or −1; token; count."""
         rows: list[tuple[int, int, int]] = []
         level = [(-1, self._top)]
         while level:
@@ -234,7 +234,7 @@ class LookaheadTrie(Guesser):
         return np.array(rows, dtype=np.int32).reshape(-1, 3)
 
     def _take(self, text: Sequence[int]) -> None:
-        """``text`` is what is known of it and some more tokens; take them in."""
+        """Add the tokens of ``text`` that are new."""
         for position in range(self._indexed, len(text)):
             if self.nodes > MOST_NODES - DEPTH:
                 self._prune()

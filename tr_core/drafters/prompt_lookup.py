@@ -48,7 +48,7 @@ class PromptLookup(HostDrafter):
         self._indexed = max(self._indexed, len(context) - 1)
         position, n = self._match(context)
         copied = context[position : position + template.nodes] if n else ()
-        # What goes on from a match of n tokens is a match of n + 1.
+        # A match of n tokens that continues is a match of n + 1.
         sources = [Source("lookup", n + i, position + i) for i in range(len(copied))]
         return self.chain(context[-1], copied, sources)
 

@@ -1,4 +1,4 @@
-"""All drafters by name. A new one is a file beside this and a line here; the tests pick it up."""
+"""All drafters by name. A new one is a file beside this and a line here; the tests find it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ DRAFTERS: dict[str, type[Drafter]] = {
 
 
 def entry(name: str) -> type[Drafter]:
-    """The class of the drafter ``name``, which says what it is.
+    """The class of the drafter ``name``, with its properties.
 
     Raises:
         SettingsError: there is no such drafter.

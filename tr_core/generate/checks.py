@@ -23,14 +23,14 @@ _KNOWN = frozenset(
 
 @dataclass(frozen=True)
 class Request:
-    """What a call asks for beside processors and criteria.
+    """What a call requests besides processors and criteria.
 
     Attributes:
         padding: tokens at the left of the prompt that the model must not see.
         ends: end tokens.
         scores, logits: whether these are to be returned.
         cache: the cache that ``generate`` or its caller made, still empty; None without one.
-        fills_cache: whether anybody gets to see it.
+        fills_cache: whether the caller can see it.
     """
 
     padding: int

@@ -3,8 +3,8 @@
     from tr_core import token_recycling
     model.generate(**inputs, max_new_tokens=64, custom_generate=token_recycling)
 
-Output and settings are those of plain ``generate``, sampled output with the same torch seed too;
-what could not be equal raises an error (``checks``). The model is not changed.
+Output and settings equal plain ``generate``, sampled with the same torch seed too. Whatever could
+not be equal raises an error (``checks``). The model is not changed.
 """
 
 from __future__ import annotations
@@ -84,8 +84,7 @@ def token_recycling(
             rounding.
 
     Raises:
-        TokenRecyclingError: something asked for cannot be done exactly, or makes no sense; its text
-            says what.
+        TokenRecyclingError: a request cannot be done exactly, or makes no sense; the text names it.
     """
     call = _Call.of_generate(model)
     request = read_request(
@@ -151,8 +150,8 @@ def generate(
 ) -> torch.Tensor | GenerateDecoderOnlyOutput:
     """``model.generate`` by token recycling, with all its arguments: for ``custom_generate``.
 
-    One thing more than ``custom_generate=token_recycling`` can do: transformers 5.23 loses the
-    tokenizer on the way to a callable, so that stop strings need a criterion made here.
+    It can do one thing more than ``custom_generate=token_recycling``: stop strings. transformers
+    5.23 passes no tokenizer to a callable, so their criterion is built here.
 
     Raises:
         SettingsError: stop strings without a tokenizer.
@@ -179,8 +178,7 @@ def generate(
 class _Call:
     """Arguments of ``generate`` that transformers 5.23 takes and passes to no callable.
 
-    They are read in its frame, since without a streamer's tokens and end whoever reads it would
-    wait for ever.
+    They are read in its frame: without its tokens and end, a streamer's reader would wait for ever.
     """
 
     streamer: BaseStreamer | None = None
@@ -204,7 +202,7 @@ class _Call:
 
 
 def _target(model: PreTrainedModel) -> HFTarget:
-    """The model behind the protocol; what was measured on it before is not measured again."""
+    """The model as a ``Target``; earlier measurements of it are reused."""
     known = _EXAMINATIONS.get(model)
     if known is None or not known.fits(model):
         known = _EXAMINATIONS[model] = examine(model)

@@ -67,7 +67,7 @@ class GenerateRules:
         self._ends = ends
         self._limit = limit
         self._agree = agree
-        # The bare best token of every node, known at once: then the host need not ask the device
+        # The best token of every node, computed at once: then the host need not ask the device
         # node by node.
         self._bare = not (sample or processors or keep_scores or keep_logits)
         self._reasons: deque[str | None] = deque()

@@ -1,1 +1,1 @@
-"""A transformers model behind the ``Target`` protocol: found, loaded, packed, split, checked."""
+"""A transformers model as a ``Target``: find, load, pack, split and check it."""

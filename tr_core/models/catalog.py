@@ -20,7 +20,7 @@ class ModelEntry:
     Attributes:
         name: what the user types or picks.
         source: the folder or Hub id to load.
-        summary: one line for the page and the command line: what it is there for.
+        summary: one line for the page and the command line: its purpose.
         parameters: in 10⁹; 0 for the bundled ones, which fit everywhere.
         dtype: that it is run in where it is offered.
         gpu_gb: smallest memory of a GPU, in 10⁹ bytes, that it is offered on; 0 for a CPU too.
@@ -103,11 +103,11 @@ def entries() -> tuple[ModelEntry, ...]:
 
 
 def fitting(gpu_gb: float) -> tuple[ModelEntry, ...]:
-    """Those for a GPU of so many 10⁹ bytes, 0 for a CPU."""
+    """The models for a GPU with this many 10⁹ bytes, 0 for a CPU."""
     # Cards hold a little less than they are called by: 24 GB are 23.6, or 25.4 if counted in 2³⁰.
     return bundled() + tuple(entry for entry in SUGGESTED if entry.gpu_gb <= gpu_gb * 1.06)
 
 
 def source(name: str) -> str:
-    """The folder or Hub id behind a name; any other text stands for itself."""
+    """The folder or Hub id of a name; any other text is returned as it is."""
     return next((e.source for e in bundled() if e.name == name), name)

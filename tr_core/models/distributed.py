@@ -3,7 +3,7 @@
 Processes that share a model (tensor parallelism) decode the same prompt by the same code, and
 every pass needs all of them. So they must draft the same trees and stop at the same token. Their
 logits are equal as a rule, but nothing promises it: kernels differ between devices, and clocks do.
-What the processes must know alike is therefore taken from the first of them.
+So whatever they must agree on is taken from the first process.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def check_split(
     """Refuse what cannot go together, before anything is loaded.
 
     Raises:
-        SettingsError: the map is none, or says something else than the device or the dtype.
+        SettingsError: the map is malformed, or contradicts the device or the dtype.
         ModelError: accelerate is not installed, or there are no processes to be parallel in.
     """
     if device_map is None and not tensor_parallel:

@@ -17,7 +17,7 @@ from tr_core.trees.tree import TreeTemplate
 PROMPT_TOKENS = 24
 # Greatest difference allowed between tree and plain logits, as a share of what ignoring the mask
 # would change. On the tiny models of the tests right families stay below 1e-6 in float32, wrong
-# ones come out at 0.9 and more in every dtype; rounding alone moves half-precision logits of larger
+# ones reach 0.9 and more in every dtype; rounding alone moves half-precision logits of larger
 # models by a few hundredths.
 TOLERANCE = 0.01
 TOLERANCE_HALF = 0.1

@@ -1,4 +1,4 @@
-"""A transformers causal language model behind the ``Target`` protocol.
+"""A transformers causal language model as a ``Target``.
 
 target = load_target("assets/models/pocket")
 target.prefill(ids[:-1])
@@ -250,7 +250,7 @@ class HFTarget:
         ``shifting``: whether the template changes from step to step.
 
         Raises:
-            NoStaticStep: this model cannot be captured; the target goes on as it was.
+            NoStaticStep: this model cannot be captured; the target is unchanged.
         """
         loaded = self._loaded
         if not loaded.whole:
@@ -267,7 +267,7 @@ class HFTarget:
         return self._static
 
     def copy_cache(self, into: Cache) -> None:
-        """Append what is in the cache to an empty one of transformers."""
+        """Copy the cache into an empty one of transformers."""
         for number, layer in enumerate(self._cache.layers):
             if layer.is_initialized:
                 into.update(layer.keys.clone(), layer.values.clone(), number)
@@ -282,7 +282,7 @@ class HFTarget:
         return self._loaded.processes.agree(tensor, self.device)
 
     def clock(self) -> Callable[[], float]:
-        """A clock that tells all processes that run this model the same."""
+        """A clock with the same time in all processes of this model."""
         return self._loaded.processes.clock(self.device)
 
     def cost_curve(self, settings: Settings) -> LiveCurve:

@@ -1,7 +1,7 @@
 """What libraries print while a model loads: kept off stderr, and read as progress in bytes.
 
-A progress function may raise and so end the loading: ``LoadStoppedError``, if nobody waits for
-the model any more.
+A progress function may raise to end the loading: ``LoadStoppedError`` if no request waits for the
+model any more.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ ReportProgress = Callable[[Progress], None]
 
 
 def no_progress(progress: Progress) -> None:
-    """Report to nobody."""
+    """Report nothing."""
 
 
 def line_on(terminal: TextIO) -> ReportProgress:

@@ -238,13 +238,13 @@ def load_target(
             {module: device}.
         tensor_parallel: split each layer over the processes that torchrun started; all of them must
             load the model and decode the same.
-        progress: told the bytes that were downloaded, then those that were read; what it raises
+        progress: called with the bytes downloaded, then those read; what it raises
             ends the loading.
 
     Raises:
         SettingsError: the dtype is none of these, or the split goes with another setting.
         ModelError: the model, the device or the attention is not there, or the model does not load;
-            its text says which and what to do.
+            its text names the obstacle and what to do.
         UnsupportedModelError: trees would not equal plain decoding on this model.
     """
     check_split(device_map, tensor_parallel, device, dtype)

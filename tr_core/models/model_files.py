@@ -3,8 +3,8 @@
     name ─ a folder? ──────────────────────┐
          └ a Hub id? ─ config ─ all files ─┴─ config.json ─ weights whole? ─ tokenizer there?
 
-Each thing that can be wrong is told apart here and gets one sentence; transformers would tell most
-of them late, or as a wall of text, or not at all (a missing tokenizer can become an empty one).
+Each obstacle gets its own sentence here. transformers would report most of them late, as a wall of
+text, or not at all (a missing tokenizer can become an empty one).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def locate(
     Args:
         model: a folder, or a Hub id such as ``HuggingFaceTB/SmolLM2-135M``.
         allow_download: whether to ask the Hub; if not, only what is on this computer counts.
-        progress: told the bytes of a download.
+        progress: called with the bytes of a download.
 
     Raises:
         ModelError: no such folder or repository, no permission, or no network.
@@ -78,7 +78,7 @@ def read_config(folder: Path, name: str) -> PreTrainedConfig:
 
     Raises:
         ModelError: there is no config.json, or it is broken.
-        UnsupportedModelError: the model needs code of its own, or is of a kind unknown here.
+        UnsupportedModelError: the model needs its own code, or is of an unknown kind.
     """
     path = folder / "config.json"
     if not path.is_file():
@@ -104,7 +104,7 @@ def read_config(folder: Path, name: str) -> PreTrainedConfig:
             f"“{name}” is of {kind}, which this version of transformers does not know: choose"
             " another model, or update transformers."
         )
-    # It says where outputs end; transformers passes over one that is broken.
+    # It defines where outputs end; transformers ignores a broken one.
     if (generation := folder / "generation_config.json").is_file():
         _read_json(generation, name)
     try:
@@ -167,7 +167,7 @@ def check_tokenizer(folder: Path, name: str) -> None:
     """Refuse a folder without a tokenizer, for which transformers may make up an empty one.
 
     Raises:
-        ModelError: no file of a tokenizer is there.
+        ModelError: there is no tokenizer file.
     """
     if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
         raise ModelError(

@@ -80,9 +80,9 @@ def _by_mkl(
     # The operator that torch.compile's freezing uses, here without compiling.
     laid_out = torch.ops.mkl._mkl_reorder_linear_weight(weights, _TOKENS)
     compute = torch.ops.mkl._mkl_linear.default
-    # The stored weights would serve other numbers of tokens than the one laid out for. What is laid
-    # out for several serves any number, so the one told is always the one at hand, and of the
-    # stored weights only the shape is read.
+    # The stored weights would serve other numbers of tokens than the one laid out for. The layout
+    # for several tokens serves any number, so pass the present number; of the stored weights only
+    # the shape is read.
     shape = weights.new_empty(()).expand(weights.shape)
     return lambda inputs: compute(inputs, laid_out, shape, bias, inputs.numel() // inputs.shape[-1])
 
@@ -121,8 +121,8 @@ class Product:
 class PackedLinear(nn.Module):
     """What ``nn.Linear`` computes, (…, i) → (…, o): the columns of a product from ``first`` on.
 
-    ``lone_stored``: a lone token is computed from the weights as they are stored, as long as nobody
-    changes them.
+    ``lone_stored``: a single token is computed from the stored weights, as long as they do not
+    change.
     """
 
     def __init__(
@@ -221,7 +221,7 @@ def _can_pack(layer: nn.Module) -> bool:
 
 
 def _kernel(layers: Mapping[str, nn.Linear], dtype: torch.dtype) -> Kernel | None:
-    """The first kernel for ``dtype`` that runs here: tried, since neither torch nor CPU says."""
+    """The first kernel for ``dtype`` that runs here: tried, since none is reported."""
     if not torch.backends.mkldnn.is_available():  # whose tensors hold both layouts
         return None
     ours = (

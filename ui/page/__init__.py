@@ -1,1 +1,1 @@
-"""Gradio's page and the doors of the server."""
+"""Gradio's page and the server's other routes."""

@@ -40,8 +40,8 @@ def endpoint(models: LoadedModels, limits: Limits) -> Callable[..., Iterator[str
     def run(*values: Any) -> Iterator[str]:
         """Decode a prompt by Token Recycling; yields one JSON text per record.
 
-        The records are a start, one per step, and an end. If ``steps`` is above 0, the call makes at
-        most that many, and an unfinished run ends in a checkpoint. To resume, pass that
+        The records are a start, one per step, and an end. If ``steps`` is above 0, the call makes
+        at most that many, and an unfinished run ends in a checkpoint. To resume, pass that
         ``checkpoint`` back as JSON text: everything else then comes from it. docs/api.md describes
         each argument and each record.
         """

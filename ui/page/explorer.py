@@ -34,7 +34,7 @@ class Explorer:
             js_on_load=scripts.MOUNT_EXPLORER, elem_id="tr-explorer-component",
             apply_default_css=False,
         )  # fmt: skip
-        # The browser fills in the controls of before an outage.
+        # The browser fills in the controls from before an outage.
         self._kept = gr.Textbox(visible=False)
 
     def wire(self, tabs: Tabs, page: gr.Blocks) -> None:
@@ -74,7 +74,7 @@ class Explorer:
         page.unload(on_leave)
 
     def _first_values(self, kept: str | None, request: gr.Request) -> list[Any]:
-        """The controls' values, the preset and a record: of a link, or of before an outage."""
+        """The controls' values, the preset and a record, from a link or from before an outage."""
         own = links.pairs(kept) if isinstance(kept, str) else []
         # After an outage the prompt comes back even if it is too long to run.
         prompt = {key: text for key, text in own if key == "prompt"}

@@ -1,4 +1,4 @@
-"""The tour's record, made when the first visitor asks for it. No gradio here."""
+"""The tour's record, built when the first visitor opens it. No gradio here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Tour:
     """The chapters of ``assets/lessons`` and their runs, the same for all visitors."""
 
     def record(self) -> str:
-        """The ``lessons`` record; or what is wrong with a chapter, in a sentence."""
+        """The ``lessons`` record, or one sentence on a faulty chapter."""
         try:
             return self._lessons
         except TokenRecyclingError as error:

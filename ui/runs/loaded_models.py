@@ -30,13 +30,13 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[\w.-]{1,96})?", re.ASCII)
 
 @dataclass
 class Loading:
-    """A model on its way.
+    """A model that is being loaded.
 
     Attributes:
-        since: when it was asked for first, on the clock that never goes back.
+        since: when it was first requested, on the monotonic clock.
         doing: in a few words.
         progress: in bytes, as soon as there are any.
-        waiting: how many wait for it; when nobody does any more it is stopped.
+        waiting: requests that wait for it; at zero the loading is stopped.
         stopped: whether it is.
     """
 
@@ -57,7 +57,7 @@ class Loading:
         self.progress, self.doing = progress, str(progress)
 
     def check(self) -> None:
-        """Raises ``LoadStoppedError`` if nobody waits any more."""
+        """Raises ``LoadStoppedError`` if no request waits any more."""
         if self.stopped:
             raise LoadStoppedError(
                 "The loading of the model was stopped: press Run to begin it again."
@@ -87,7 +87,7 @@ class LoadedModels:
     """Gives targets by the model's name, and holds what all visitors share.
 
     Args:
-        load: makes the target of a folder or Hub id, and tells how far it has come.
+        load: loads the target of a folder or Hub id, and reports its progress.
         calls: where each call brings its own GPU; see ``zero``. Only models loaded before can be
             run then.
 

@@ -64,14 +64,14 @@ class Request:
 class Run:
     """What both kinds of runs have in common.
 
-    An idle run holds no model, so that one can be put away; each method takes the target again.
+    An idle run holds no model, so models can be unloaded; each method takes the target again.
 
     Attributes:
-        request: what was asked for.
+        request: what the visitor requested.
         number: a name that no other run has.
-        info: what is run; None until it has begun.
+        info: the run's description; None until it has begun.
         output_ids, stop_reason: so far.
-        gone: whether nobody will ask for it again.
+        gone: whether its tab is closed.
         earlier_ids: output of steps before the checkpoint it began with.
         earlier_trace: those steps, if the browser has kept them.
     """
@@ -104,7 +104,7 @@ class Run:
         raise NotImplementedError
 
     def drafter(self, target: HFTarget) -> Drafter:
-        """The drafter with all that it has learned."""
+        """The drafter with everything it has learned."""
         checkpoint = self.checkpoint()
         settings = checkpoint.settings
         drafter = registry.create(settings.drafter, target.vocab_size, settings.k, target.device)
@@ -280,7 +280,7 @@ class LocalRun(Run):
         return self.info
 
     def _make_steps(self, target: HFTarget, most: int) -> tuple[StepTrace, ...]:
-        """One step, or up to ``most`` if nobody waits: going round costs time too."""
+        """One step, or up to ``most`` if no other run waits: a turn costs time too."""
         steps: list[StepTrace] = []
 
         def step() -> None:

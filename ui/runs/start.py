@@ -52,7 +52,7 @@ class RunFactory:
     def resumed(
         self, request: Request, target: HFTarget, checkpoint: Checkpoint, number: str | None = None
     ) -> Run:
-        """A run that goes on from a checkpoint, of this server or another one.
+        """A run resumed from a checkpoint, of this server or another one.
 
         Raises:
             TokenRecyclingError: the checkpoint does not fit the model or the limits.

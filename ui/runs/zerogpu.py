@@ -23,7 +23,7 @@ from tr_core.models.loading import load_target
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Generous for a 7B on the GPUs of ZeroGPU; what is asked for and not used goes back.
+# Generous for a 7B on the GPUs of ZeroGPU; unused time is returned.
 START_SECONDS = 5.0
 PROMPT_TOKENS_A_SECOND = 4000
 STEPS_A_SECOND = 12

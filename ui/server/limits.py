@@ -23,7 +23,7 @@ class Limits:
         max_prompt_chars: longest prompt that is tokenized at all, ``TR_MAX_PROMPT_CHARS``.
         max_prompt_tokens: longest prompt that is decoded, ``TR_MAX_PROMPT_TOKENS``; the model's
             length also counts.
-        max_runs: runs under way at once, ``TR_MAX_RUNS``; one more is refused.
+        max_runs: runs under way at once, ``TR_MAX_RUNS``; more are refused.
         max_upload_mb: size of a file that is taken, in 10⁶ bytes, ``TR_MAX_UPLOAD_MB``.
         turn_steps: steps of a run before those that wait have their turn, ``TR_TURN_STEPS``.
         runs_awake: runs whose keys and values stay in memory between two clicks, ``TR_RUNS_AWAKE``;

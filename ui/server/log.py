@@ -14,13 +14,12 @@ import time
 import traceback
 
 LOGGER = logging.getLogger("tr")
-# What a visitor is told of a bug.
+# What a visitor reads after a bug.
 FAILED = (
     "Something went wrong on the server, and was logged there: what is on the screen stays; try"
     " again."
 )
-# Names of environment variables whose values are nobody's business, and Hub tokens wherever they
-# come from.
+# Names of secret environment variables, and Hub tokens from anywhere.
 _SECRET_NAMES = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY", re.IGNORECASE)
 _SECRET_LOOKS = re.compile(r"\bhf_\w{10,}")
 _REDACTED = "[redacted]"
@@ -35,7 +34,7 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         payload = {
-            # The wall clock, for whoever reads the log; no duration comes from it.
+            # The wall clock, for readers; no duration is computed from it.
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
             "level": record.levelname.lower(),
             "from": record.name,

@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 class OneThread:
-    """A thread that does one thing after the other for whoever asks; it begins with the first.
+    """A thread that does one job after the other for all callers; the first job starts it.
 
     torch keeps buffers for every thread that has computed, some 5 MB on a CPU, and the C library a
-    heap. In the threads in which visitors wait that came to 7 to 11 MB for each visitor at once.
+    heap. In the visitors' own waiting threads this cost 7 to 11 MB per visitor.
     """
 
     def __init__(self, name: str) -> None:

@@ -1,8 +1,7 @@
 """Headers that let nothing in from outside, and Gradio's unused routes closed. No gradio here.
 
-The policy is as strict as Gradio 6 works with: its page is made of inline scripts, which are
-allowed by their hashes, and it compiles the few lines of JavaScript that a page brings along, hence
-``unsafe-eval``. See docs/security.md.
+The policy is as strict as Gradio 6 permits. Its inline scripts are allowed by their hashes. It
+compiles the page's few lines of JavaScript, hence ``unsafe-eval``. See docs/security.md.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _INLINE = re.compile(rb"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL)
-# Routes of Gradio that fetch addresses of other servers, edit the app, or tell of other visitors.
+# Routes of Gradio that fetch from other servers, edit the app, or reveal other visitors.
 _CLOSED = re.compile(
     r"^/(gradio_api/)?(file=https?:|proxy=|vibe-|undo-vibe|process_recording|deep_link|runs|run-history|monitoring|dev/)"
 )
@@ -28,10 +27,10 @@ _FIXED = {
 
 
 class Guard:
-    """Middleware: adds the headers, closes doors, refuses bodies that are too large.
+    """Middleware: adds the headers, closes routes, refuses bodies that are too large.
 
     Args:
-        app: what is guarded.
+        app: the application to guard.
         framed_by: origins that may show the page in a frame, besides its own: on a Space its
             owner's page.
         largest: bytes of a request's body.
@@ -55,7 +54,7 @@ class Guard:
         await self._app(scope, self._counted(receive), _Headers(send, self._framed_by))
 
     def _counted(self, receive: Receive) -> Receive:
-        """A body whose length was not told is cut off where it becomes too large."""
+        """A body of unknown length is cut off where it becomes too large."""
         taken = 0
 
         async def counted() -> Message:

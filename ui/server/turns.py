@@ -1,8 +1,8 @@
 """One queue for the accelerator: whose turn it is, who waits and how long. No gradio here.
 
-A turn is short, a few steps of one run, and then the run stands at the end of the queue again: a
-long run holds up nobody. Nothing may be handed out while a turn is held; so a page that reads
-slowly, or is gone, holds up nobody either.
+A turn is short, a few steps of one run; then the run joins the end of the queue again, so a long
+run blocks no others. Nothing may be yielded while a turn is held, so a slow or closed page blocks
+none either.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from tr_core.errors import TokenRecyclingError
 
-# How much the newest turn counts in the mean that waiting times are told by.
+# Weight of the newest turn in the mean that predicts waiting times.
 _NEWEST = 0.2
 
 
@@ -33,7 +33,7 @@ class QueuePosition:
 
 
 class _Ticket:
-    """One who waits; passed over while its owner does something else than waiting."""
+    """A waiting caller; skipped while its owner is not listening."""
 
     def __init__(self, since: float) -> None:
         self.since = since
@@ -45,8 +45,8 @@ class Turns:
 
     Args:
         most: runs that may be under way at once.
-        clock: seconds that never go back.
-        waited, lasted: told the seconds of each wait and each turn.
+        clock: monotonic seconds.
+        waited, lasted: called with the seconds of each wait and each turn.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Turns:
 
     @property
     def waiting(self) -> int:
-        """Turns asked for and not yet begun."""
+        """Turns requested and not yet begun."""
         return len(self._tickets)
 
     def admit(self) -> Callable[[], None]:
@@ -101,7 +101,7 @@ class Turns:
 
     @contextmanager
     def ticket(self) -> Iterator[_Ticket]:
-        """A place at the end of the queue, given back with whatever came of it."""
+        """A place at the end of the queue, returned in any case."""
         ticket = _Ticket(self._clock())
         with self._change:
             self._tickets.append(ticket)
@@ -127,7 +127,7 @@ class Turns:
             return None
 
     def __enter__(self) -> None:
-        """Wait for a turn, however long it takes: for work that has nobody to tell of its place."""
+        """Wait for a turn, however long: for work without a page to show its position."""
         ticket = _Ticket(self._clock())
         with self._change:
             self._tickets.append(ticket)
@@ -154,5 +154,5 @@ class Turns:
             self._change.notify_all()
 
     def anybody_waits(self) -> bool:
-        """Whether somebody could go on at once if the turn ended now."""
+        """Whether a waiting run could start at once if the turn ended now."""
         return any(ticket.listening for ticket in self._tickets)

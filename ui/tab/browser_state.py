@@ -1,8 +1,7 @@
 """What the browser says of its runs, so that a server without them can resume or save them.
 
-The browser keeps all that it was told of a run, and the checkpoints it is given, unread. It first
-only names a run; if the server does not have it, it says so, and the browser asks again and hands
-over what it has kept. No gradio here.
+The browser keeps all records of a run, and its checkpoints, unread. It first only names a run. If
+the server does not have it, the browser asks again and sends what it has kept. No gradio here.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ class BrowserState(msgspec.Struct, frozen=True):
     Attributes:
         run: its number.
         steps: on the screen.
-        checkpoint: the last one given, as text; empty if the server was not asked for it.
-        record: what the browser was told of the run, as ``viz.read_run`` takes it; with a
-            checkpoint alone.
+        checkpoint: the last one received, as text; empty if none was requested.
+        record: the browser's record of the run, as ``viz.read_run`` takes it; only with a
+            checkpoint.
     """
 
     run: _Number
@@ -38,13 +37,14 @@ class BrowserState(msgspec.Struct, frozen=True):
 
 
 class SaveRequest(msgspec.Struct, frozen=True):
-    """A wish to have a file.
+    """A request for a file.
 
     Attributes:
-        what: which; what is saved of one run has the ending of its file.
-        runs: names of the runs on the screen; one, but for comparisons. None before the first run.
+        what: the kind of file; for one run, the ending of its name.
+        runs: names of the runs on the screen: one, or several in comparisons; empty before the
+            first run.
         steps: of the first one on the screen.
-        handed: whether the server has asked for what the browser has kept of them, and this is it.
+        handed: whether these are the browser's kept records, which the server requested.
         records: of the runs, as ``viz.read_run`` takes them.
         checkpoint: of the visitor's own run.
     """

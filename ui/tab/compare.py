@@ -30,7 +30,7 @@ _EXAMPLE = (
 
 
 def choices() -> list[tuple[str, str]]:
-    """What the page offers to compare with: a label and what it stands for."""
+    """The comparisons that the page offers: labels and their values."""
     drafters = [
         ("plain decoding" if name == "none" else name, f"drafter {name}") for name in DRAFTERS
     ]
@@ -43,7 +43,7 @@ def choices() -> list[tuple[str, str]]:
 
 
 def variation(text: str, base: Request) -> Request:
-    """A request that is ``base`` but for the settings that a text names, as in ``tree 24, k 4``.
+    """``base`` with the settings that a text names, as in ``tree 24, k 4``.
 
     Raises:
         SettingsError: the text names no setting or a value out of range, or changes nothing.
@@ -52,7 +52,7 @@ def variation(text: str, base: Request) -> Request:
         raise SettingsError(f"What to compare with must be text, got {str(text)[:60]!r}.")
     values: dict[str, Any] = {}
     fields: dict[str, Any] = {}
-    # A typed label of the list means what it stands for.
+    # A typed label means its value.
     for part in dict(choices()).get(text, text).split(","):
         key, _, value = " ".join(part.split()).partition(" ")
         key = key.lower().replace("-", "_")
@@ -102,7 +102,7 @@ class Comparing:
         if not self._workspace.has_run(base):
             yield from self._workspace.advance(base, None)
         own = self._workspace.own
-        # It was stopped, or has failed with a sentence of its own.
+        # It was stopped, or has already reported its error.
         if own is None or own.trace is None or not self._workspace.has_run(base):
             return
         self.put(own.run.number, own.trace)

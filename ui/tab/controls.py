@@ -58,7 +58,7 @@ class Control:
     pattern: str = ""
 
     def parse(self, text: str) -> Any:
-        """The value that a link's text stands for; None if it fits no value of this control."""
+        """The value in a link's text; None if it is no value of this control."""
         if self.kind in ("text", "lines") and not self.pattern:
             return text
         if self.kind == "whole":

@@ -48,7 +48,7 @@ def named(preset: str) -> Example:
 
 
 def recorded(presets: list[str]) -> dict[str, Example]:
-    """Examples of these presets that are there, by name."""
+    """The recorded examples of these presets, by name."""
     examples = (named(preset) for preset in presets)
     return {example.name: example for example in examples if example.path.is_file()}
 

@@ -1,8 +1,8 @@
 """A permalink: prompt and settings in the query string of the page's address. No gradio here.
 
-A link is somebody else's text. Each value is read strictly and must be one that a visitor could
-have chosen on the page; what is not is left as it was and named in a sentence. Opening a link fills
-the controls and runs nothing.
+A link is untrusted text. Each value is read strictly and must be one that a visitor could choose on
+the page; others are ignored and named in a sentence. Opening a link fills the controls and runs
+nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tr_core.settings import MAX_STOP_STRINGS
 from ui.server.limits import Limits
 from ui.tab.controls import CONTROLS, settings_of
 
-# What servers and proxies on the way take for certain; a longer run is better sent as a file.
+# A length that all servers and proxies accept; send a longer run as a file.
 LONGEST = 6_000
 SHOWN = 40
 _LINKED = {control.key: control for control in CONTROLS if control.in_link != "never"}

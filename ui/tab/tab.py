@@ -62,7 +62,7 @@ class Tab:
         yield from self._alone(self.comparing.compare(base, texts))
 
     def stop(self) -> None:
-        """End what is under way after its step. Step or Run go on from there."""
+        """Stop after the present step. Step or Run resume from there."""
         self.workspace.stop()
         self.comparing.stop()
 
@@ -86,7 +86,7 @@ class Tab:
             return viz.error_record(str(error))
 
     def open_example(self, example: Example) -> str:
-        """Show a recorded run, verdict included, at the step that says most."""
+        """Show a recorded run, verdict included, at its most telling step."""
         try:
             return self.workspace.open_example(example)
         except TokenRecyclingError as error:

@@ -149,7 +149,7 @@ class Workspace:
         return viz.run_record(self._show(read_trace(path)))
 
     def open_example(self, example: Example) -> str:
-        """Show a recorded run, verdict included, at the step that says most.
+        """Show a recorded run, verdict included, at its most telling step.
 
         Raises:
             TraceError: the example is of another schema.

@@ -18,7 +18,7 @@ LOOKS = {
     "unseen": (INK, "diamond-open", "row never seen"),
     "bonus": (BONUS, "star", "bonus"),
 }
-# Beyond this many rows the labels would lie on each other, and are shown on pointing only.
+# With more rows the labels would overlap, so they are shown on hover only.
 LABELLED_ROWS = 60
 
 

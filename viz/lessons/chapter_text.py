@@ -54,7 +54,7 @@ _REPLY = re.compile(
 
 
 class LessonError(TokenRecyclingError):
-    """A chapter is not written as it must be, or says what its run does not show."""
+    """A chapter is malformed, or contradicts its run."""
 
     def __init__(self, file: str, line: int, sentence: str) -> None:
         super().__init__(f"{file}, line {line}: {sentence}")
@@ -127,7 +127,7 @@ def read_chapter(path: Path) -> Chapter:
     """Read one file.
 
     Raises:
-        LessonError: it cannot be read, or a line of it is not as it must be.
+        LessonError: it cannot be read, or a line is malformed.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -142,7 +142,7 @@ def parse_chapter(text: str, file: str) -> Chapter:
     """Read a chapter's text.
 
     Raises:
-        LessonError: a line is not as it must be.
+        LessonError: a line is malformed.
     """
     blocks = list(_blocks(text))
     if not blocks or not blocks[0][0].text.startswith("# "):
@@ -212,8 +212,8 @@ def _scene(file: str, heading: Text, lines: list[Text]) -> Scene:
             raise LessonError(
                 file,
                 line.line,
-                f"below a scene's heading, write {', '.join(HEAD_KEYS)}, at most once each; then an empty"
-                " line.",
+                f"below a scene's heading, write {', '.join(HEAD_KEYS)}, at most once each;"
+                " then an empty line.",
             )
         scene.heads[key] = Text(line.line, value.strip())
     scene.paragraphs = _paragraphs(lines[len(head) :])

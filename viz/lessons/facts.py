@@ -1,6 +1,6 @@
 """What a chapter may ask of a run, by name: values, nodes of a tree, rows that a step overwrote.
 
-Every answer of the tour is one of these, read out of the trace. A new fact is a line in one of the
+Every answer of the tour is one of these, read from the trace. A new fact is a line in one of the
 tables.
 """
 

@@ -1,8 +1,7 @@
 """The tour: chapters (``assets/lessons/*.md``) and their runs → one record for the browser.
 
-What a chapter says of its run is looked up here in the trace: numbers and words in braces, the
-nodes and rows pointed at, and the right answer of every prediction. What does not fit the trace is
-refused, with the file and the line.
+A chapter's statements are looked up here in the trace: numbers and words in braces, nodes and rows
+pointed at, and the right answer of every prediction. A mismatch is refused, with file and line.
 
 The record, besides its ``type`` "lessons":
 
@@ -94,7 +93,7 @@ def resolve(chapter: Chapter, runs: Mapping[str, RunTrace]) -> dict[str, Any]:
     """A chapter with everything looked up in its runs: what the record holds of it.
 
     Raises:
-        LessonError: it names what is not there, or asks what its run does not answer.
+        LessonError: it names something missing, or asks what its run does not answer.
     """
     scenes = [_Resolver(chapter.file, runs, scene).scene() for scene in chapter.scenes]
     return {"title": chapter.title, "minutes": chapter.minutes, "scenes": scenes}
@@ -281,7 +280,7 @@ class _Resolver:
         return options
 
     def _node_label(self, node: int) -> str:
-        """The way to a node in words, so that two of one word differ: “the › cat”."""
+        """The path to a node in words, so that two of one word differ: “the › cat”."""
         way = (self.step.tokens[0], *below(self.step, node))
         return " › ".join(word(self.trace, token) for token in way)
 

@@ -1,4 +1,4 @@
-"""Trace → the ``Analysis`` record: what the panels say about a run beyond its single steps.
+"""Trace → the ``Analysis`` record: what the panels show of a run beyond its single steps.
 
 It is computed again whenever steps have come (a twentieth of a second for a hundred steps), sent
 after the steps themselves, and part of an exported page.

@@ -1,6 +1,6 @@
 """Run record → trace: the way back from ``run_record``, for a server that does not have the run.
 
-The same steps come out, but for timings below a microsecond. A record may come from anywhere, so it
+The steps are the same, except timings below a microsecond. A record may come from anywhere, so it
 is read by schema and checked as an opened file is.
 """
 
@@ -103,7 +103,7 @@ def _piece(entry: list[str]) -> str:
 
 
 def _reason(words: str | None) -> str | None:
-    """The stop reason that the words stand for."""
+    """The stop reason with these words."""
     return next((reason for reason, text in STOP_REASONS.items() if text == words), words)
 
 

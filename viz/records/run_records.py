@@ -1,6 +1,6 @@
 """Trace → the records that the browser draws, each one JSON string.
 
-``schema.py`` says what they hold. Everything that needs thought is done here (labels, positions,
+``schema.py`` documents them. All decisions are made here (labels, positions,
 verdicts, changes of cells), so the browser only draws.
 """
 

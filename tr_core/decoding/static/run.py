@@ -71,7 +71,7 @@ class StaticTarget(Protocol):
             shifting: whether the template changes from step to step.
 
         Raises:
-            NoStaticStep: this model cannot be captured; the target goes on as it was.
+            NoStaticStep: this model cannot be captured; the target is unchanged.
         """
         ...
 
@@ -92,7 +92,7 @@ def static_pass(
     ordinary: OrdinaryPass,
     prompt_length: int,
 ) -> tuple[StaticPass | None, str]:
-    """The static pass of a run, or None, and what the run's record says of its execution.
+    """The static pass of a run, or None, and the execution in the run's record.
 
     Args:
         target: its cache holds ``context`` but the last token.

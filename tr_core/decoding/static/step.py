@@ -23,7 +23,7 @@ from tr_core.drafters.token_recycling import FILLER, TokenRecycling
 from tr_core.trees.templates import chain
 from tr_core.trees.tree import TreeTemplate
 
-# Shapes kept as tensors: more than a run of changing trees comes back to.
+# Shapes kept as tensors: more than a run of changing trees reuses.
 _SHAPES = 256
 
 
@@ -199,7 +199,7 @@ def run(step: StaticStep) -> tuple[torch.Tensor, torch.Tensor]:
         What the host reads, int32: the kept nodes, then the plan's parts; and (width, k) int64
         candidates.
 
-    No value of a tensor decides what is done, so it can be captured, and compiled to one graph.
+    No control flow depends on a tensor's value, so it can be captured, and compiled to one graph.
     """
     plan, state = step.plan, step.state
     cache = state.cache

@@ -1,1 +1,1 @@
-"""What several drafters are made of."""
+"""Parts that several drafters share."""

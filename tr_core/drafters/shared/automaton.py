@@ -2,7 +2,7 @@
 
 Blumer et al., “The smallest automaton recognizing the subwords of a text” (1985), grown token by
 token; each state stands for the substrings that end at the same places. The link of the text's own
-state is the longest ending that also stands somewhere before. A token costs constant time on
+state is the longest ending that also occurs earlier. A token costs constant time on
 average; n tokens take 2n states and 3n transitions at most.
 """
 
@@ -17,7 +17,7 @@ _MARKED = 16
 
 
 class Automaton:
-    """Finds the longest ending that stood in the text before.
+    """Finds the longest ending of the text that occurred earlier.
 
     Attributes:
         size: tokens taken in.
@@ -49,7 +49,7 @@ class Automaton:
         self.size += 1
 
     def ending(self) -> Match:
-        """The longest ending of the text that stood there before."""
+        """The longest ending of the text that occurred earlier."""
         state = max(self._link[self._last], 0)
         return state, self._length[state]
 
@@ -63,7 +63,7 @@ class Automaton:
         return (following, length + 1) if following is not None else NOTHING
 
     def position(self, match: Match) -> tuple[int, int]:
-        """Where the text goes on after the latest earlier occurrence of a match, and its length.
+        """Where the text continues after the latest earlier occurrence of a match, and its length.
 
         A match that occurs at the end of the text alone is cut until something follows it; (0, 0)
         if nothing does.

@@ -98,7 +98,7 @@ def grow(
 
     Args:
         root: its token.
-        children: ``children(tree, node)``: what may stand below a node, the most likely first, no
+        children: ``children(tree, node)``: what may follow a node, the most likely first, no
             token twice. Asked at most once for a node, after its parent. The first 32 count.
     """
     tree = Branches(root)

@@ -31,8 +31,8 @@ MOST_TOKENS = 16_384
 _RANKS = 3
 # A match, a token, and its depth in the draft, 0 for the last of the text.
 Cursor = tuple[Match, int, int]
-# First beliefs that a token copied behind a match of 1, 2, … tokens is right; longer matches as the
-# last.
+# Initial chances that a token copied after a match of 1, 2, … tokens is right; longer matches use
+# the last.
 COPY_CHANCES = (
     0.3,
     0.5,
@@ -59,7 +59,7 @@ class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Copies:
-    """Guesses what followed the longest ending of the text where it last stood before."""
+    """Guesses what followed the longest ending of the text at its last earlier occurrence."""
 
     def __init__(self) -> None:
         self.corrections = Corrections(len(COPY_CHANCES))
@@ -106,7 +106,7 @@ class Copies:
 class Rows:
     """Guesses the candidates that the model gave after the last token when it was last asked.
 
-    What stands below an accepted node is corrected apart from what stands below the root: where one
+    Children of accepted nodes are corrected separately from children of the root: where one
     guess was right the next is more often right as well.
     """
 
@@ -138,7 +138,7 @@ def _kind(rank: int, chance: float, depth: int) -> int:
 
 
 class CopiesAndRows(Guesser):
-    """Both at once; how they go together is the subclasses' part.
+    """Both together; the subclasses decide how they combine.
 
     Attributes:
         form: of its files.

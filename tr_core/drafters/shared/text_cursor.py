@@ -1,9 +1,9 @@
-"""What drafters share that follow a text and guess at each position what may come next.
+"""Shared by drafters that follow a text and guess at each position what comes next.
 
-A **cursor** is all that such a drafter needs to know of a position: after the text, or after a
-branch of the draft. The tree is grown best-first (``best_first.py``) from what is known at its
-nodes' cursors. After the pass, before anything is learned, the cursors along the path are asked
-again: how right was each guess (``judge``), and what was known at the path's end.
+A **cursor** is all that such a drafter needs to know about a position, after the text or a branch
+of the draft. The tree is grown best-first (``best_first.py``) from what is known at its nodes'
+cursors. After the pass, before anything is learned, the cursors along the path are evaluated again:
+how right each guess was (``judge``), and what was known at the path's end.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Guesses(Protocol):
 
 
 class Guesser(HostDrafter):
-    """A drafter made of ``Guesses``: subclasses are both."""
+    """A drafter from ``Guesses``: subclasses are both."""
 
     learns = True
     grows = True
