@@ -1,14 +1,15 @@
 """All settings of a run, their defaults and their checks. No torch.
 
 A new setting is one field of ``Settings``. The command line makes its flag from the field
-(``cli/shared.py``), the page takes its default from it.
+(``cli/shared.py``), the page takes its default from it. One that says how tokens are drawn is
+``_drawn``, and needs its warper in ``decoding/sampling.py``.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from tr_core.errors import SettingsError
@@ -22,6 +23,11 @@ CAPTURES = ("auto", "on", "off", "compile")
 def _flag(help: str, choices: Collection[str] | None = None) -> dict[str, Any]:
     """The command line's help for a field."""
     return {"help": help, "choices": choices}
+
+
+def _drawn(help: str) -> dict[str, Any]:
+    """The same of a field of ``Settings.sampling``, named like ``generate``'s argument."""
+    return _flag(help) | {"sampling": True}
 
 
 @dataclass(frozen=True)
@@ -50,11 +56,11 @@ class Settings:
     )
     k: int = field(default=8, metadata=_flag(f"candidates in a matrix row, 1 … {MAX_K}"))
     max_new_tokens: int = field(default=128, metadata=_flag("stop after this many new tokens"))
-    temperature: float = field(default=0.0, metadata=_flag("0 is greedy"))
+    temperature: float = field(default=0.0, metadata=_drawn("0 is greedy"))
     top_p: float = field(
-        default=1.0, metadata=_flag("sample from the smallest set with this probability; 1 is off")
+        default=1.0, metadata=_drawn("sample from the smallest set with this probability; 1 is off")
     )
-    top_k: int = field(default=0, metadata=_flag("sample from this many best tokens; 0 is off"))
+    top_k: int = field(default=0, metadata=_drawn("sample from this many best tokens; 0 is off"))
     seed: int = field(default=0, metadata=_flag("seed of the sampling noise"))
     stop: tuple[str, ...] = field(
         default=(), metadata=_flag("end the output at this text; can be given several times")
@@ -79,6 +85,9 @@ class Settings:
         _whole("The seed", self.seed, 0, 2**63 - 1)
         _number("The temperature", self.temperature, 0, 100, "0 (greedy) … 100")
         _number("Top-p", self.top_p, 0, 1, "above 0 and at most 1")
+        # transformers refuses whole numbers, and scripts write them.
+        object.__setattr__(self, "temperature", float(self.temperature))
+        object.__setattr__(self, "top_p", float(self.top_p))
         if self.top_p == 0:
             raise SettingsError("Top-p must be above 0 and at most 1, got 0.")
         if self.temperature == 0 and (self.top_p < 1 or self.top_k):
@@ -105,8 +114,19 @@ class Settings:
             )
 
     @property
+    def sampling(self) -> dict[str, float]:
+        """``generate``'s own arguments for drawing tokens; empty where decoding is greedy."""
+        return {name: getattr(self, name) for name in SAMPLING} if self.temperature > 0 else {}
+
+    @property
     def tree_name(self) -> str:
         return self.tree.name if isinstance(self.tree, TreeTemplate) else str(self.tree)
+
+
+# Names and defaults of the settings that say how tokens are drawn.
+SAMPLING: dict[str, float] = {
+    f.name: getattr(Settings, f.name) for f in fields(Settings) if f.metadata.get("sampling")
+}
 
 
 def _whole(name: str, value: object, low: int, high: int) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 import httpx
 from gradio_client.utils import apply_diff
 
+from ui.tab.controls import KEYS
+
 
 class Refused(Exception):
     """The page has answered with a sentence instead of steps."""
@@ -71,7 +73,7 @@ class Tab:
             Refused: a sentence came.
         """
         values = list(self._values)
-        values[0], values[6] = prompt, new_tokens
+        values[KEYS.index("prompt")], values[KEYS.index("tokens")] = prompt, new_tokens
         claim = {"run": self.run, "steps": len(self.steps), "checkpoint": ""} if self.run else ""
         values[-1] = json.dumps(claim) if claim else ""
         for record in self._records(self._functions[button], values):

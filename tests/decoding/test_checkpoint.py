@@ -156,7 +156,7 @@ def go_on(content):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"schema": 2}, "schema 2"),
+        ({"schema": 3}, "schema 3"),
         ({"vocab_size": 11}, "another model"),
         ({"tokenizer": "other"}, "another model"),
         ({"prompt_ids": []}, "no prompt"),

@@ -245,7 +245,7 @@ def test_splits_that_make_no_sense_are_refused(folder, options, words):
 @pytest.mark.parametrize(
     ("family", "processes", "words"),
     [
-        ("gpt2", "2", "no plan to cut the layers of the family “gpt2”"),
+        ("gpt2", "2", "cannot cut the layers of the family “gpt2”"),
         ("llama", "4", "2 key and value heads cannot be divided evenly among 4 processes"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tr_core.settings import SAMPLING
 from tr_core.trace import RunInfo
 
 
@@ -43,9 +44,11 @@ def sampling(info: RunInfo) -> str:
     settings = info.settings
     if not settings.get("temperature"):
         return "greedy"
-    parts = [f"temperature {settings['temperature']:g}"]
-    parts += [f"top-p {settings['top_p']:g}"] if settings.get("top_p", 1) < 1 else []
-    parts += [f"top-k {settings['top_k']}"] if settings.get("top_k") else []
+    parts = [
+        f"{name.replace('_', '-')} {settings[name]:g}"
+        for name, default in SAMPLING.items()
+        if settings.get(name, default) != default
+    ]
     return ", ".join([*parts, f"seed {settings.get('seed', 0)}"])
 
 

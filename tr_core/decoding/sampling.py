@@ -20,6 +20,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from tr_core.settings import Settings
 from tr_core.target import Draft
 from tr_core.trees.tree import TreeTemplate
 
@@ -64,28 +65,24 @@ class Greedy:
 
 
 class Sampled:
-    """A sample at a temperature, from ``top_k`` tokens or the smallest set of chance ``top_p``.
+    """A sample from what ``Settings.sampling`` leaves of the model's probabilities.
 
     Args:
-        temperature: above 0.
-        top_p: in (0, 1]; 1 keeps all.
-        top_k: 0 keeps all.
-        seed: of the run's noise.
+        settings: of the run; their temperature is above 0.
+        device: of the logits.
     """
 
-    def __init__(
-        self, temperature: float, top_p: float, top_k: int, seed: int, device: torch.device
-    ) -> None:
+    def __init__(self, settings: Settings, device: torch.device) -> None:
         # transformers' own warpers in its own order, so that the probabilities are its own to the
         # last bit.
         self._warpers: list[LogitsProcessor] = []
-        if temperature != 1.0:
-            self._warpers.append(TemperatureLogitsWarper(temperature))
-        if top_k:
-            self._warpers.append(TopKLogitsWarper(top_k=top_k))
-        if top_p < 1.0:
-            self._warpers.append(TopPLogitsWarper(top_p=top_p))
-        self._generator = torch.Generator(device).manual_seed(seed)
+        if settings.temperature != 1.0:
+            self._warpers.append(TemperatureLogitsWarper(settings.temperature))
+        if settings.top_k:
+            self._warpers.append(TopKLogitsWarper(top_k=settings.top_k))
+        if settings.top_p < 1.0:
+            self._warpers.append(TopPLogitsWarper(top_p=settings.top_p))
+        self._generator = torch.Generator(device).manual_seed(settings.seed)
         self._noise: list[torch.Tensor] = []
         self._first = 0
 

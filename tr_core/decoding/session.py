@@ -283,7 +283,7 @@ class Session:
         target, s, tolerance = self.target, self.settings, None
         choose: Greedy | Sampled | Rules = self.rules or Greedy()
         if self.rules is None and s.temperature > 0:
-            choose = Sampled(s.temperature, s.top_p, s.top_k, s.seed, target.device)
+            choose = Sampled(s, target.device)
         if s.strict:
             # A tree that is auto may come to any shape.
             shape = self._template if self._template.nodes else templates.paper()

@@ -38,24 +38,17 @@ def plain_ids(
     Args:
         model, tokenizer: of transformers; stop strings need the tokenizer.
         prompt_ids: the prompt's token ids.
-        settings: temperature, top-p, top-k, seed and stop strings are read.
+        settings: those of sampling, the seed and the stop strings are read.
         max_new_tokens: tokens to write at most; ``generate`` itself runs past the model's length.
         eos_ids: ids that end the output.
         cancelled: called after each token; decoding ends once it returns true.
     """
-    options: dict[str, Any] = {"do_sample": False}
-    if settings.temperature > 0:
-        options = {
-            "do_sample": True,
-            "temperature": settings.temperature,
-            "top_p": settings.top_p,
-            "top_k": settings.top_k,
-        }
     config = GenerationConfig(
         max_new_tokens=max_new_tokens,
         eos_token_id=sorted(eos_ids) or None,
         pad_token_id=0,
-        **options,
+        do_sample=bool(settings.sampling),
+        **settings.sampling,
     )
     ids = torch.tensor([list(prompt_ids)], dtype=torch.int64, device=model.device)
     cancellation = _Cancellation(cancelled)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from tr_core.errors import TraceError
+from tr_core.settings import SAMPLING
 from tr_core.trees.tree import DraftTree, TreeTemplate
 
 SCHEMA = 1
@@ -366,14 +367,11 @@ class _Versioned(msgspec.Struct):
     schema: int
 
 
-class _Settings(msgspec.Struct):
-    """The settings that readers of a trace use."""
-
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    seed: int = 0
-    max_new_tokens: int = 0
+# The settings that readers of a trace use.
+_READ = {**SAMPLING, "seed": 0, "max_new_tokens": 0}
+_Settings = msgspec.defstruct(
+    "_Settings", [(name, type(default), default) for name, default in _READ.items()]
+)
 
 
 def _check_step(step: StepTrace) -> None:

@@ -394,11 +394,7 @@ class StaticRun:
             k=settings.k if self._reads_candidates or self._drafter.has_matrix else 1,
             trace=self._reads_candidates,
             known=self._shifting and self._drafter.has_matrix,
-            sampling=(
-                (settings.temperature, settings.top_p, settings.top_k)
-                if settings.temperature > 0
-                else None
-            ),
+            sampling=tuple(settings.sampling.values()) or None,
         )
 
     def _reserve(self, rows: int) -> None:

@@ -42,7 +42,7 @@ class Plan:
         trace: whether candidates, probabilities and rows leave the device: for a trace, or a
             drafter on the host.
         known: whether what a budget asks of the matrix leaves the device.
-        sampling: temperature, top-p, top-k; None if greedy.
+        sampling: the values of ``Settings.sampling``; None if greedy.
     """
 
     source: Literal["matrix", "root", "outside"]
@@ -53,7 +53,7 @@ class Plan:
     k: int
     trace: bool
     known: bool
-    sampling: tuple[float, float, int] | None
+    sampling: tuple[float, ...] | None
 
     def parts(self, nodes: int, has_rows: bool) -> dict[str, tuple[int, ...]]:
         """Shape of each part that the host reads, in their order.
