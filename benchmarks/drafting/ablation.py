@@ -40,7 +40,7 @@ from tr_core import Session, Settings, load_target
 from tr_core.drafters import registry
 from tr_core.drafters.base import Lesson
 from tr_core.drafters.recycling_plus import RecyclingPlus
-from tr_core.drafters.recycling_plus.kernels import features as marks
+from tr_core.drafters.recycling_plus.kernels import features
 from tr_core.models import catalog
 from tr_core.models.hf_target import HFTarget
 from tr_core.target import Draft
@@ -57,19 +57,17 @@ def plus(**options) -> Callable:
 
 
 def uncalibrated() -> tuple[float, ...]:
-    """Marks that make a chance of what is stored: the probability of a row's candidate, one half
-    for a copy.
-    """
-    worth = [0.0] * len(marks.PRIORS)
-    edges = [0.001, *marks.CHANCES.tolist(), 0.998]
+    """Weights that take chances as stored: a row's probability, and one half for a copy."""
+    weights = [0.0] * features.COUNT
+    edges = [0.001, *features.PROBABILITY_EDGES.tolist(), 0.998]
     for n, (low, high) in enumerate(itertools.pairwise(edges)):
         middle = (low * high) ** 0.5
-        worth[marks.CHANCE + n] = float(np.log(middle / (1 - middle)))
-    for mark in range(marks.THIS, marks.SHORTER):
-        worth[mark] = 2.0  # a token that rows and look-ups agree on gains
-    worth[marks.COPIED] = -2.0
-    worth[marks.USUAL] = 0.0  # its share of all places, as it is
-    return tuple(worth)
+        weights[features.PROBABILITY + n] = float(np.log(middle / (1 - middle)))
+    for feature in range(features.THIS_COPY, features.SHORTER_COPY):
+        weights[feature] = 2.0  # a token that rows and look-ups agree on gains
+    weights[features.COPIED] = -2.0
+    weights[features.FREQUENT] = 0.0  # its share of all positions, unchanged
+    return tuple(weights)
 
 
 # Name → how the drafter is made. “static” drafts with the published tree at 80 nodes, with
@@ -77,11 +75,11 @@ def uncalibrated() -> tuple[float, ...]:
 CASES: dict[str, Callable] = {
     "static": registry.DRAFTERS["token_recycling"].create,
     "best-first, stored probabilities": registry.DRAFTERS["token_recycling_dynamic"].create,
-    "calibrated, keys of 1": plus(keys=1, lookup=False, usual=False),
-    "calibrated, keys of 1 – 2": plus(keys=2, lookup=False, usual=False),
-    "calibrated, keys of 1 – 3": plus(keys=3, lookup=False, usual=False),
-    "calibrated, keys of 1, look-up": plus(keys=1, usual=False),
-    "calibrated, keys of 1 – 3, look-up": plus(usual=False),
+    "calibrated, keys of 1": plus(keys=1, lookup=False, frequent=False),
+    "calibrated, keys of 1 – 2": plus(keys=2, lookup=False, frequent=False),
+    "calibrated, keys of 1 – 3": plus(keys=3, lookup=False, frequent=False),
+    "calibrated, keys of 1, look-up": plus(keys=1, frequent=False),
+    "calibrated, keys of 1 – 3, look-up": plus(frequent=False),
     "calibrated, keys of 1 – 3, usual tokens": plus(lookup=False),
     "all, stored probabilities": plus(priors=uncalibrated(), rate=0),
     "all, priors only": plus(rate=0),

@@ -1,13 +1,12 @@
-"""Fit what each mark of a candidate of recycling_plus is worth at first: the priors of
-``drafters/plus/marks.py``.
+"""Fit the first weights of recycling_plus: the priors of ``recycling_plus/kernels/features.py``.
 
     python -m benchmarks.drafting.fit_features --data FOLDER
 
 Runs on the tuning half of the prompts of ``ablation.py``, cold and hot, at 16 nodes, with the
-bundled model and with others made of it by noise on the weights. Every candidate that was known at
-a node of an accepted path is a sample: its marks, and whether it was the model's choice. Logistic
-regression, drawn a little towards the priors in use, rounded to 0.05. Candidates come from drafts
-made by these priors, so a second run begins where the first ended and moves them on.
+bundled model and with copies of it that have noisy weights. Every candidate at a node of an
+accepted path is a sample: its features, and whether the model chose it. A logistic regression,
+drawn a little towards the present priors, gives weights rounded to 0.05. The candidates come from
+drafts made with these priors, so a second run starts where the first ended, and moves them on.
 """
 
 from __future__ import annotations
@@ -21,56 +20,56 @@ from benchmarks.drafting import ablation
 from tr_core import load_target
 from tr_core.drafters.base import Learned, Lesson
 from tr_core.drafters.recycling_plus import RecyclingPlus
-from tr_core.drafters.recycling_plus.kernels import features as m
+from tr_core.drafters.recycling_plus.kernels import features
 from tr_core.models import catalog
 
 GROUPS = {
-    "_KINDS": (0, m.RANK),
-    "_RANKS": (m.RANK, m.NO_RANK),
-    "_CHANCES": (m.CHANCE, m.NO_CHANCE),
-    "_OTHER": (m.OTHER, m.THIS),
-    "_THIS, and by a shorter match": (m.THIS, m.SHORTER + 1),
-    "_AGES": (m.AGED, m.NO_AGE),
-    "_AGREE": (m.AGREE, len(m.PRIORS)),
+    "_SOURCES": (0, features.RANK),
+    "_RANKS": (features.RANK, features.NO_RANK),
+    "_PROBABILITIES": (features.PROBABILITY, features.NO_PROBABILITY),
+    "_OTHER_COPIES": (features.OTHER_COPY, features.THIS_COPY),
+    "_THIS_COPIES, and by a shorter match": (features.THIS_COPY, features.SHORTER_COPY + 1),
+    "_AGES": (features.AGE, features.NO_AGE),
+    "_AGREEMENTS": (features.AGREEMENT, features.COUNT),
 }
 
 
 def samples(
     bench: ablation.Bench, nodes: int, *, hot: bool
-) -> tuple[list[tuple[int, ...]], list[bool]]:
-    """Marks of the candidates known on accepted paths, and whether each was the model's choice."""
+) -> tuple[list[features.Features], list[bool]]:
+    """Features of the candidates on accepted paths, and whether the model chose each."""
     listed, right = [], []
 
-    class Noting(RecyclingPlus):
+    class Recorder(RecyclingPlus):
         def learn(self, lesson: Lesson) -> Learned:
             learned = super().learn(lesson)
             for node in (0, *lesson.path):
-                for token, _, marks in self.candidates(node):
-                    listed.append(marks)
+                for token, _, values in self.candidates(node):
+                    listed.append(values)
                     right.append(token == lesson.choices[node])
             return learned
 
-    bench.mat(Noting, nodes, hot=hot, static=False)
+    bench.mat(Recorder, nodes, hot=hot, static=False)
     return listed, right
 
 
-def fit(listed: list[tuple[int, ...]], right: list[bool], pull: float = 2.0) -> list[float]:
-    """Log-odds of all marks."""
-    marks, truth = torch.tensor(listed), torch.tensor(right, dtype=torch.float64)
-    start = torch.tensor(m.PRIORS, dtype=torch.float64)
-    worth = start.clone().requires_grad_()
-    search = torch.optim.LBFGS([worth], max_iter=60, line_search_fn="strong_wolfe")
+def fit(listed: list[features.Features], right: list[bool], pull: float = 2.0) -> list[float]:
+    """The weights of all features, (F,) log-odds."""
+    indices, truth = torch.tensor(listed), torch.tensor(right, dtype=torch.float64)
+    priors = torch.tensor(features.PRIORS, dtype=torch.float64)
+    weights = priors.clone().requires_grad_()
+    search = torch.optim.LBFGS([weights], max_iter=60, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:
         search.zero_grad()
-        odds = worth[marks].sum(1)
+        odds = weights[indices].sum(1)
         wrong = torch.nn.functional.binary_cross_entropy_with_logits(odds, truth, reduction="sum")
-        total = wrong + pull / 2 * ((worth - start) ** 2).sum()
+        total = wrong + pull / 2 * ((weights - priors) ** 2).sum()
         total.backward()
         return total
 
     search.step(loss)
-    return worth.detach().tolist()
+    return weights.detach().tolist()
 
 
 def main() -> None:
@@ -99,9 +98,9 @@ def main() -> None:
             listed += more
             right += truth
     print(f"{len(listed)} candidates, {sum(right)} of them right")
-    worth = fit(listed, right)
-    for name, (first, behind) in GROUPS.items():
-        print(name, tuple(round(20 * w) / 20 for w in worth[first:behind]))
+    weights = fit(listed, right)
+    for name, (first, end) in GROUPS.items():
+        print(name, tuple(round(20 * w) / 20 for w in weights[first:end]))
 
 
 if __name__ == "__main__":

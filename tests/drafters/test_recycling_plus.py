@@ -20,7 +20,7 @@ from tr_core.decoding.recording import record
 from tr_core.drafters import registry
 from tr_core.drafters.base import Lesson
 from tr_core.drafters.recycling_plus import RecyclingPlus
-from tr_core.drafters.recycling_plus.kernels import features as marks
+from tr_core.drafters.recycling_plus.kernels import features
 from tr_core.errors import MatrixError, SettingsError
 from tr_core.trees import templates
 
@@ -98,11 +98,7 @@ def test_a_pair_answers_before_a_token_and_a_token_where_no_pair_is_known():
     drafter = taught([A, B, D, B, E], said, lookup=False)
     drawn = paths(drafter.propose([E, A, B], templates.chain(8)))
     assert drawn["c"] == ("row", 2, -1)
-    assert drawn["e"] == (
-        "row",
-        1,
-        -1,
-    )  # what the pair's row lacks and the token's has comes behind it
+    assert drawn["e"] == ("row", 1, -1)  # the token's row adds what the pair's lacks
     assert paths(drafter.propose([E, C, B], templates.chain(1))) == {"e": ("row", 1, -1)}
     assert paths(drafter.propose([A, B, D, B], templates.chain(1))) == {"e": ("row", 3, -1)}
     single = taught([A, B, D, B, E], said, keys=1, lookup=False)
@@ -126,7 +122,10 @@ def test_the_spine_is_copied_from_the_text_and_rows_branch_off_it():
     assert len(spine) > 5
     assert drawn == spine
     # With less faith in copies the tree takes in what rows know beside the spine too.
-    doubting = [w - 2 * (marks.THIS <= n < marks.SHORTER) for n, w in enumerate(marks.PRIORS)]
+    doubting = [
+        w - 2 * (features.THIS_COPY <= n < features.SHORTER_COPY)
+        for n, w in enumerate(features.PRIORS)
+    ]
     drawn = paths(taught(prompt, said, priors=doubting).propose(prompt, templates.chain(8)))
     assert drawn == {
         "c": ("row", 2, -1),
@@ -168,11 +167,11 @@ def test_failures_lower_what_is_expected_and_hits_raise_it():
     for _ in range(120):
         once_more(drafter, prompt, B)
     assert chances(drafter.propose(prompt, templates.chain(2)))["b"] > failed * 2
-    # With rate 0 marks never leave their priors.
+    # With rate 0 weights never leave their priors.
     still = taught(prompt, [[(t, 0.9), (8, 0.05)] for t in prompt[1:]], rate=0)
     for _ in range(50):
         once_more(still, prompt, B)
-    assert tuple(still.worth) == marks.PRIORS
+    assert tuple(still.weights) == features.PRIORS
 
 
 def test_it_tells_what_it_knew_at_the_end_of_the_path():
@@ -182,19 +181,19 @@ def test_it_tells_what_it_knew_at_the_end_of_the_path():
     assert paths(draft) == {"b": ("row", 1, -1)}
     # The model agrees on b, and then says c, which b's row holds first; the row of “ab” had held it
     # too.
-    told = drafter.learn(passed(draft, prompt, (B, C), (1,)))
-    assert (told.held.candidates, told.held.rank) == (2, 0)
-    assert [(r.token, r.node, r.before, r.after) for r in told.rows] == [
+    learned = drafter.learn(passed(draft, prompt, (B, C), (1,)))
+    assert (learned.held.candidates, learned.held.rank) == (2, 0)
+    assert [(r.token, r.node, r.before, r.after) for r in learned.rows] == [
         (A, 0, (B, 8), (B, C)),
         (B, 1, (C, 8), (C, D)),
     ]
-    drafter.begin()  # a new text: nothing is known of e, and nothing is usual yet
+    drafter.begin()  # a new text: nothing is known of e, and no token is frequent yet
     draft = drafter.propose([E], templates.chain(1))
-    told = drafter.learn(passed(draft, [E], (F,), ()))
-    assert (told.held.candidates, told.held.rank, told.rows[0].before) == (0, None, ())
+    learned = drafter.learn(passed(draft, [E], (F,), ()))
+    assert (learned.held.candidates, learned.held.rank, learned.rows[0].before) == (0, None, ())
 
 
-def test_where_nothing_is_known_what_is_usual_in_the_text_is_guessed():
+def test_where_nothing_is_known_frequent_tokens_of_the_text_are_guessed():
     # The model held a likely everywhere, b now and then; of i nobody has heard.
     said = [[(A, 0.6), (B, 0.2)], [(A, 0.5), (C, 0.1)], [(A, 0.7), (B, 0.2)]]
     drafter = taught([A, B, C, 8], said, lookup=False)
@@ -204,10 +203,10 @@ def test_where_nothing_is_known_what_is_usual_in_the_text_is_guessed():
     assert drawn["aa"] == ("row", 1, -1)  # below a guess rows answer
     assert chances(draft)["a"] > 2 * chances(draft)["b"]
     # What was guessed is corrected like all else, apart from rows.
-    worth = drafter.worth[marks.USUAL]
+    weight = drafter.weights[features.FREQUENT]
     drafter.learn(passed(draft, [A, B, C, 8], (D, *[E] * draft.template.nodes), ()))
-    assert drafter.worth[marks.USUAL] < worth
-    # Another text has usual tokens of its own.
+    assert drafter.weights[features.FREQUENT] < weight
+    # Another text has frequent tokens of its own.
     drafter.begin()
     assert paths(drafter.propose([F], templates.chain(3))) == {}
     # It travels, and what cannot be so is refused.
@@ -242,7 +241,7 @@ def toy_tables(draw):
     )
 
 
-def told(draft):
+def expected_by_path(draft):
     """Where each node stands, as the tokens from the root on, with its chance."""
     tokens, parents, listed = draft.tokens.tolist(), draft.template.parents, [()]
     for node in range(1, len(tokens)):
@@ -263,7 +262,7 @@ def test_chances_are_chances_and_a_small_tree_is_the_beginning_of_a_large_one(na
             session.step()
     context = session._context
     large = session.drafter.propose(context, templates.chain(40))
-    tree = told(large)
+    tree = expected_by_path(large)
     assert len(tree) == large.template.nodes + 1 <= 41
     assert all(0 <= chance <= 1 for chance in tree.values())
     assert all(tree[path] <= tree[path[:-1]] for path in tree if path)
@@ -272,7 +271,7 @@ def test_chances_are_chances_and_a_small_tree_is_the_beginning_of_a_large_one(na
             sum(c for path, c in tree.items() if path and path[:-1] == parent)
             <= tree[parent] + 1e-9
         )
-    small = told(session.drafter.propose(context, templates.chain(8)))
+    small = expected_by_path(session.drafter.propose(context, templates.chain(8)))
     # The nodes of the small tree are the likeliest of the large one.
     assert small.keys() <= tree.keys()
     assert (
@@ -516,7 +515,7 @@ def test_files_of_another_kind_are_refused_with_a_sentence(name, tmp_path: Path)
 
 
 def test_a_file_of_ids_out_of_range_is_damaged(tmp_path: Path):
-    drafter = taught([A, B, C, A], [[(t, 0.9), (77, 0.05)] for t in (B, C, A)], usual=False)
+    drafter = taught([A, B, C, A], [[(t, 0.9), (77, 0.05)] for t in (B, C, A)], frequent=False)
     drafter.save(tmp_path / "x", "toy")
     with pytest.raises(MatrixError, match="damaged"):
         RecyclingPlus.load(tmp_path / "x", "toy", V, torch.device("cpu"))

@@ -8,9 +8,9 @@ import msgspec
 
 from tr_core.errors import CheckpointError
 
-# Right guesses that the belief in uncorrected chances counts for, and how many guesses of a kind
+# How many right guesses the trust in uncorrected chances counts for, and how many guesses of a kind
 # are remembered.
-_BELIEF = 2.0
+_PRIOR = 2.0
 _MEMORY = 500
 
 # Chances below each of these, and above the last, are corrected together:
@@ -18,13 +18,12 @@ _MEMORY = 500
 CLASS_ENDS = (0.05, 0.2, 0.5, 0.8)
 CLASSES = len(CLASS_ENDS) + 1
 
-# Of right guesses for each expected one: far above what occurs, and far below where floats
-# overflow.
-_MOST = 1e9
+# Most right guesses per expected one: far above what occurs, and far below where floats overflow.
+_MAX_FACTOR = 1e9
 
 
 class CorrectionsState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """(kinds,) guesses that were right, and those expected to be, the old ones faded."""
+    """(kinds,) guesses that were right, and those expected to be; old ones count less."""
 
     right: list[float]
     expected: list[float]
@@ -33,19 +32,18 @@ class CorrectionsState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Corrections:
     """Factors for ``kinds`` kinds of guesses, all 1 at first.
 
-    A kind is whatever a drafter thinks matters, numbered from 0: how long a match was, what a count
-    was, the rank in a row. Old guesses fade, since texts change. (``plus/known.py`` learns what
-    many marks of one candidate are worth together; this corrects an estimate that a method makes by
-    itself.)
+    A drafter numbers its kinds from 0: by the length of a match, a count, or the rank in a row. Old
+    guesses count less and less, since texts change. This corrects an estimate that a method makes
+    by itself; ``recycling_plus`` instead learns chances from many features together.
 
     Attributes:
-        factors: (kinds,) what a chance of each kind is to be multiplied by.
+        factors: (kinds,) the factor for a chance of each kind.
     """
 
     def __init__(self, kinds: int) -> None:
         self.factors = [1.0] * kinds
-        self._right = [_BELIEF] * kinds
-        self._expected = [_BELIEF] * kinds
+        self._right = [_PRIOR] * kinds
+        self._expected = [_PRIOR] * kinds
 
     def observe(self, kind: int, expected: float, right: bool) -> None:
         """A guess with the uncorrected chance ``expected`` was right or wrong."""
@@ -55,20 +53,23 @@ class Corrections:
         self.factors[kind] = self._right[kind] / self._expected[kind]
 
     def state(self) -> CorrectionsState:
-        """What was seen, as plain data."""
+        """All observations, as plain data."""
         return CorrectionsState(self._right.copy(), self._expected.copy())
 
     def restore(self, state: CorrectionsState) -> None:
-        """Know what ``state`` says.
+        """Replace all observations.
 
         Raises:
-            CheckpointError: it is of other kinds, or no guesses can have come to this.
+            CheckpointError: the state is of other kinds, or of numbers that no guesses lead to.
         """
         pairs = list(zip(state.right, state.expected, strict=False))
         fits = len(state.right) == len(state.expected) == len(self.factors)
         if not (
             fits
-            and all(math.isfinite(r) and 0 < e < math.inf and 0 <= r <= _MOST * e for r, e in pairs)
+            and all(
+                math.isfinite(r) and 0 < e < math.inf and 0 <= r <= _MAX_FACTOR * e
+                for r, e in pairs
+            )
         ):
             raise CheckpointError(
                 "The drafter's part of the checkpoint is damaged: its corrections do not fit."

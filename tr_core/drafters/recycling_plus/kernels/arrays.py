@@ -1,200 +1,217 @@
-"""All that recycling_plus knows, in three arrays, so that a call of a compiled loop hands over
-three and not thirty.
+"""Everything that recycling_plus keeps, in three arrays, so that a loop takes three and not thirty.
 
-Behind each pass of the model the processor's caches are cold, and every array that is taken out of
-its Python object costs a microsecond or two then.
+After each pass of the model the processor's caches are cold, and then every array that numba
+unpacks from its Python object costs a microsecond or two.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from tr_core.drafters.recycling_plus.kernels import candidates as known
-from tr_core.drafters.recycling_plus.kernels import frequent_tokens as usual
-from tr_core.drafters.recycling_plus.kernels import grow as growing
-from tr_core.drafters.recycling_plus.kernels import lookup as text
-from tr_core.drafters.recycling_plus.kernels import rows
+from tr_core.drafters.recycling_plus.kernels import candidates as c
+from tr_core.drafters.recycling_plus.kernels import features, grow, lookup, rows
+from tr_core.drafters.recycling_plus.kernels import frequent_tokens as f
+from tr_core.drafters.recycling_plus.kernels.grow import Parts
 from tr_core.drafters.recycling_plus.kernels.numba_cache import inner
 
-# What stands first in ``numbers``: sizes, and behind them the counts of rows, text and usual
-# tokens.
-_WIDTH, _VOCAB, _PLACES, _CAPACITY, _TEXT, _NODES, _MARKS = range(7)
-_ENDS, _LENGTHS, _COUNTS, _FIRST = 8, 11, 13, 16
+# The start of ``int64``: the fields of ``Config``, then the small arrays of the parts, from these
+# places on.
+_K, _VOCAB_SIZE, _SLOTS, _CAPACITY, _ROOM, _NODES, _MAX_KEY, _FREQUENT = range(8)
+_STEP, _ENDS, _SIZES, _COUNTS, _USED, _CONTEXT, _FIRST = 8, 9, 12, 14, 16, 17, 20
+
+
+class Config(NamedTuple):
+    """What the arrays are made for.
+
+    Attributes:
+        k: candidates per row. vocab_size: V.
+        slots, capacity: of the rows, S and C.
+        room: tokens of the text. nodes: of a draft, without the root.
+        max_key: tokens of a key at most, 1 … 3.
+        frequent: whether to guess frequent tokens.
+    """
+
+    k: int
+    vocab_size: int
+    slots: int
+    capacity: int
+    room: int
+    nodes: int
+    max_key: int
+    frequent: bool
 
 
 class Memory(NamedTuple):
     """The three arrays.
 
     Attributes:
-        small: int32, what there may be much of: rows, and what is kept for each token of the
-            vocabulary.
-        numbers: int64. reals: float64.
+        int32: what is large: the rows, and a number per token of the vocabulary twice.
+        int64: integers. float64: real numbers.
     """
 
-    small: np.ndarray
-    numbers: np.ndarray
-    reals: np.ndarray
+    int32: np.ndarray
+    int64: np.ndarray
+    float64: np.ndarray
 
 
-class Parts(NamedTuple):
-    """The same by name.
-
-    Attributes:
-        worth: (marks,) log-odds of each mark. priors: (marks,) the same at first.
-    """
-
-    worth: np.ndarray
-    priors: np.ndarray
-    rows: rows.Rows
-    text: text.Text
-    usual: usual.Usual
-    found: known.Found
-    tree: growing.Tree
+def configure(
+    vocab_size: int,
+    k: int,
+    row_bytes: int = rows.MAX_BYTES,
+    *,
+    max_key: int = 3,
+    frequent: bool = True,
+) -> Config:
+    """A memory for rows of so many bytes, and a short text and draft at first."""
+    slots, capacity = rows.sizes(k, row_bytes)
+    return Config(k, vocab_size, slots, capacity, 1024, 80, max_key, frequent)
 
 
-def empty(sizes: dict[str, int], priors: np.ndarray, small: np.ndarray | None = None) -> Memory:
-    """Nothing is known.
+def empty(
+    config: Config,
+    priors: Sequence[float] | np.ndarray = features.PRIORS,
+    rate: float = c.RATE,
+    int32: np.ndarray | None = None,
+) -> Memory:
+    """A memory without any rows or text.
 
     Args:
-        sizes: as ``sizes_of`` tells them.
-        priors: (marks,) of all marks.
-        small: another memory's, to be taken over.
+        priors: (F,) weights at first. rate: as of ``Model``.
+        int32: another memory's, to be taken over.
     """
-    k, vocab_size, places, capacity, room, nodes = sizes.values()
-    found, kept = (nodes + 2) * known.room(k), usual.room(k)
-    numbers = (
-        _FIRST + k + 3 * usual.MOST + kept + 2 * room + 7 * text.PLACES + found * (known.COLUMNS + 1)
-        + (nodes + 1) * (growing.COLUMNS + 1 + growing.OUT_COLUMNS + 2 * growing.HEAP_COLUMNS)
-        + (nodes + 2) * text.PLACES * 2
+    k, vocab_size, slots, capacity, room, nodes, _, _ = config
+    size, tokens = nodes + 1, int(f.capacity(k))
+    candidates = (size + 1) * int(c.per_node(k))
+    matches = (size + 1) * lookup.MAX_MATCHES
+    tree = size * (grow.COLUMNS + 1 + grow.LISTED_COLUMNS + 2 * grow.HEAP_COLUMNS) + 2 * matches
+    if int32 is None:
+        int32 = np.zeros(2 * vocab_size + slots + capacity * int(rows.columns(k)), dtype=np.int32)
+    integers = (
+        _FIRST + k + 3 * f.MAX_GUESSES + tokens + 2 * room + 7 * lookup.MAX_MATCHES
+        + candidates * (c.COLUMNS + 1) + tree
     )  # fmt: skip
-    reals = 2 * len(priors) + 3 + kept + 2 * found + 4 * (nodes + 1)
-    made = Memory(
-        (
-            np.zeros(2 * vocab_size + places + capacity * rows.columns(k), dtype=np.int32)
-            if small is None
-            else small
-        ),
-        np.zeros(numbers, dtype=np.int64),
-        np.zeros(reals),
-    )
-    made.numbers[: _MARKS + 1] = *sizes.values(), len(priors)
-    mine = named(made)
-    mine.worth[:] = mine.priors[:] = priors
-    mine.rows.ends[:] = 0, -1, -1
-    mine.usual.sums[:] = 0.0, 1.0, 0.0
-    return made
+    reals = 2 * features.COUNT + 1 + 3 + tokens + 2 * candidates + 4 * size
+    memory = Memory(int32, np.zeros(integers, dtype=np.int64), np.zeros(reals))
+    memory.int64[: len(config)] = config
+    parts = parts_of(*memory)
+    parts.model.weights[:] = parts.model.priors[:] = priors
+    parts.model.rate[0] = rate
+    parts.rows.ends[:] = 0, -1, -1
+    parts.frequent.sums[:] = 0.0, 1.0, 0.0
+    parts.tree.context[:] = -1
+    return memory
 
 
-def sizes_of(
-    vocab_size: int, k: int, memory: int, room: int = 1024, nodes: int = 80
-) -> dict[str, int]:
-    """Sizes of a memory.
-
-    Args:
-        k: candidates a row. memory: bytes of rows.
-        room: tokens of the text. nodes: of a draft, the root not counted.
-    """
-    places, capacity = rows.sizes(k, memory)
-    return {
-        "k": k,
-        "vocab_size": vocab_size,
-        "places": places,
-        "capacity": capacity,
-        "room": room,
-        "nodes": nodes,
-    }
-
-
-def with_room(memory: Memory, sizes: dict[str, int]) -> Memory:
-    """The same knowledge, with more room for text and drafts; the draft under way is forgotten."""
-    before = named(memory)
-    made = empty(sizes, before.priors, memory.small)
-    after = named(made)
-    made.numbers[_ENDS:_FIRST] = memory.numbers[_ENDS:_FIRST]
-    after.worth[:] = before.worth
-    after.text.tokens[: len(before.text.tokens)] = before.text.tokens
-    after.text.matches[:] = before.text.matches
-    for mine, old in zip(after.usual[1:], before.usual[1:], strict=True):
-        mine[:] = old
-    return made
+def resized(memory: Memory, config: Config) -> Memory:
+    """The same memory with more room for text and drafts; the present draft is forgotten."""
+    old = parts_of(*memory)
+    result = empty(config, old.model.priors, old.model.rate[0], memory.int32)
+    new = parts_of(*result)
+    result.int64[_STEP:_FIRST] = memory.int64[_STEP:_FIRST]
+    new.model.weights[:] = old.model.weights
+    new.text.tokens[: len(old.text.tokens)] = old.text.tokens
+    new.text.matches[:] = old.text.matches
+    new.frequent.tokens[:] = old.frequent.tokens
+    new.frequent.mass[:] = old.frequent.mass
+    new.frequent.guesses[:] = old.frequent.guesses
+    new.frequent.sums[:] = old.frequent.sums
+    return result
 
 
 @inner
-def parts(small, numbers, reals):
+def parts_of(int32: np.ndarray, int64: np.ndarray, float64: np.ndarray) -> Parts:
     """The arrays of a memory by name."""
-    k, vocab_size, places, capacity = (
-        numbers[_WIDTH],
-        numbers[_VOCAB],
-        numbers[_PLACES],
-        numbers[_CAPACITY],
-    )
-    room, size, marks = numbers[_TEXT], numbers[_NODES] + 1, numbers[_MARKS]
-    found, kept = (size + 1) * known.room(k), usual.room(k)
-    last, line = small[:vocab_size], small[vocab_size : 2 * vocab_size]
+    k, vocab_size, slots, capacity = int64[_K], int64[_VOCAB_SIZE], int64[_SLOTS], int64[_CAPACITY]
+    room, size = int64[_ROOM], int64[_NODES] + 1
+    n_candidates, n_tokens = (size + 1) * c.per_node(k), f.capacity(k)
+
+    frequent_slots, last = int32[:vocab_size], int32[vocab_size : 2 * vocab_size]
     at = 2 * vocab_size
-    index = small[at : at + places]
-    table = small[at + places :].reshape((capacity, rows.columns(k)))
+    row_slots = int32[at : at + slots]
+    row_table = int32[at + slots :].reshape((capacity, rows.columns(k)))
 
     at = _FIRST + k
-    desk = numbers[_FIRST:at]
-    usual_desk = numbers[at : at + usual.MOST]
-    at += usual.MOST
-    places_desk = numbers[at : at + 2 * text.PLACES].reshape((2, text.PLACES))
-    at += 2 * text.PLACES
-    tokens = numbers[at : at + 2 * room].reshape((room, 2))
+    row_scratch = int64[_FIRST:at]
+    frequent_scratch = int64[at : at + f.MAX_GUESSES]
+    at += f.MAX_GUESSES
+    text_scratch = int64[at : at + 2 * lookup.MAX_MATCHES].reshape((2, lookup.MAX_MATCHES))
+    at += 2 * lookup.MAX_MATCHES
+    text_tokens = int64[at : at + 2 * room].reshape((room, 2))
     at += 2 * room
-    matches = numbers[at : at + 2 * text.PLACES].reshape((text.PLACES, 2))
-    at += 2 * text.PLACES
-    usual_tokens = numbers[at : at + kept]
-    at += kept
-    best = numbers[at : at + 2 * usual.MOST].reshape((usual.MOST, 2))
-    at += 2 * usual.MOST
-    told = numbers[at : at + known.COLUMNS * found].reshape((found, known.COLUMNS))
-    at += known.COLUMNS * found
-    listed = numbers[at : at + found]
-    at += found
-    copies = numbers[at : at + 3 * text.PLACES].reshape((text.PLACES, 3))
-    at += 3 * text.PLACES
-    nodes = numbers[at : at + growing.COLUMNS * size].reshape((size, growing.COLUMNS))
-    at += growing.COLUMNS * size
-    branch = numbers[at : at + size]
+    text_matches = int64[at : at + 2 * lookup.MAX_MATCHES].reshape((lookup.MAX_MATCHES, 2))
+    at += 2 * lookup.MAX_MATCHES
+    frequent_tokens = int64[at : at + n_tokens]
+    at += n_tokens
+    guesses = int64[at : at + 2 * f.MAX_GUESSES].reshape((f.MAX_GUESSES, 2))
+    at += 2 * f.MAX_GUESSES
+    table = int64[at : at + c.COLUMNS * n_candidates].reshape((n_candidates, c.COLUMNS))
+    at += c.COLUMNS * n_candidates
+    children = int64[at : at + n_candidates]
+    at += n_candidates
+    copies = int64[at : at + 3 * lookup.MAX_MATCHES].reshape((lookup.MAX_MATCHES, 3))
+    at += 3 * lookup.MAX_MATCHES
+    nodes = int64[at : at + grow.COLUMNS * size].reshape((size, grow.COLUMNS))
+    at += grow.COLUMNS * size
+    branch = int64[at : at + size]
     at += size
-    out = numbers[at : at + growing.OUT_COLUMNS * size].reshape((size, growing.OUT_COLUMNS))
-    at += growing.OUT_COLUMNS * size
-    heap = numbers[at : at + 2 * growing.HEAP_COLUMNS * size].reshape(
-        (2 * size, growing.HEAP_COLUMNS)
-    )
-    at += 2 * growing.HEAP_COLUMNS * size
-    behind = numbers[at:].reshape(((size + 1) * text.PLACES, 2))
+    listed = int64[at : at + grow.LISTED_COLUMNS * size].reshape((size, grow.LISTED_COLUMNS))
+    at += grow.LISTED_COLUMNS * size
+    heap = int64[at : at + 2 * grow.HEAP_COLUMNS * size].reshape((2 * size, grow.HEAP_COLUMNS))
+    at += 2 * grow.HEAP_COLUMNS * size
+    matches = int64[at:].reshape(((size + 1) * lookup.MAX_MATCHES, 2))
 
-    worth, priors, sums = reals[:marks], reals[marks : 2 * marks], reals[2 * marks : 2 * marks + 3]
-    at = 2 * marks + 3
-    mass = reals[at : at + kept]
-    at += kept
-    chances = reals[at : at + found]
-    at += found
-    shares = reals[at : at + found]
-    at += found
-    expected = reals[at : at + size]
-    told_chances = reals[at + size : at + 2 * size]
-    keys = reals[at + 2 * size :]
+    weights, priors = float64[: features.COUNT], float64[features.COUNT : 2 * features.COUNT]
+    at = 2 * features.COUNT
+    rate = float64[at : at + 1]
+    sums = float64[at + 1 : at + 4]
+    at += 4
+    mass = float64[at : at + n_tokens]
+    at += n_tokens
+    chances = float64[at : at + n_candidates]
+    at += n_candidates
+    shares = float64[at : at + n_candidates]
+    at += n_candidates
+    expected = float64[at : at + size]
+    listed_chances = float64[at + size : at + 2 * size]
+    keys = float64[at + 2 * size :]
     return Parts(
-        worth,
-        priors,
-        rows.Rows(index, table, numbers[_ENDS:_LENGTHS], desk, k),
-        text.Text(tokens, last, matches, numbers[_LENGTHS:_COUNTS], places_desk),
-        usual.Usual(
-            line, usual_tokens, mass, best, sums, numbers[_COUNTS : _COUNTS + 2], usual_desk
+        c.Model(weights, priors, rate),
+        rows.Rows(
+            row_slots,
+            row_table,
+            int64[_ENDS:_SIZES],
+            row_scratch,
+            int64[_STEP:_ENDS],
+            k,
+            vocab_size + 1,
+            int64[_MAX_KEY],
         ),
-        known.Found(told, chances, copies),
-        growing.Tree(
-            nodes, expected, listed, shares, behind, keys, heap, branch, out, told_chances
+        lookup.Text(text_tokens, last, text_matches, int64[_SIZES:_COUNTS], text_scratch),
+        f.FrequentTokens(
+            frequent_slots,
+            frequent_tokens,
+            mass,
+            guesses,
+            sums,
+            int64[_COUNTS:_USED],
+            frequent_scratch,
+            int64[_FREQUENT],
+        ),
+        c.Candidates(table, chances, int64[_USED:_CONTEXT], copies),
+        grow.Tree(
+            int64[_CONTEXT:_FIRST],
+            nodes,
+            expected,
+            children,
+            shares,
+            matches,
+            keys,
+            heap,
+            branch,
+            listed,
+            listed_chances,
         ),
     )
-
-
-def named(memory: Memory) -> Parts:
-    """The same for everybody else."""
-    return parts(*memory)

@@ -1,119 +1,131 @@
-"""The compiled loops of recycling_plus that Python calls. Each takes the three arrays of a
-``Memory`` first.
-"""
+"""The compiled functions that Python calls; each takes the three arrays of ``Memory`` first."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from tr_core.drafters.recycling_plus.kernels import frequent_tokens as usual
-from tr_core.drafters.recycling_plus.kernels import grow as growing
+from tr_core.drafters.recycling_plus.kernels import frequent_tokens, grow, lookup, rows
 from tr_core.drafters.recycling_plus.kernels import learn as learning
-from tr_core.drafters.recycling_plus.kernels import lookup as text
-from tr_core.drafters.recycling_plus.kernels import rows
-from tr_core.drafters.recycling_plus.kernels.arrays import parts
-from tr_core.drafters.recycling_plus.kernels.numba_cache import compiled
+from tr_core.drafters.recycling_plus.kernels.arrays import parts_of
+from tr_core.drafters.recycling_plus.kernels.numba_cache import Int, compiled
 
 
 @compiled
-def begin(small, numbers, reals):
-    """A new text."""
-    mine = parts(small, numbers, reals)
-    text.clear(mine.text)
-    usual.clear(mine.usual)
+def begin(int32: np.ndarray, int64: np.ndarray, float64: np.ndarray) -> None:
+    """Start a new text."""
+    parts = parts_of(int32, int64, float64)
+    lookup.clear(parts.text)
+    frequent_tokens.clear(parts.frequent)
 
 
 @compiled
-def read(small, numbers, reals, tokens, candidates, probabilities, longest, step, guesses):
-    """Learn from a part of the prompt.
+def read(
+    int32: np.ndarray,
+    int64: np.ndarray,
+    float64: np.ndarray,
+    tokens: np.ndarray,
+    candidates: np.ndarray,
+    probabilities: np.ndarray,
+) -> None:
+    """Learn from n tokens of the prompt.
 
     Args:
-        tokens: (n + 2,) int64 the two before the part, −1 if there are none, and its own.
+        tokens: (n + 2,) int64 theirs, after the two before them; −1 for none.
         candidates: (n, k) int32. probabilities: (n, k) float32.
-        longest: tokens of a key at most.
-        step: the present one.
-        guesses: whether to learn what is usual.
     """
-    mine = parts(small, numbers, reals)
-    learning.write_text(
-        mine.rows,
-        tokens,
-        candidates,
-        probabilities,
-        longest,
-        np.int64(len(mine.usual.line) + 1),
-        step,
-    )
-    if guesses:
-        usual.add_text(mine.usual, candidates, probabilities)
+    parts = parts_of(int32, int64, float64)
+    learning.write_text(parts.rows, tokens, candidates, probabilities)
+    frequent_tokens.add_text(parts.frequent, candidates, probabilities)
 
 
 @compiled
-def draft(small, numbers, reals, last, more, copying, longest, step, nodes, terms):
-    """Grow a draft.
+def draft(
+    int32: np.ndarray,
+    int64: np.ndarray,
+    float64: np.ndarray,
+    added: np.ndarray,
+    max_nodes: Int,
+    terms: np.ndarray,
+) -> tuple[int, bool]:
+    """Grow a draft after the tokens of ``Tree.context``.
 
     Args:
-        last: (3,) int64 the last tokens of the text, −1 where it has none.
-        more: (n,) int64 what the text has gained, to be copied from, if ``copying``.
-        nodes: at most. terms: (4, nodes + 1 or more) as of ``GrownTreeBudget``; with zeros all are admitted.
+        added: (n,) int64 new tokens of the text that look-ups may copy.
+        max_nodes: how many nodes may enter.
+        terms: (4, max_nodes + 1 or more), as of ``GrownTreeBudget``; zeros admit all.
 
     Returns:
-        Nodes taken in, whether any was offered, and where the candidates end.
+        The nodes that entered, and whether any could have.
     """
-    mine = parts(small, numbers, reals)
-    if copying:
-        text.extend(mine.text, more)
-    return growing.grow(mine, last, longest, step, nodes, terms)
+    parts = parts_of(int32, int64, float64)
+    lookup.extend(parts.text, added)
+    count, offered = grow.grow(parts, max_nodes, terms)
+    return int(count), offered
 
 
 @compiled
-def number(small, numbers, reals, mask):
-    """Cut the draft to the nodes that ``mask`` has room for, and tell them breadth-first; see
-    ``growing.number``.
-    """
-    mine = parts(small, numbers, reals)
-    growing.number(mine.found, mine.tree, mask)
+def list_breadth_first(
+    int32: np.ndarray, int64: np.ndarray, float64: np.ndarray, mask: np.ndarray
+) -> None:
+    """Cut the draft to the size of ``mask``, and list it; see ``grow.list_breadth_first``."""
+    parts = parts_of(int32, int64, float64)
+    grow.list_breadth_first(parts.candidates, parts.tree, mask)
 
 
 @compiled
 def learn(
-    small, numbers, reals, last, path, choices, candidates, probabilities, before, free, longest, step, rate, guesses
-):  # fmt: skip
-    """Learn from the draft, which has been scored.
+    int32: np.ndarray,
+    int64: np.ndarray,
+    float64: np.ndarray,
+    path: np.ndarray,
+    choices: np.ndarray,
+    candidates: np.ndarray,
+    probabilities: np.ndarray,
+    before: np.ndarray,
+) -> tuple[int, int]:
+    """Learn from the draft of N nodes after it was scored, and go to the next step.
 
     Args:
-        path: (n,) its nodes from the root to the last that was accepted. choices: (N + 1,) the
-            model's.
+        path: (n,) nodes from the root to the last accepted one.
+        choices: (N + 1,) int64 the model's.
         candidates: (N + 1, k) int32. probabilities: (N + 1, k) float32.
-        before: (N + 1, k) int32, takes the rows of single tokens as they were, −1 where there is
-            none; or no line.
-        free: where the draft's candidates end.
-        rate: how fast marks learn; 0 for never.
+        before: (N + 1, k) int32, filled with the old rows of single tokens, −1 where there is none;
+            or (0, k).
 
     Returns:
-        How many candidates were known at the end of the path, and the place of the model's choice
-            among them, by
-        chance; −1 if it was none of them.
+        As ``learn.end_of_path``.
     """
-    mine = parts(small, numbers, reals)
-    held = learning.end_of_path(mine, last, path[-1], choices[path[-1]], free, longest, step)
-    learning.along_path(mine, path, choices, candidates, probabilities, rate, guesses)
-    learning.read_rows(mine, before)
-    learning.write_draft(mine, last, candidates, probabilities, longest, step + 1)
-    return held
+    parts = parts_of(int32, int64, float64)
+    count, rank = learning.end_of_path(parts, path[-1], choices[path[-1]])
+    learning.learn_path(parts, path, choices, candidates, probabilities)
+    learning.read_rows(parts, before)
+    learning.write_draft(parts, candidates, probabilities)
+    parts.rows.step[0] += 1
+    return int(count), int(rank)
 
 
 @compiled
-def written(small, numbers, reals, order):
-    """List all rows, (n,) int64, in the order of their writing."""
-    rows.written(parts(small, numbers, reals).rows, order)
+def list_rows(int32: np.ndarray, int64: np.ndarray, float64: np.ndarray, order: np.ndarray) -> None:
+    """List all rows, (n,) int64, in the order in which they were written."""
+    rows.list_by_age(parts_of(int32, int64, float64).rows, order)
 
 
 @compiled
-def fill(small, numbers, reals, keys, ids, marks, steps):
-    """Write rows: (n,) int64, (n, k) int32, (n, k) uint8, and (n,) int32 when each was written
-    first.
+def fill_rows(
+    int32: np.ndarray,
+    int64: np.ndarray,
+    float64: np.ndarray,
+    keys: np.ndarray,
+    ids: np.ndarray,
+    probability_features: np.ndarray,
+    steps: np.ndarray,
+) -> None:
+    """Write n rows.
+
+    Args:
+        keys: (n,) int64. ids: (n, k) int32 candidates.
+        probability_features: (n, k) uint8. steps: (n,) int32 when each was written.
     """
-    mine = parts(small, numbers, reals).rows
+    table = parts_of(int32, int64, float64).rows
     for n in range(len(keys)):
-        rows.write(mine, keys[n], ids[n], marks[n], steps[n])
+        rows.write(table, keys[n], ids[n], probability_features[n], steps[n])

@@ -1,113 +1,150 @@
-"""The marks of a candidate that recycling_plus knows, numbered through, and what each is worth at
-first.
+"""The features of a candidate, with all their values numbered in one row, and the first weights.
 
-The priors were fitted over runs of the bundled model and of two made of it by noise on the weights,
-on one half of the prompts of ``benchmarks/drafting/ablation.py``, and rounded. ``benchmarks/drafting/fit_features.py``
-fits them so; its numbers are near these and not the same, as it came after. They are a start: what
-is accepted moves them (``known.py``).
+The weights were fitted over runs of the bundled model and of two copies of it with noisy weights,
+on one half of the prompts of ``benchmarks/drafting/ablation.py``, and rounded. The script
+``benchmarks/drafting/fit_features.py`` came later: its numbers are near these, not equal.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from tr_core.drafters.recycling_plus.kernels.numba_cache import inner
+from tr_core.drafters.recycling_plus.kernels.numba_cache import Int, inner
 
-# Which row: that of the longest key that is known, of one, two or three tokens; of a shorter key
-# behind it; or none.
+# Source: the row of the longest key that has one, of one, two or three tokens; the row of a
+# shorter key; a copy from the text that no row has; or, where nothing else is known, a frequent
+# token, whose rank and probability are those among the frequent ones.
 ROW = -1  # plus the tokens of the key
 FALLBACK = np.array(
     [[0, 0, 0, 0], [0, 0, 0, 0], [0, 5, 0, 0], [0, 4, 3, 0]]
 )  # by the tokens of both keys
 COPIED = 6
-# Nothing is known there: a token that is usual in the text. Its rank and chance are those among the
-# usual ones.
-USUAL = 7
-_KINDS = (-2.7, -2.25, -2.2, -3.2, -4.3, -3.4, -3.1, -2.85)
+FREQUENT = 7
+_SOURCES = (-2.7, -2.25, -2.2, -3.2, -4.3, -3.4, -3.1, -2.85)
 
-# Place in the row; the last stands for all behind it.
-RANK = len(_KINDS)
+# Rank in the row; the last value is for all later ranks.
+RANK = len(_SOURCES)
 _RANKS = (1.2, 0.35, 0.15, -0.1, -0.15, -0.3, -0.4, -0.35)
-RANKS = len(_RANKS)
-NO_RANK = RANK + RANKS
+NO_RANK = RANK + len(_RANKS)
 
-# How probable the model found it when the row was written: below each of these, and above the last.
-CHANCE = NO_RANK + 1
-CHANCES = np.array(
+# The model's probability when the row was written: below each edge, and above the last.
+PROBABILITY = NO_RANK + 1
+PROBABILITY_EDGES = np.array(
     [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 0.95, 0.99], dtype=np.float32
 )
-_CHANCES = (-1.95, -1.95, -1.8, -1.4, -0.75, -0.5, 0.1, 0.45, 0.8, 1.15, 1.4, 1.55, 1.75, 1.7)
-NO_CHANCE = CHANCE + len(_CHANCES)
+_PROBABILITIES = (
+    -1.95, -1.95, -1.8, -1.4, -0.75, -0.5, 0.1, 0.45, 0.8, 1.15, 1.4, 1.55, 1.75, 1.7,
+)  # fmt: skip
+NO_PROBABILITY = PROBABILITY + len(_PROBABILITIES)
 
-# What look-ups say. Another token than this, by the length of the longest match; 0 if nothing in
-# the text matches.
-OTHER = NO_CHANCE + 1
-_OTHER = (0.0, -0.2, -0.8, -0.7, -1.05, -1.6, -2.2, -3.3)
-# This token, by the length of the longest match; or this token, but by a shorter match than
-# another.
-THIS = OTHER + len(_OTHER)
-_THIS = (0.25, 1.05, 1.1, 1.4, 2.15, 3.05, 3.85)
-SHORTER = THIS + len(_THIS)
-_LENGTHS = np.array([1, 2, 3, 4, 6, 9, 16])
+# Look-up, where it gives other tokens than this: by the length of the longest match, 0 for none.
+OTHER_COPY = NO_PROBABILITY + 1
+_OTHER_COPIES = (0.0, -0.2, -0.8, -0.7, -1.05, -1.6, -2.2, -3.3)
+# Look-up, where the longest match gives this token: by its length. Or where a shorter one does.
+THIS_COPY = OTHER_COPY + len(_OTHER_COPIES)
+_THIS_COPIES = (0.25, 1.05, 1.1, 1.4, 2.15, 3.05, 3.85)
+SHORTER_COPY = THIS_COPY + len(_THIS_COPIES)
+_LENGTH_EDGES = np.array([1, 2, 3, 4, 6, 9, 16])
 
-# Steps since the row was written: below each of these, and above the last.
-AGED = SHORTER + 1
-AGES = np.array([1, 2, 7, 22, 64])
+# Age of the row in steps: below each edge, and above the last.
+AGE = SHORTER_COPY + 1
+_AGE_EDGES = np.array([1, 2, 7, 22, 64])
 _AGES = (0.45, 0.3, 0.25, 0.1, -0.25, -0.2)
-NO_AGE = AGED + len(_AGES)
+NO_AGE = AGE + len(_AGES)
 
-# What the row of a shorter key says that another pass wrote: nothing, as there is none; this token
-# first, second or third, further behind, or not at all.
-AGREE = NO_AGE + 1
-AGREE_ABSENT = AGREE + 4
-_AGREE = (0.0, 1.55, -0.1, -0.2, -0.55)
-_AGREE_BY_RANK = np.array([1, 2, 2, 3])
+# Agreement of a shorter key's row that another pass wrote: there is no such row; it has this token
+# first, second or third, at a later rank, or not at all.
+AGREEMENT = NO_AGE + 1
+NO_AGREEMENT = AGREEMENT + 4
+_AGREEMENTS = (0.0, 1.55, -0.1, -0.2, -0.55)
+_AGREEMENT_BY_RANK = np.array([1, 2, 2, 3])
 
-PRIORS = (*_KINDS, *_RANKS, 0.0, *_CHANCES, 0.0, *_OTHER, *_THIS, -1.1, *_AGES, 0.0, *_AGREE)
+PRIORS = (
+    *_SOURCES, *_RANKS, 0.0, *_PROBABILITIES, 0.0, *_OTHER_COPIES, *_THIS_COPIES, -1.1, *_AGES, 0.0,
+    *_AGREEMENTS,
+)  # fmt: skip
+COUNT = len(PRIORS)
+
+
+class Features(NamedTuple):
+    """The six features of a candidate; each value is the index of its weight."""
+
+    source: Int
+    rank: Int
+    probability: Int
+    lookup: Int
+    age: Int
+    agreement: Int
 
 
 @inner
-def _up_to(edges, number):
+def pack(features: Features) -> Int:
+    """Six features in one number, eight bits each."""
+    return (
+        features.source
+        | features.rank << 8
+        | features.probability << 16
+        | features.lookup << 24
+        | features.age << 32
+        | features.agreement << 40
+    )
+
+
+@inner
+def unpack(packed: Int) -> Features:
+    """What ``pack`` took."""
+    return Features(
+        packed & 255,
+        packed >> 8 & 255,
+        packed >> 16 & 255,
+        packed >> 24 & 255,
+        packed >> 32 & 255,
+        packed >> 40,
+    )
+
+
+@inner
+def _edges_below(edges: np.ndarray, number: float | Int) -> Int:
     """How many edges are not above ``number``."""
-    found = 0
-    while found < len(edges) and edges[found] <= number:
-        found += 1
-    return found
+    count = 0
+    while count < len(edges) and edges[count] <= number:
+        count += 1
+    return count
 
 
 @inner
-def other(length):
-    """The mark of a token that look-ups do not give, where the longest match has this length, 0 for
-    none.
-    """
-    return OTHER + _up_to(_LENGTHS, length)
+def of_other_copy(length: Int) -> Int:
+    """The look-up feature of a token that no match gives; the longest has this length, or 0."""
+    return OTHER_COPY + _edges_below(_LENGTH_EDGES, length)
 
 
 @inner
-def this(length):
-    """The mark of the token that the longest match gives, by its length, from 1."""
-    return THIS + _up_to(_LENGTHS, length) - 1
+def of_copy(length: Int) -> Int:
+    """The look-up feature of the token that the longest match gives, by its length, from 1."""
+    return THIS_COPY + _edges_below(_LENGTH_EDGES, length) - 1
 
 
 @inner
-def ranked(place):
-    """The mark of a place in a row."""
-    return RANK + min(place, RANKS - 1)
+def of_rank(rank: Int) -> Int:
+    """The feature of a rank in a row."""
+    return RANK + min(rank, NO_RANK - RANK - 1)
 
 
 @inner
-def probable(probability):
-    """The mark of a probability."""
-    return CHANCE + _up_to(CHANCES, probability)
+def of_probability(probability: float) -> Int:
+    """The feature of a probability."""
+    return PROBABILITY + _edges_below(PROBABILITY_EDGES, probability)
 
 
 @inner
-def aged(steps):
-    """The mark of a row written so many steps ago."""
-    return AGED + _up_to(AGES, steps)
+def of_age(steps: Int) -> Int:
+    """The feature of a row written so many steps ago."""
+    return AGE + _edges_below(_AGE_EDGES, steps)
 
 
 @inner
-def agreeing(rank):
-    """The mark of a token that another row holds at this place; −1 if it does not."""
-    return AGREE_ABSENT if rank < 0 else AGREE + _AGREE_BY_RANK[min(rank, 3)]
+def of_agreement(rank: Int) -> Int:
+    """The feature of a token that another row holds at this rank; −1 if it does not hold it."""
+    return NO_AGREEMENT if rank < 0 else AGREEMENT + _AGREEMENT_BY_RANK[min(rank, 3)]

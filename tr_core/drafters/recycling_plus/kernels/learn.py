@@ -1,99 +1,112 @@
-"""What a scored draft of recycling_plus teaches: marks, what is usual, and the rows of all its
-nodes.
-"""
+"""What a scored draft teaches: weights, frequent tokens, and the rows of all its nodes."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from tr_core.drafters.recycling_plus.kernels import candidates as k
-from tr_core.drafters.recycling_plus.kernels import features as m
-from tr_core.drafters.recycling_plus.kernels import frequent_tokens as u
+from tr_core.drafters.recycling_plus.kernels import candidates as c
+from tr_core.drafters.recycling_plus.kernels import features, frequent_tokens
 from tr_core.drafters.recycling_plus.kernels import rows as r
 from tr_core.drafters.recycling_plus.kernels.grow import (
     END,
-    OUT_NODE,
-    OUT_PARENT,
-    OUT_TOKEN,
+    LISTED_NODE,
+    LISTED_PARENT,
+    LISTED_TOKEN,
     START,
-    ask,
-    look_up,
+    Parts,
+    expand,
+    find_matches,
 )
-from tr_core.drafters.recycling_plus.kernels.numba_cache import inner
+from tr_core.drafters.recycling_plus.kernels.numba_cache import Int, inner
 
 
 @inner
-def end_of_path(parts, last, node, choice, free, longest, step):
-    """Find all candidates there: the draft may have looked at a part of them, or at none."""
-    found, tree = parts.found, parts.tree
-    end = tree.out[node, OUT_NODE]
-    look_up(tree, parts.text, end)
-    ask(parts, last, end, free, longest, parts.rows.k, step)
-    start, behind = tree.nodes[end, START], tree.nodes[end, END]
-    rank = -1
-    for at in range(start, behind):
-        if found.told[at, k.TOKEN] == choice:
-            rank = 0
-            for other in range(start, behind):
-                rank += found.chances[other] > found.chances[at]
-    return behind - start, rank
+def end_of_path(parts: Parts, node: Int, choice: Int) -> tuple[Int, Int]:
+    """Collect all candidates at the end of the path: the draft may have used a part, or none.
 
-
-@inner
-def along_path(parts, path, choices, candidates, probabilities, rate, guesses):
-    """Learn what marks are worth, and what is usual."""
-    if rate:
-        for node in path:
-            grown = parts.tree.out[node, OUT_NODE]
-            start, behind = parts.tree.nodes[grown, START], parts.tree.nodes[grown, END]
-            k.correct(parts.found, parts.worth, start, behind, choices[node], rate)
-        k.draw_back(parts.worth, parts.priors)
-    if guesses:
-        for node in path:
-            u.add(parts.usual, candidates[node], probabilities[node])
-
-
-@inner
-def read_rows(parts, before):
-    for n in range(len(before)):
-        row = r.find(parts.rows, parts.tree.out[n, OUT_TOKEN] + 1)
-        for place in range(before.shape[1]):
-            before[n, place] = r.candidate(parts.rows, row, place) if row >= 0 else -1
-
-
-@inner
-def _write(rows, second, first, token, candidates, probabilities, longest, base, step):
-    """Overwrite the rows of all keys of a place."""
-    for n in range(rows.k):
-        rows.desk[n] = m.probable(probabilities[n])
-    for length in range(1, longest + 1):
-        key = r.key_of(second, first, token, length, base)
-        if key >= 0:
-            r.write(rows, key, candidates, rows.desk, step)
-
-
-@inner
-def write_draft(parts, last, candidates, probabilities, longest, step):
-    """Overwrite the rows of all nodes, the last of equal keys winning."""
-    out, base = parts.tree.out, np.int64(len(parts.usual.line) + 1)
-    for node in range(len(candidates)):
-        second, first, token = last[0], last[1], out[node, OUT_TOKEN]
-        if node:
-            above = out[node, OUT_PARENT]
-            first = out[above, OUT_TOKEN]
-            second = out[out[above, OUT_PARENT], OUT_TOKEN] if above else last[1]
-        _write(
-            parts.rows, second, first, token, candidates[node], probabilities[node], longest, base, step
-        )  # fmt: skip
-
-
-@inner
-def write_text(rows, tokens, candidates, probabilities, longest, base, step):
-    """Overwrite the rows of places of a text; ``tokens`` (n + 2,) has the two before the first too,
-    −1 for none.
+    Returns:
+        How many there are, and the rank of the model's choice among them by chance; −1 if it is
+        not among them.
     """
-    for place in range(len(candidates)):
-        second, first, token = tokens[place], tokens[place + 1], tokens[place + 2]
-        _write(
-            rows, second, first, token, candidates[place], probabilities[place], longest, base, step
-        )  # fmt: skip
+    candidates, tree = parts.candidates, parts.tree
+    last = tree.listed[node, LISTED_NODE]
+    find_matches(tree, parts.text, last)
+    expand(parts, last, candidates.used[0], parts.rows.k)
+    start, end = tree.nodes[last, START], tree.nodes[last, END]
+    rank = -1
+    for n in range(start, end):
+        if candidates.table[n, c.TOKEN] == choice:
+            rank = 0
+            for other in range(start, end):
+                rank += candidates.chances[other] > candidates.chances[n]
+    return end - start, rank
+
+
+@inner
+def learn_path(
+    parts: Parts,
+    path: np.ndarray,
+    choices: np.ndarray,
+    candidates: np.ndarray,
+    probabilities: np.ndarray,
+) -> None:
+    """Update weights and frequent tokens along the path."""
+    if parts.model.rate[0]:
+        for node in path:
+            entry = parts.tree.listed[node, LISTED_NODE]
+            start, end = parts.tree.nodes[entry, START], parts.tree.nodes[entry, END]
+            c.update(parts.model, parts.candidates, start, end, choices[node])
+        c.decay(parts.model)
+    for node in path:
+        frequent_tokens.add(parts.frequent, candidates[node], probabilities[node])
+
+
+@inner
+def read_rows(parts: Parts, before: np.ndarray) -> None:
+    """Copy the rows of the first nodes' single tokens, (n, k); −1 where there is none."""
+    for node in range(len(before)):
+        row = r.find(parts.rows, parts.tree.listed[node, LISTED_TOKEN] + 1)
+        for rank in range(before.shape[1]):
+            before[node, rank] = r.candidate(parts.rows, row, rank) if row >= 0 else -1
+
+
+@inner
+def _write(
+    rows: r.Rows, context: r.Context, candidates: np.ndarray, probabilities: np.ndarray, step: Int
+) -> None:
+    """Overwrite the rows of all keys at a position."""
+    for rank in range(rows.k):
+        rows.scratch[rank] = features.of_probability(probabilities[rank])
+    for length in range(1, rows.max_key + 1):
+        key = r.key_of(rows, context, length)
+        if key >= 0:
+            r.write(rows, key, candidates, rows.scratch, step)
+
+
+@inner
+def write_draft(parts: Parts, candidates: np.ndarray, probabilities: np.ndarray) -> None:
+    """Overwrite the rows of all nodes as of the next step; of equal keys the last one wins."""
+    listed, before = parts.tree.listed, parts.tree.context
+    for node in range(len(candidates)):
+        second, first = before[0], before[1]
+        if node:
+            parent = listed[node, LISTED_PARENT]
+            first = listed[parent, LISTED_TOKEN]
+            second = listed[listed[parent, LISTED_PARENT], LISTED_TOKEN] if parent else before[1]
+        context = r.Context(second, first, listed[node, LISTED_TOKEN])
+        step = parts.rows.step[0] + 1
+        _write(parts.rows, context, candidates[node], probabilities[node], step)
+
+
+@inner
+def write_text(
+    rows: r.Rows, tokens: np.ndarray, candidates: np.ndarray, probabilities: np.ndarray
+) -> None:
+    """Overwrite the rows of n positions of a text.
+
+    Args:
+        tokens: (n + 2,) theirs, after the two before them; −1 for none.
+    """
+    for n in range(len(candidates)):
+        context = r.Context(tokens[n], tokens[n + 1], tokens[n + 2])
+        _write(rows, context, candidates[n], probabilities[n], rows.step[0])

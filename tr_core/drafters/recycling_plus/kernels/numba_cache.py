@@ -1,8 +1,7 @@
-"""Compiling of loops over small numbers, by numba; what was compiled stays on disk for the next
-start.
+"""Compiles loops over small numbers with numba, and keeps the compiled code for the next start.
 
-numba notices a change of a function's own file, not of the files of the functions that it calls. So
-all of this package has one folder, named by the contents of all files and the version of numba.
+numba notices a change of a function's own file, but not of the files of the functions it calls. So
+this package has one cache folder, named by the contents of all its files and numba's version.
 """
 
 from __future__ import annotations
@@ -11,10 +10,16 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
 
 import numba
+import numpy as np
 from huggingface_hub import cached_assets_path
 from numba.extending import register_jitable
+
+# An integer of a loop: a number of Python's where the function runs uncompiled.
+Int: TypeAlias = "int | np.int64"
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _HERE = Path(__file__).resolve().parent
 # Files that compiled code takes constants from.
@@ -22,64 +27,63 @@ _CONSTANTS = (
     _HERE.parents[2] / "budget" / "grown_tree_budget.py",
     _HERE.parents[2] / "trees" / "tree.py",
 )
+_config: Any = numba.config  # numba sets its attributes at run time
 
 
 def _folder() -> Path | None:
-    """Where compiled code is kept; None if nothing can be written, and each start compiles anew."""
-    told = hashlib.sha256(numba.__version__.encode())
+    """Where compiled code is kept; None if no folder is writable, and each start compiles again."""
+    digest = hashlib.sha256(numba.__version__.encode())
     for file in (*sorted(_HERE.glob("*.py")), *_CONSTANTS):
-        told.update(file.read_bytes())
-    name = f"recycling-plus-{told.hexdigest()[:16]}"
+        digest.update(file.read_bytes())
+    name = f"recycling-plus-{digest.hexdigest()[:16]}"
     for base in (_beside, lambda: cached_assets_path("token-recycling")):
         try:
-            mine = base() / name
-            mine.mkdir(parents=True, exist_ok=True)
-            (mine / "last used").touch()
+            folder = base() / name
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "last used").touch()
         except (OSError, ValueError):
             continue
-        for other in set(mine.parent.glob("recycling-plus-*")) - {mine}:
+        for other in set(folder.parent.glob("recycling-plus-*")) - {folder}:
             shutil.rmtree(other, ignore_errors=True)  # of earlier versions of these files
-        return mine
+        return folder
     return None
 
 
 def _beside() -> Path:
-    return Path(numba.config.CACHE_DIR or _HERE / "__pycache__")
+    return Path(_config.CACHE_DIR or _HERE / "__pycache__")
 
 
 _FOLDER = _folder()
 
 
-def kept() -> bool:
-    """Whether all loops stand compiled on disk, by some process and these very files."""
+def is_complete() -> bool:
+    """Whether the cache on disk holds all loops, compiled from these very files."""
     return _FOLDER is not None and (_FOLDER / "whole").exists()
 
 
-def keep() -> None:
-    """All loops have been compiled."""
+def mark_complete() -> None:
+    """Note that all loops have been compiled."""
     if _FOLDER is not None:
         (_FOLDER / "whole").touch()
 
 
-# Arrays belong to the caller as long as a loop runs, so nobody counts references to them: counting
-# took four fifths of the time. Divisors are never 0.
-_OPTIONS = {"_nrt": False, "error_model": "numpy", "no_cfunc_wrapper": True}
+# The caller owns the arrays while a loop runs, so loops don't count references: counting took four
+# fifths of the time. A loop must not make arrays. Divisors are never 0.
+_OPTIONS: dict[str, Any] = {"_nrt": False, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 
-def inner(function: Callable) -> Callable:
-    """``function``, compiled into those that call it; called from Python it runs as it is written."""
+def inner(function: _Function) -> _Function:
+    """``function``, compiled into its compiled callers; Python runs it as it is written."""
     return register_jitable(no_cpython_wrapper=True, **_OPTIONS)(function)
 
 
-def compiled(function: Callable) -> Callable:
-    """``function``, compiled when it is first called with arguments of some types. It must not make
-    arrays.
-    """
+def compiled(function: _Function) -> _Function:
+    """``function``, compiled at its first call for each combination of argument types."""
     if _FOLDER is None:
         return numba.njit(**_OPTIONS)(function)
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(_FOLDER)  # is read here, and nowhere later
+    before = _config.CACHE_DIR
+    _config.CACHE_DIR = str(_FOLDER)  # numba reads it here, and never again
     try:
         return numba.njit(cache=True, **_OPTIONS)(function)
     finally:
-        numba.config.CACHE_DIR = before
+        _config.CACHE_DIR = before

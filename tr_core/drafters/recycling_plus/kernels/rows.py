@@ -1,8 +1,7 @@
-"""Candidate rows keyed by the last one, two or three tokens, in bounded memory: the least recently
-written goes first.
+"""Rows of candidates keyed by the last one, two or three tokens, in bounded memory.
 
-A row that a draft was made from belongs to a node, and every node is scored, so what is used is
-written too.
+When the memory is full, the row that was written longest ago goes. A row that a draft used belongs
+to a node, and every node is scored, so a row in use is also written.
 """
 
 from __future__ import annotations
@@ -11,19 +10,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tr_core.drafters.recycling_plus.kernels.numba_cache import inner
+from tr_core.drafters.recycling_plus.kernels.numba_cache import Int, inner
 
-# Bytes of everything.
-MEMORY = 16_000_000
+# Bytes of the hash index and the table together.
+MAX_BYTES = 16_000_000
 # Columns of ``table``: the key in two halves, the rows written before and after this one, the step
-# that wrote it, the k candidates, and the marks of their probabilities, four to a number. With k =
-# 8 that is a line of a processor's cache.
-_LOW, _HIGH, _EARLIER, _LATER, _BORN, _IDS = range(6)
+# that wrote it, the k candidates, and the features of their probabilities, four to a number. With
+# k = 8 that is one cache line of a processor.
+_LOW, _HIGH, _EARLIER, _LATER, _STEP, _IDS = range(6)
 _HALF = 31
 # Of ``ends``: rows in use, and those written longest ago and last; −1 if there is none.
 COUNT, _OLDEST, _NEWEST = range(3)
-# A key's first place in the index: the middle of its halves times a prime each, the first near 2³²
-# ÷ the golden ratio (Knuth, TAOCP 3, 6.4). No product is above 2⁶³.
+# A key's first slot: the middle of its halves times a prime each, the first near 2³² ÷ the golden
+# ratio (Knuth, TAOCP 3, 6.4). No product is above 2⁶³.
 _SPREAD, _SPREAD_HIGH, _MIDDLE = 2654435761, 2246822519, 24
 
 
@@ -31,130 +30,143 @@ class Rows(NamedTuple):
     """Rows of k candidates, C of them at most, found by open addressing.
 
     Attributes:
-        index: (S,) int32 row + 1 by a place that follows from its key; 0 where none is. S is a
-            power of two, over C.
+        slots: (S,) int32 the hash index: row + 1, or 0 if the slot is free. S is a power of two,
+            over C.
         table: (C, columns) int32.
         ends: (3,) int64.
-        desk: (k,) int64 to work on.
-        k: candidates a row.
+        scratch: (k,) int64.
+        step: (1,) int64 the present step.
+        k: candidates per row.
+        base: V + 1, the base of keys.
+        max_key: tokens of a key at most.
     """
 
-    index: np.ndarray
+    slots: np.ndarray
     table: np.ndarray
     ends: np.ndarray
-    desk: np.ndarray
-    k: int
+    scratch: np.ndarray
+    step: np.ndarray
+    k: Int
+    base: Int
+    max_key: Int
+
+
+class Context(NamedTuple):
+    """The last three tokens at a position; −1 where there are not so many."""
+
+    second: Int
+    first: Int
+    last: Int
 
 
 @inner
-def columns(k):
-    """Of the table."""
+def columns(k: Int) -> Int:
+    """How many columns the table has."""
     return _IDS + k + (k + 3) // 4
 
 
-def sizes(k: int, memory: int) -> tuple[int, int]:
-    """S and C, if all of it is to take so many bytes."""
-    places = 8
-    while 8 * places * 3 <= memory:  # up to a third of it, as an index half full is a fast one
-        places *= 2
-    return places, max(1, min((memory - 4 * places) // (4 * columns(k)), places * 7 // 10))
+def sizes(k: int, max_bytes: int) -> tuple[int, int]:
+    """S and C, if all of it may take so many bytes."""
+    slots = 8
+    while 8 * slots * 3 <= max_bytes:  # up to a third of it, as a half-full index is fast
+        slots *= 2
+    return slots, max(1, min((max_bytes - 4 * slots) // (4 * int(columns(k))), slots * 7 // 10))
 
 
 @inner
-def _key(rows, row):
+def _key(rows: Rows, row: Int) -> Int:
     return np.int64(rows.table[row, _HIGH]) << _HALF | np.int64(rows.table[row, _LOW])
 
 
 @inner
-def candidate(rows, row, place):
-    """The candidate at a place of a row."""
-    return np.int64(rows.table[row, _IDS + place])
+def candidate(rows: Rows, row: Int, rank: Int) -> Int:
+    """The candidate at a rank of a row."""
+    return np.int64(rows.table[row, _IDS + rank])
 
 
 @inner
-def mark(rows, row, place):
-    """The mark of its probability."""
-    return np.int64(rows.table[row, _IDS + rows.k + place // 4] >> (8 * (place % 4))) & 255
+def probability_feature(rows: Rows, row: Int, rank: Int) -> Int:
+    """The feature of its probability."""
+    return np.int64(rows.table[row, _IDS + rows.k + rank // 4] >> (8 * (rank % 4))) & 255
 
 
 @inner
-def key_of(second, first, token, length, base):
-    """The key of so many tokens, 1 … 3, that end in ``token``; −1 if there are not so many.
-
-    Args:
-        second, first: the tokens two and one before, −1 if there are none.
-        base: V + 1.
-    """
+def key_of(rows: Rows, context: Context, length: Int) -> Int:
+    """The key of the last ``length`` tokens, 1 … 3; −1 if there are not so many."""
     if length == 1:
-        return np.int64(token + 1)
-    if first < 0:
+        return np.int64(context.last + 1)
+    if context.first < 0:
         return np.int64(-1)
-    pair = np.int64(token + 1) + np.int64(first + 1) * base
+    pair = np.int64(context.last + 1) + np.int64(context.first + 1) * rows.base
     if length == 2:
         return pair
-    return pair + np.int64(second + 1) * base * base if second >= 0 else np.int64(-1)
+    if context.second < 0:
+        return np.int64(-1)
+    return pair + np.int64(context.second + 1) * rows.base * rows.base
 
 
 @inner
-def _home(rows, key):
+def _first_slot(rows: Rows, key: Int) -> Int:
     mixed = (key & ((1 << _HALF) - 1)) * _SPREAD ^ (key >> _HALF) * _SPREAD_HIGH
-    return (mixed >> _MIDDLE) & (len(rows.index) - 1)
+    return (mixed >> _MIDDLE) & (len(rows.slots) - 1)
 
 
 @inner
-def _place(rows, key):
-    """Where in the index the key stands, or would."""
-    at = _home(rows, key)
-    while rows.index[at] and _key(rows, np.int64(rows.index[at]) - 1) != key:
-        at = (at + 1) & (len(rows.index) - 1)
-    return at
+def _slot(rows: Rows, key: Int) -> Int:
+    """The slot of a key, or the free one that it would get."""
+    slot = _first_slot(rows, key)
+    while rows.slots[slot] and _key(rows, np.int64(rows.slots[slot]) - 1) != key:
+        slot = (slot + 1) & (len(rows.slots) - 1)
+    return slot
 
 
 @inner
-def find(rows, key):
+def find(rows: Rows, key: Int) -> Int:
     """The row of a key, −1 if there is none."""
-    return np.int64(rows.index[_place(rows, key)]) - 1
+    return np.int64(rows.slots[_slot(rows, key)]) - 1
 
 
 @inner
-def born(rows, row):
-    """The step that wrote it."""
-    return np.int64(rows.table[row, _BORN])
+def age(rows: Rows, row: Int) -> Int:
+    """Steps since a row was written."""
+    return rows.step[0] - np.int64(rows.table[row, _STEP])
 
 
 @inner
-def _unlink(rows, row):
-    before, behind = np.int64(rows.table[row, _EARLIER]), np.int64(rows.table[row, _LATER])
-    if before >= 0:
-        rows.table[before, _LATER] = behind
+def _unlink(rows: Rows, row: Int) -> None:
+    earlier, later = np.int64(rows.table[row, _EARLIER]), np.int64(rows.table[row, _LATER])
+    if earlier >= 0:
+        rows.table[earlier, _LATER] = later
     else:
-        rows.ends[_OLDEST] = behind
-    if behind >= 0:
-        rows.table[behind, _EARLIER] = before
+        rows.ends[_OLDEST] = later
+    if later >= 0:
+        rows.table[later, _EARLIER] = earlier
     else:
-        rows.ends[_NEWEST] = before
+        rows.ends[_NEWEST] = earlier
 
 
 @inner
-def _forget(rows, key):
-    """Take a key out of the index; those that had to stand behind it move up."""
-    mask = len(rows.index) - 1
-    hole = _place(rows, key)
-    at = (hole + 1) & mask
-    while rows.index[at]:
-        home = _home(rows, _key(rows, np.int64(rows.index[at]) - 1))
-        if ((at - home) & mask) >= ((at - hole) & mask):
-            rows.index[hole] = rows.index[at]
-            hole = at
-        at = (at + 1) & mask
-    rows.index[hole] = 0
+def _remove(rows: Rows, key: Int) -> None:
+    """Remove a key from the index; keys that it had displaced move up."""
+    mask = len(rows.slots) - 1
+    free = _slot(rows, key)
+    slot = (free + 1) & mask
+    while rows.slots[slot]:
+        first = _first_slot(rows, _key(rows, np.int64(rows.slots[slot]) - 1))
+        if ((slot - first) & mask) >= ((slot - free) & mask):
+            rows.slots[free] = rows.slots[slot]
+            free = slot
+        slot = (slot + 1) & mask
+    rows.slots[free] = 0
 
 
 @inner
-def write(rows, key, ids, marks, step):
-    """Overwrite a row: (k,) candidates and the marks of their probabilities."""
-    at = _place(rows, key)
-    row = np.int64(rows.index[at]) - 1
+def write(
+    rows: Rows, key: Int, ids: np.ndarray, probability_features: np.ndarray, step: Int
+) -> None:
+    """Overwrite a row with (k,) candidates and the features of their probabilities."""
+    slot = _slot(rows, key)
+    row = np.int64(rows.slots[slot]) - 1
     if row >= 0:
         _unlink(rows, row)
     else:
@@ -164,29 +176,29 @@ def write(rows, key, ids, marks, step):
         else:
             row = rows.ends[_OLDEST]
             _unlink(rows, row)
-            _forget(rows, _key(rows, row))
-            at = _place(rows, key)
-        rows.index[at] = row + 1
+            _remove(rows, _key(rows, row))
+            slot = _slot(rows, key)
+        rows.slots[slot] = row + 1
     line, newest = rows.table[row], rows.ends[_NEWEST]
     line[_HIGH], line[_LOW] = key >> _HALF, key & ((1 << _HALF) - 1)
-    line[_EARLIER], line[_LATER], line[_BORN] = newest, -1, step
+    line[_EARLIER], line[_LATER], line[_STEP] = newest, -1, step
     if newest >= 0:
         rows.table[newest, _LATER] = row
     else:
         rows.ends[_OLDEST] = row
     rows.ends[_NEWEST] = row
-    for place in range(rows.k):
-        line[_IDS + place] = ids[place]
+    for rank in range(rows.k):
+        line[_IDS + rank] = ids[rank]
     for first in range(0, rows.k, 4):
         packed = np.int64(0)
-        for place in range(first, min(first + 4, rows.k)):
-            packed |= np.int64(marks[place]) << (8 * (place - first))
+        for rank in range(first, min(first + 4, rows.k)):
+            packed |= np.int64(probability_features[rank]) << (8 * (rank - first))
         line[_IDS + rows.k + first // 4] = packed
 
 
 @inner
-def written(rows, order):
-    """List all rows in the order of their writing."""
+def list_by_age(rows: Rows, order: np.ndarray) -> None:
+    """List the rows in the order in which they were written."""
     row = rows.ends[_OLDEST]
     for n in range(len(order)):
         order[n] = row
@@ -195,20 +207,23 @@ def written(rows, order):
 
 def clear(rows: Rows) -> None:
     """Forget all rows."""
-    rows.index[:] = 0
+    rows.slots[:] = 0
     rows.ends[:] = 0, -1, -1
 
 
-def arrays(rows: Rows, order: np.ndarray) -> dict[str, np.ndarray]:
-    """Rows (n,) in some order: their keys (n,) int64, ids (n, k) int32, marks (n, k) uint8, and
-    born (n,) int32.
+def to_arrays(rows: Rows, order: np.ndarray) -> dict[str, np.ndarray]:
+    """Rows (n,) in some order, under the names that they have in files and checkpoints.
+
+    Returns:
+        keys: (n,) int64. ids: (n, k) int32 candidates.
+        marks: (n, k) uint8 the features of their probabilities.
+        born: (n,) int32 the step that wrote each row.
     """
-    lines, places = rows.table[order], np.arange(rows.k)
+    lines, ranks = rows.table[order], np.arange(rows.k)
+    packed = lines[:, _IDS + rows.k + ranks // 4]
     return {
         "keys": lines[:, _HIGH].astype(np.int64) << _HALF | lines[:, _LOW],
         "ids": lines[:, _IDS : _IDS + rows.k].copy(),
-        "marks": (lines[:, _IDS + rows.k + places // 4] >> (8 * (places % 4)) & 255).astype(
-            np.uint8
-        ),
-        "born": lines[:, _BORN].copy(),
+        "marks": (packed >> (8 * (ranks % 4)) & 255).astype(np.uint8),
+        "born": lines[:, _STEP].copy(),
     }
