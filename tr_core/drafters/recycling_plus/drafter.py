@@ -55,7 +55,7 @@ _SOURCES: dict[int, SourceKind] = {
     int(c.ROW): "row",
     int(c.LOOKUP): "lookup",
 }
-# The arrays of a file: dtype and dimensions. These names are kept for the files there are; ``marks``
+# The arrays of a file: dtype and dimensions. Their names stay, for the files that exist: ``marks``
 # are features of probabilities, ``born`` is the step that wrote a row, ``worth`` are the weights.
 _ROWS: dict[str, tuple[type, int]] = {
     "keys": (np.int64, 1),
