@@ -280,7 +280,7 @@ class LocalRun(Run):
         return self.info
 
     def _make_steps(self, target: HFTarget, most: int) -> tuple[StepTrace, ...]:
-        """One step, or up to ``most`` if no other run waits: a turn costs time too."""
+        """One step; up to ``most`` while other runs wait, since a change of turns costs time."""
         steps: list[StepTrace] = []
 
         def step() -> None:

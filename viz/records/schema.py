@@ -1,7 +1,7 @@
 """The records that the browser draws, each a struct that encodes, decodes and documents it.
 
 Keys on the wire are short, because a step has hundreds of cells. ``python -m viz.records.typedef``
-prints the structs as JSDoc into ``static/state/records.js``, names as on the wire. A record has a
+writes the structs as JSDoc into ``static/state/records.js``, names as on the wire. A record has a
 ``type``; those of a run have its name in ``run``, and the browser ignores records of a run that it
 does not know. The lessons record is described in ``viz/lessons/record.py``.
 """
