@@ -24,7 +24,7 @@ ANSWERS = {
         "[data-panel=diagnosis]",
         (
             "Nothing could be drafted, since the row of “·do” had never been written; the model"
-            " went on with “.”."
+            " continued with “.”."
         ),
         ".tr-why-step",
     ),

@@ -266,12 +266,12 @@ def test_a_draft_without_rows_went_elsewhere():
     trace = run([A], first, whole, step([], [F], root=E, stop="eos"), drafter="prompt_lookup")
     d, (what, remedy) = only(trace)
     assert (d.reason, d.below, d.lost) == ("other_token", (D,), 1)
-    assert "the draft went on with D, but the model chose C" in what
+    assert "the draft continued with D, but the model chose C" in what
     assert "no row" in remedy
     d, (_, remedy) = only(trace, 2)
     assert (d.reason, d.lost) == ("depth_limit", 0)
     assert (
-        remedy == "The model went on with E."
+        remedy == "The model continued with E."
         " The record does not say whether a longer draft would have had it."
     )
 

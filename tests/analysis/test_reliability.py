@@ -102,7 +102,7 @@ def test_what_the_drafter_knew_gives_the_reason():
     assert (
         explain(found.steps[3], letters.get)[0]
         == "0 of 1 drafted token accepted: the drafter knew nothing that could follow f. The model"
-        " went on with c (probability 0.75)."
+        " continued with c (probability 0.75)."
     )
     assert (
         explain(found.steps[0], letters.get)[0]

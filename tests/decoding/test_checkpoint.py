@@ -164,7 +164,7 @@ def go_on(content):
         ({"prompt_ids": [1, -1]}, "outside the model's vocabulary"),
         ({"prompt_ids": [1, "2"]}, "no complete checkpoint"),
         ({"prompt_ids": [1] * 1000}, "more tokens than the 1,000"),
-        ({"output_ids": [1] * 30}, "more tokens than were asked for"),
+        ({"output_ids": [1] * 30}, "more tokens than requested"),
         ({"output_ids": [1]}, "steps and its tokens"),
         ({"steps": 0}, "steps and its tokens"),
         ({"stop_reason": "boredom"}, "no known reason"),

@@ -63,7 +63,7 @@ def test_stop_ends_the_run_out_of_sight_and_keeps_what_it_wrote(tab):
         rest += read([record])
         if rest[-1]["type"] == "progress" and rest[-1]["done"] == 3:
             assert [r["type"] for r in read(tab.step(request()))] == ["error"]
-            assert "going on in this tab" in next(tab.compare(request(), ["k 4"]))
+            assert "under way in this tab" in next(tab.compare(request(), ["k 4"]))
             tab.stop()
     last = [r for r in rest if r["type"] == "compare"][-1]
     assert 3 <= sum(len(s["emitted"]) for s in last["runs"][0]["steps"]) < 40

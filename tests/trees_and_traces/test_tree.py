@@ -53,7 +53,7 @@ def test_the_paper_tree_is_the_published_one():
     ("paths", "reason"),
     [
         ([[0], [0, 1, 2]], "no parent"),
-        ([[0], [0]], "stands twice"),
+        ([[0], [0]], "occurs twice"),
         ([[]], "at least one rank"),
         ([[0.5]], "at least one rank"),
         ([[32]], "rank 32"),
@@ -80,7 +80,7 @@ def test_child_counts_that_do_not_fit_are_refused(counts, reason):
 
 
 def test_parents_and_ranks_must_be_a_breadth_first_tree():
-    with pytest.raises(TemplateError, match="does not stand before"):
+    with pytest.raises(TemplateError, match="is not before it"):
         TreeTemplate("bad", (-1, 2, 0), (-1, 0, 0))
     with pytest.raises(TemplateError, match="breadth-first"):
         TreeTemplate("bad", (-1, 0, 1, 0), (-1, 0, 0, 1))

@@ -67,7 +67,7 @@ class Jump(msgspec.Struct, frozen=True):
     """A step in which one run got further ahead than all others did over the same positions.
 
     Attributes:
-        run: place of the run, from 0.
+        run: index of the run.
         step: number of its step.
         first, last: positions that the step wrote.
         spent: (runs,) passes that each run spent on them.
@@ -95,7 +95,7 @@ class Chosen(msgspec.Struct, frozen=True):
 
     Attributes:
         token: its id; None where the run had ended.
-        step: number of the step that wrote it; None likewise.
+        step: number of the step that wrote it; None where the run had ended.
         probability: the model's, at temperature 1; None if the token is not among the candidates
             recorded.
         margin: between the model's two most probable tokens there; None if fewer are recorded.
@@ -145,7 +145,7 @@ class Alignment(msgspec.Struct, frozen=True):
 
     Attributes:
         lanes: one a run, in the order given.
-        summaries: likewise.
+        summaries: one a run, in the order given.
         shared: positions, from 1 on, at which all runs have the same token.
         verdict: ``equal`` · ``beginning``, the shorter texts are beginnings of the longest ·
             ``different``.
@@ -153,7 +153,7 @@ class Alignment(msgspec.Struct, frozen=True):
         alike: where not all are equal, groups of runs that wrote the same from beginning to end.
         may_differ: those of ``TEXT_FACTS`` in which the runs differ, so that different texts are
             not an error.
-        jumps: the largest, by gain, then by place.
+        jumps: the largest, by gain, then by position.
         leads: of each run that ever was ahead of all others, where it was most.
     """
 

@@ -14,19 +14,19 @@ exactly one:
     other_token      the draft had other tokens, and no row says why (drafters without a matrix)
 
 A drafter that grows its own trees records what it knew at the end node (``StepTrace.held``), and
-has three reasons of its own:
+has three more reasons:
 
     budget_spent     it knew the token that the model chose, but spent the nodes elsewhere
     not_known        it knew other tokens there only
     nothing_known    it knew none (with the rows of one matrix: not_in_row, row_never_seen)
 
-**Tokens lost** by a step: how many more of the tokens that the run wrote next this step would have
-accepted, had the token that the model chose stood below the end node, and had the draft from there
-on gone on through the rows as they were, at any rank, down to its tree's last level (for
-``depth_limit``: below it). Along the true text all rows are recorded, so this is exact for one
-step, where drafts come from these rows alone. It is not additive: what one step gains, its
-followers no longer can; the replays of ``tr_core.analysis.replay`` count whole runs instead. Where
-nothing is known of rows, or drafts come from more than these, only the one token is counted.
+**Tokens lost** by a step: how many more of the run's next tokens this step would have accepted, had
+the model's token been below the end node. From there the draft would have continued through the
+rows as they were, at any rank, down to its tree's last level (for ``depth_limit``: below it). Along
+the true text all rows are recorded, so this is exact for one
+step, where drafts come from these rows alone. It is not additive: what one step gains, later steps
+no longer can. The replays of ``tr_core.analysis.replay`` count whole runs instead. Where no rows
+are known, or drafts come from other sources too, only the one token is counted.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class StepDiagnosis(msgspec.Struct, frozen=True):
         reason: one of ``REASONS``.
         end: the node at which the path ended; 0 for the root.
         after: the end node's token.
-        position: its place in prompt and output.
+        position: in prompt and output.
         accepted: nodes of the path.
         drafted: nodes that held a token, the root not counted; those below a row never seen hold
             none.

@@ -51,14 +51,14 @@ class WhatIf(msgspec.Struct, frozen=True):
         kind: ``recorded`` the run as it was · ``wider`` every rank at every node, same depth ·
             ``deeper`` the same tree again below its last level, without end · ``any_tree`` every
             rank at any depth: all that the rows hold · ``smaller_k`` rows cut to their first ``k``
-            places · ``larger_k`` · ``hot`` rows that were never seen hold what another place in the
-            text wrote into them later, if any did · ``hot_at_best`` and the others hold the right
-            token · ``path_only`` rows written by roots and accepted nodes alone: shows what the
-            rejected ones gave, or took.
+            candidates · ``larger_k`` · ``hot`` rows never seen hold what a later position in the
+            text wrote, if any did · ``hot_at_best`` the others also hold the right token ·
+            ``path_only`` only roots and accepted nodes write rows: shows what rejected nodes gained
+            or cost.
         k: candidates of a row.
         passes: forward passes; None if not recorded.
-        mean_accepted_tokens: tokens emitted ÷ passes; None likewise.
-        saved: passes fewer than recorded; None likewise.
+        mean_accepted_tokens: tokens emitted ÷ passes; None if not recorded.
+        saved: passes fewer than recorded; None if not recorded.
         certainty: exact · estimate · bound: no more than this with the recorded rows ·
             not_recorded.
     """

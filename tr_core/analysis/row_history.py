@@ -27,8 +27,7 @@ class Write(msgspec.Struct, frozen=True):
     Attributes:
         step: number of the step.
         node: the node in that step's tree.
-        position: place of its token in prompt and output; for a rejected node, where it would have
-            stood.
+        position: of its token in prompt and output; for a rejected node, where it would have been.
         context: up to 4 tokens that end in the node's own: what the model read there.
         status: what became of the node.
     """

@@ -114,12 +114,12 @@ def _never_seen(d: StepDiagnosis, name: Name) -> tuple[str, str]:
     if d.drafted:
         first = (
             f"{_accepted(d)}: nothing could be drafted after {name(d.after)}, because its row had"
-            f" never been written. The model went on with {name(d.token)}."
+            f" never been written. The model continued with {name(d.token)}."
         )
     else:
         first = (
             f"Nothing could be drafted, because the row of {name(d.after)} had never been written."
-            f" The model went on with {name(d.token)}."
+            f" The model continued with {name(d.token)}."
         )
     return first, f"This pass wrote the row; {_hot(d)}."
 
@@ -184,7 +184,7 @@ def _depth_limit(d: StepDiagnosis, name: Name) -> tuple[str, str]:
         return (
             first,
             (
-                f"The model went on with {name(d.token)}. The record does not say whether a longer"
+                f"The model continued with {name(d.token)}. The record does not show if a longer"
                 " draft would have had it."
             ),
         )
@@ -217,7 +217,7 @@ def _no_draft(d: StepDiagnosis, name: Name) -> tuple[str, str]:
 def _other_token(d: StepDiagnosis, name: Name) -> tuple[str, str]:
     return (
         (
-            f"{_accepted(d)}: after {name(d.after)} the draft went on with"
+            f"{_accepted(d)}: after {name(d.after)} the draft continued with"
             f" {_listed(d.below, name)}, but the model chose {name(d.token)}{_chance(d)}."
         ),
         "The record holds no row that shows whether another draft would have had it.",
@@ -253,7 +253,7 @@ def _nothing_known(d: StepDiagnosis, name: Name) -> tuple[str, str]:
     return (
         (
             f"{_accepted(d)}: the drafter knew nothing that could follow {name(d.after)}. The model"
-            f" went on with {name(d.token)}{_chance(d)}."
+            f" continued with {name(d.token)}{_chance(d)}."
         ),
         "A larger tree would not have helped; a drafter that had seen these tokens before might.",
     )

@@ -228,7 +228,7 @@ def _reason_against_unlisted(config: Any) -> str | None:
         limited.append("layer_types")
     if limited:
         return (
-            f"its layers do not all see the whole text (“{limited[0]}” in its config), and nobody"
-            " has checked it"
+            f"its layers do not all see the whole text (“{limited[0]}” in its config), and it"
+            " has not been checked"
         )
     return None

@@ -1,7 +1,7 @@
 """Attention masks of trees: which keys each node sees, as numbers added to the attention scores.
 
 Additive and in the model's dtype, because transformers' eager attention *adds* a mask, a bool one
-too, and sdpa takes either. Positions count, not places: a node stands at ``length + depth``, and
+too, and sdpa takes either. Positions count, not rows: a node is at ``length + depth``, and
 siblings share a position.
 """
 

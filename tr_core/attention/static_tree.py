@@ -68,8 +68,7 @@ class Tails:
     """How the nodes of a shape see each other, as numbers to add.
 
     Attributes:
-        full: (repeats · n, n + 1), the last column hidden: it stands for all rows that are no
-            node's.
+        full: (repeats · n, n + 1), the last column hidden: for all rows that belong to no node.
         sliding: the same within the window; None if no layer slides.
     """
 
@@ -112,8 +111,7 @@ class StaticMask:
         Args:
             tails: of the shape.
             rows: (bucket,) int64 position of each row's token, −1 where it is free.
-            slots: (bucket,) int64, which of the pass's own nodes stands in each row; n where none
-                does.
+            slots: (bucket,) int64, which of the pass's own nodes is in each row; n where none is.
             positions: (n,) int64 of the nodes.
         """
         taken = rows >= 0

@@ -1,14 +1,14 @@
-"""What a run needs to go on elsewhere: plain data for any process with the same model.
+"""What a run needs to resume elsewhere: plain data for any process with the same model.
 
     text = take(session).to_json()  # between two steps; through a pipe, a browser …
     session = resume(target, Checkpoint.from_json(text))  # … and on, as if never interrupted
 
-Keys and values do not travel: the text is prefilled again. In float32 the run goes on id by id as
-it would have; recorded probabilities can differ in their last digit, since a prefill rounds
-differently from tree passes. In half precision near-ties may be decided differently, as between any
-two ways to compute them (docs/decisions.md).
+Keys and values are not part of it: the text is prefilled again. In float32 the run continues with
+the same ids; recorded probabilities can differ in their last digit, since a prefill rounds
+differently from tree passes. In half precision near-ties may flip, as between any two ways to
+compute them (docs/decisions.md).
 
-A checkpoint may come from anywhere, and can only change the run of the one who brings it: ids are
+A checkpoint may come from anywhere, and can only change its sender's run: ids are
 checked against the vocabulary, rows and shapes against k; the model rejects wrong drafts.
 
 Imports no torch.
@@ -128,9 +128,7 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 "This checkpoint is damaged: its steps and its tokens do not fit each other."
             )
         if emitted > self.settings.max_new_tokens - (not ended):
-            raise CheckpointError(
-                "This checkpoint is damaged: it has more tokens than were asked for."
-            )
+            raise CheckpointError("This checkpoint is damaged: it has more tokens than requested.")
         if ended and self.stop_reason not in STOP_REASONS:
             raise CheckpointError("This checkpoint is damaged: it ended for no known reason.")
         if self.settings.strict:

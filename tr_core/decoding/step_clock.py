@@ -17,8 +17,8 @@ class StepClock:
 
     Args:
         device: of the model.
-        wait: whether to wait for the device at the end of each part, since an accelerator goes on
-            working after the host's call has returned; done only for a trace.
+        wait: whether to wait for the device at the end of each part, since an accelerator keeps
+            working after the host's call returns; done only for a trace.
         clock: seconds.
     """
 

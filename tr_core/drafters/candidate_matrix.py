@@ -1,9 +1,9 @@
 """The candidate matrix: for each token, the best next tokens that the model last gave after it.
 
 arXiv 2408.08696, §3.1. Rows are overwritten whole, without counts or probabilities. When one token
-stands at several scored nodes, **the last node in breadth-first order wins** (in a prompt: the last
-position): what writing the rows one after the other would leave. The paper leaves this open, and
-the published code leaves it to the GPU.
+is at several scored nodes, **the last node in breadth-first order wins** (in a prompt: the last
+position), as if the rows were written one after the other. The paper leaves this open, and the
+published code leaves it to the GPU.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """Copies from the text and recycled rows in one tree (RASD: Quan et al., arXiv 2503.03434).
 
-Taken from there: a tree of what was found by looking up the text and a tree of a drafter with
-probabilities become one, in which the beginnings that they share stand once; what the probabilities
-speak against is cut; the whole is cut to the budget.
+Taken from there: a tree of tokens copied from the text and a tree of a drafter with probabilities
+become one, which holds shared beginnings once. Unlikely nodes are cut, then the whole is cut to the
+budget.
 
-Done differently: both trees are merged while they grow, node by node, the most likely first, which
-gives what merging the whole of both and cutting would give, and lets either go on below the other's
-nodes. A token with chance a as a copy and b in the row is first believed in with a + (1 − a) · b,
-as if both were right independently, which they are not; what such agreements, or disagreements,
-were worth so far corrects it. The row's others share what is left.
+Done differently: both trees are merged while they grow, node by node, the most likely first. This
+equals merging and cutting both whole trees, and lets either continue below the other's nodes. A
+token with chance a as a copy and b in the row begins with a + (1 − a) · b, as if both were
+independent. They are not: the worth of such agreements, or disagreements, so far corrects it. The
+row's other tokens share the rest.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from tr_core.drafters.shared.copies_and_rows import COPY_CHANCES, CopiesAndRows,
 from tr_core.drafters.token_recycling_dynamic import TokenRecyclingDynamic
 from tr_core.trace import Source
 
-# What the row says of a copied token: there is none, it does not know it, it knows it, or as its
-# first.
+# The row about a copied token: no row, token absent, token present, or token first.
 _VERDICTS = 4
 
 

@@ -4,17 +4,18 @@ Code of the authors: github.com/alipay/PainlessInferenceAcceleration.
 
 Taken from there: one trie of the n-grams of prompt and outputs with how often each was seen, the
 prompt's counting more; its part below the longest known ending of the text is the draft, several
-branches at once; where that is too little, shorter endings are asked as well; prompts are forgotten
+branches at once. Where that is too little, shorter endings are used as well. Prompts are dropped
 with their text; a full trie halves all counts and drops what was seen once.
 
-Done differently: shorter endings are not asked only if tokens are lacking, but each by its chance.
-Of an ending seen n times, followed by d different tokens, the first belief that one of them comes
-next is n / (n + d) (escape method C of Moffat, IEEE Trans. Comm. 38(11), 1990); it is corrected by
-how often that was right for such endings. Nodes are taken in best-first instead of those above a
-frequency. Every new token is in the trie at once, not only when its n-gram is complete.
+Done differently: shorter endings always compete, each by its chance, not only if tokens are
+lacking. For an ending seen n times, followed by d different tokens, the initial chance that one of
+them comes next is n / (n + d) (escape method C of Moffat, IEEE Trans. Comm. 38(11), 1990); it is
+corrected by how often that was right for such endings. Nodes are taken in best-first instead of
+those above a frequency. Every new token is in the trie at once, not only when its n-gram is
+complete.
 
 Memory: at most 48,000 nodes of n-grams of up to 10 tokens, about 13 MB, and 24 children a node; and
-half a megabyte of what earlier texts left, for checkpoints.
+half a megabyte of earlier texts, for checkpoints.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class _Node:
 
     Attributes:
         below: n-grams one token longer.
-        output: how often it was written. prompt: how often it stood in the prompt of text number
+        output: how often it was written. prompt: how often it was in the prompt of text number
             ``text``.
     """
 

@@ -6,11 +6,11 @@ the text's last pair.
 
 Done differently: there, the statistics begin as counts over a corpus and each text shifts them by
 its own triples; here nothing is downloaded, and they are the model's own: each scored node,
-rejected ones too, and each prompt position adds the probabilities that the model gave after its
-pair, and what stands in the text next counts on top. The same is kept for single tokens, which fill
-in for pairs never or seldom seen. There, 150 rounds of Monte Carlo tree search weigh weights
-against visits; with chances corrected by what was right so far there is nothing to explore, and the
-likeliest nodes are taken in first.
+rejected ones too, and each prompt position adds the model's probabilities after its pair, and the
+text's next token counts extra. The same is kept for single tokens, which fill in for pairs never or
+seldom seen. There, 150 rounds of Monte Carlo tree search weigh weights against visits; with chances
+corrected by what was right so far there is nothing to explore, and the likeliest nodes are taken in
+first.
 
 Memory: at most 10,000 rows of twelve, about 11 MB; the one not written for longest goes first.
 """
@@ -227,8 +227,8 @@ class NgramMatrix(Guesser):
         return drafter
 
     def state(self) -> dict[str, Any]:
-        # Rows as they are, not settled as in a file: what settling cuts off would be missed by a
-        # run that goes on.
+        # Rows as they are, not settled as in a file: a resumed run would miss what settling cuts
+        # off.
         rows = self._rows.values()
         return {
             "keys": list(self._rows),
@@ -289,7 +289,7 @@ class NgramMatrix(Guesser):
         probabilities: Sequence[float],
         written: int,
     ) -> None:
-        """What the model gave after a pair of tokens, and how the text went on; −1 if not there."""
+        """The model's candidates after a token pair, and the text's next token, or −1."""
         before, token = pair
         rows = self._rows
         for key in (token,) if before == _UNUSED else (self._pair(before, token), token):

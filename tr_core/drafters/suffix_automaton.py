@@ -3,11 +3,12 @@
 Code of the authors: github.com/hyx1999/SAM-Decoding.
 
 Taken from there: an automaton over prompt and output, grown as they grow, finds the longest ending
-that stood before; if that is long enough, what followed there is the draft, a chain of at most 40
-tokens; if not, the draft is a tree of Token Recycling.
+that occurred earlier. If it is long enough, what followed there is the draft, a chain of at most 40
+tokens. If not, the draft is a tree of Token Recycling.
 
-Done differently: what followed the latest earlier place is copied, not the first, and where a copy
-reaches the end of the text, the next shorter match goes on. The recycled tree is grown best-first.
+Done differently: it copies what followed the latest earlier occurrence, not the first. Where a copy
+reaches the end of the text, the next shorter match continues. The recycled tree is grown
+best-first.
 There is no second automaton over a corpus: nothing is trained or downloaded here.
 """
 

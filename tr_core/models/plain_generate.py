@@ -32,8 +32,8 @@ def plain_ids(
 ) -> list[int] | None:
     """New token ids of ``generate`` with its own cache and masks, or None if cancelled.
 
-    Plain decoding: whatever else the model's generation_config asks for, such as a repetition
-    penalty, is off. The state of torch's random generators is restored afterwards.
+    Plain decoding: other settings of the model's generation_config, such as a repetition penalty,
+    are off. The state of torch's random generators is restored afterwards.
 
     Args:
         model, tokenizer: of transformers; stop strings need the tokenizer.

@@ -1,9 +1,8 @@
 """Visible labels of tokens: white space, control characters and raw bytes get marks.
 
-A space is drawn as ``·``, a line break as ``⏎``, a tab as ``⇥``; anything else that has no shape of
-its own is named by its number, ``‹U+200B›``, and a real character that looks like one of these
-marks stands in ``‹ ›``. Labels are plain text; whoever draws them must set them as text, never as
-HTML.
+A space is drawn as ``·``, a line break as ``⏎``, a tab as ``⇥``; any other invisible character is
+named by its number, ``‹U+200B›``, and a real character that looks like one of these marks is put in
+``‹ ›``. Labels are plain text: draw them as text, never as HTML.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What one step did, and what a run did: frozen records that go to JSON and back. No torch here.
 
 Every view, metric, export and test reads these and nothing else. The classes are msgspec structs,
-so reading a file checks every field's type, and an unknown or missing field is told by its place.
+so reading a file checks every field's type, and an error names the unknown or missing field.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class RowChange(msgspec.Struct, frozen=True):
     Attributes:
         token: whose row it is.
         node: the scored node that wrote it.
-        before: (k,) candidates until then; empty if the row had never been written.
+        before: (k,) earlier candidates; empty if the row had never been written.
         after: (k,) candidates since.
     """
 
@@ -81,13 +81,13 @@ class BudgetChoice(msgspec.Struct, frozen=True):
         chosen: draft nodes of the step's template.
         reason: ``best`` of the sizes; ``plain``, drafting promised too little more than it cost;
             ``kept``, the shape in use was nearly as good as the best; ``unseen``, the root's row
-            was never written (or a drafter that keeps none knew nothing), so that nothing could be
-            drafted; ``probe``, another size than the best, whose cost was in doubt.
+            was never written (or a drafter without rows knew nothing), so nothing could be drafted;
+            ``probe``, another size than the best, whose cost was in doubt.
         spine: how many rows, from the root's down the first candidates, were right at rank 0 when
             last asked; 0 where the drafter grows its own trees.
         sizes: (s,) numbers of nodes weighed, the first 0, the last where no further node could pay;
             the one chosen is among them. A drafter that grows its own trees weighs them for each
-            draft anew.
+            draft.
         expected: (s,) tokens that a step over the best tree of each size was expected to emit; 1.0
             for plain decoding.
         ms: (s,) milliseconds that such a step costs.
@@ -145,7 +145,7 @@ class StepTrace(msgspec.Struct, frozen=True):
 
     Attributes:
         index: number of the step in its run, from 1.
-        committed: prompt and output tokens before this step; the root stands at position
+        committed: prompt and output tokens before this step; the root is at position
             ``committed − 1``.
         tokens, parents, ranks: (N + 1,) the draft tree; see ``TreeTemplate``.
         unseen: nodes below a never-written row; their token is a filler.

@@ -25,9 +25,9 @@ class TreeTemplate:
     """A tree's shape: for each node its parent and its rank, the root included.
 
     Attributes:
-        name: how the shape is called on the page and the command line.
-        parents: (N + 1,) node indices; −1 for the root; every parent stands before its children.
-        ranks: (N + 1,) place of each node in its parent's row; −1 for the root.
+        name: of the shape on the page and the command line.
+        parents: (N + 1,) node indices; −1 for the root; every parent is before its children.
+        ranks: (N + 1,) rank of each node in its parent's row; −1 for the root.
 
     Raises:
         TemplateError: the arrays describe no tree, two children share a rank, or there are more
@@ -55,9 +55,7 @@ class TreeTemplate:
         for node in range(1, len(self.parents)):
             parent, rank = self.parents[node], self.ranks[node]
             if not 0 <= parent < node:
-                raise TemplateError(
-                    f"Node {node} has parent {parent}, which does not stand before it."
-                )
+                raise TemplateError(f"Node {node} has parent {parent}, which is not before it.")
             if not 0 <= rank < MAX_K:
                 raise TemplateError(f"Node {node} has rank {rank}, outside 0 … {MAX_K - 1}.")
             if (parent, rank) in taken:
@@ -113,7 +111,7 @@ class TreeTemplate:
             if not path or any(isinstance(r, bool) or not isinstance(r, int) for r in path):
                 raise TemplateError(f"A path is a list of at least one rank, got {list(path)!r}.")
         if len(set(listed)) != len(listed):
-            raise TemplateError("A path stands twice in the template.")
+            raise TemplateError("A path occurs twice in the template.")
         index: dict[tuple[int, ...], int] = {(): 0}
         parents, ranks = [-1], [-1]
         for path in sorted(listed, key=lambda p: (len(p), p)):
@@ -219,8 +217,8 @@ class DraftTree:
     Attributes:
         template: the shape, N draft nodes.
         tokens: (N + 1,) token ids, the root's first.
-        unseen: nodes that stand below a row that was never written; their token is a filler and is
-            never accepted.
+        unseen: nodes below a row that was never written; their token is a filler and is never
+            accepted.
     """
 
     template: TreeTemplate

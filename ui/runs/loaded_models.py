@@ -177,7 +177,7 @@ class LoadedModels:
                 coming.waiting -= 1
                 if not coming.waiting and not coming.done.done():
                     coming.stopped = True
-                    self._coming.pop(name, None)  # whoever asks now begins anew
+                    self._coming.pop(name, None)  # a new request starts over
 
     def _asked(self, name: str) -> Loading:
         if not name:
@@ -211,7 +211,7 @@ class LoadedModels:
                     self._put_away()
                 coming.doing = "reading its files, or fetching them from the Hub"
                 target = self._loaded(source, coming.tell)
-            except BaseException as error:  # whoever waits is told, whatever it is
+            except BaseException as error:  # all waiting requests get any error
                 self._arrived(name, coming)
                 coming.done.set_exception(error)
                 return

@@ -95,7 +95,7 @@ class Tab:
     def _alone(self, records: Iterator[str]) -> Iterator[str]:
         """Refuse a second run of this tab while the first is under way."""
         if not self._busy.acquire(blocking=False):
-            yield viz.error_record("A run is going on in this tab: press Stop first.")
+            yield viz.error_record("A run is under way in this tab: press Stop first.")
             return
         try:
             yield from records

@@ -326,7 +326,7 @@ def _earlier_trace(browser: BrowserState, checkpoint: Checkpoint) -> RunTrace | 
     """The steps before a checkpoint as the browser has kept them; None if any is missing."""
     try:
         name, trace = viz.read_run(browser.record)
-    except TokenRecyclingError:  # not a visitor's words: the run goes on without them
+    except TokenRecyclingError:  # not typed by a visitor: the run continues without it
         return None
     info, steps = trace.info, trace.steps[: checkpoint.steps]
     committed = len(checkpoint.prompt_ids)

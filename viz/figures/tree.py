@@ -70,7 +70,7 @@ def draft_tree(trace: RunTrace, step: int = 1) -> go.Figure:
                 y=[positions[n][1] for n in chosen],
                 mode="markers+text" if height <= LABELLED_ROWS else "markers",
                 text=["" if status == "unseen" else _label(trace, tokens[n]) for n in chosen],
-                # Above the line that goes on to the right, which would run through the text.
+                # Above the line to the right, which would cross the text.
                 textposition="top right",
                 textfont={"size": 10},
                 hovertext=[hovers[n] for n in chosen],

@@ -49,8 +49,8 @@ class Row(
     Attributes:
         token: whose row it is.
         node: the scored node that wrote it.
-        before: candidates until then; empty if the row had never been written.
-        after: candidates since; left out where they equal ``top`` of the node.
+        before: earlier candidates; empty if the row had never been written.
+        after: new candidates; left out where they equal ``top`` of the node.
         changes: a letter per candidate: f fresh, m moved, k kept.
         used: a letter per candidate before: d drafted by this step, a accepted, - neither; left out
             where none was drafted.
@@ -67,7 +67,7 @@ class Row(
 
 
 class Start(Struct, kw_only=True, omit_defaults=True):
-    """A run begins: what is run, and its prompt.
+    """A run begins: its model, settings and prompt.
 
     Attributes:
         type, run: left out within a ``WholeRun``.
@@ -212,13 +212,13 @@ class End(Struct, kw_only=True):
 
 
 class WholeRun(Struct, kw_only=True, omit_defaults=True):
-    """A whole run at once; the browser also hands runs back in this form.
+    """A whole run at once; the browser also sends runs back in this form.
 
     Attributes:
-        type: left out where the browser hands it back.
+        type: left out where the browser sends it back.
         run: its name.
         name: of a recorded example; left out if it has none.
-        start: what was run.
+        start: its description.
         steps: its steps, in order.
         end: how it ended.
     """
@@ -237,7 +237,7 @@ class Compare(Struct, tag="compare", tag_field="type", rename={"replace": "anew"
     Attributes:
         runs: runs that the browser may not have.
         known: names of runs that it has; they come first.
-        replace: whether they replace those that lie there.
+        replace: whether they replace the present ones.
     """
 
     runs: list[WholeRun]
@@ -346,7 +346,7 @@ class Analysis(Struct, tag="analysis", tag_field="type"):
             ``not_in_row`` where the token had been in the row earlier.
         costly: tokens after which paths ended: the token, numbers of the steps, tokens lost.
         what_ifs: what would have helped: words, passes, tokens per pass, passes saved, certainty;
-            null where the record cannot tell.
+            null where not recorded.
         additions: nodes that would have helped: ranks from the root, steps, passes saved.
         notes: what limits these figures, in sentences.
         weights: bytes that every pass reads.
@@ -390,8 +390,8 @@ class Loading(Struct, tag="loading", tag_field="type"):
 
     Attributes:
         model: its name.
-        seconds: since it was asked for.
-        doing: what is done now, in words.
+        seconds: since it was requested.
+        doing: the present stage, in words.
         at: a number that no other record has.
     """
 

@@ -8,9 +8,9 @@
  * @typedef {object} Row
  * @property {number} t whose row it is.
  * @property {number} n the scored node that wrote it.
- * @property {number[]} b candidates until then; empty if the row had never been written.
+ * @property {number[]} b earlier candidates; empty if the row had never been written.
  * @property {string} c a letter per candidate: f fresh, m moved, k kept.
- * @property {number[]} [a] candidates since; left out where they equal `top` of the node.
+ * @property {number[]} [a] new candidates; left out where they equal `top` of the node.
  * @property {string} [u] a letter per candidate before: d drafted by this step, a accepted, -
  *   neither; left out where none was drafted.
  * @property {number[]} [e] candidates that the row lost, best first.
@@ -50,7 +50,7 @@
  */
 
 /**
- * A run begins: what is run, and its prompt.
+ * A run begins: its model, settings and prompt.
  * @typedef {object} Start
  * @property {"start"} [type] left out within a `WholeRun`.
  * @property {string} [run] left out within a `WholeRun`.
@@ -132,12 +132,12 @@
  */
 
 /**
- * A whole run at once; the browser also hands runs back in this form.
+ * A whole run at once; the browser also sends runs back in this form.
  * @typedef {object} WholeRun
- * @property {"run"} [type] left out where the browser hands it back.
+ * @property {"run"} [type] left out where the browser sends it back.
  * @property {string} run its name.
  * @property {string} [name] of a recorded example; left out if it has none.
- * @property {Start} start what was run.
+ * @property {Start} start its description.
  * @property {Step[]} steps its steps, in order.
  * @property {End} [end] how it ended.
  */
@@ -148,7 +148,7 @@
  * @property {"compare"} type
  * @property {WholeRun[]} runs runs that the browser may not have.
  * @property {string[]} known names of runs that it has; they come first.
- * @property {boolean} anew whether they replace those that lie there.
+ * @property {boolean} anew whether they replace the present ones.
  */
 
 /**
@@ -209,8 +209,7 @@
  * @property {[number, number[], number][]} costly tokens after which paths ended: the token,
  *   numbers of the steps, tokens lost.
  * @property {([string, number | null, number | null, number | null, string])[]} what_ifs what would
- *   have helped: words, passes, tokens per pass, passes saved, certainty; null where the record
- *   cannot tell.
+ *   have helped: words, passes, tokens per pass, passes saved, certainty; null where not recorded.
  * @property {[string, number, number][]} additions nodes that would have helped: ranks from the
  *   root, steps, passes saved.
  * @property {string[]} notes what limits these figures, in sentences.
@@ -236,8 +235,8 @@
  * @typedef {object} Loading
  * @property {"loading"} type
  * @property {string} model its name.
- * @property {number} seconds since it was asked for.
- * @property {string} doing what is done now, in words.
+ * @property {number} seconds since it was requested.
+ * @property {string} doing the present stage, in words.
  * @property {number} at a number that no other record has.
  */
 
