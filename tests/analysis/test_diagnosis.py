@@ -52,7 +52,7 @@ def test_row_never_seen():
     assert (d.accepted, d.drafted, d.lost, d.add, d.evicted) == (0, 0, 1, None, None)
     assert (
         what == "Nothing could be drafted, because the row of A had never been written."
-        " The model went on"
+        " The model continued"
         " with B."
     )
     assert (

@@ -184,8 +184,8 @@ def _depth_limit(d: StepDiagnosis, name: Name) -> tuple[str, str]:
         return (
             first,
             (
-                f"The model continued with {name(d.token)}. The record does not show if a longer"
-                " draft would have had it."
+                f"The model continued with {name(d.token)}. The record does not say whether a"
+                " longer draft would have had it."
             ),
         )
     why = (
