@@ -196,8 +196,9 @@ def test_a_budget_that_was_tampered_with_is_refused():
     template = {"name": "x", "parents": [-1, 0], "ranks": [-1, 9]}
     plan = {"offer": {"template": template, "choice": choice, "promised": 1.0}, "until": 1}
     for changes in (
-        {"ms": [-1.0, 2.0]},
-        {"nodes": [0, 0]},
+        {"curve": {"nodes": [0, 8], "ms": [-1.0, 2.0]}},
+        {"curve": {"nodes": [0, 0], "ms": [1.0, 2.0]}},
+        {"surprise": 1},
         {"steps": -1},
         {"kinds": []},
         {"kinds": [{"hits": [1e300] * 8, "tries": 0.0}] * 5},

@@ -111,8 +111,8 @@ TRUST_LIMITS = (0.05, 1.25)
 ROW_WORTH = 0.12
 ROW_WORTH_HALVES = 6.0
 # It counts in full in a run that is this share faster than plain decoding, and less in a slower
-# one. Chosen among 0.3 … 1.2. On the half not looked at: costs “xeon” 2.31 × and worst 0.94 without,
-# 2.35 and 0.97 with it; “cpu” 2.56 and 1.06, 2.58 and 1.04.
+# one. Chosen among 0.3 … 1.2. On the half not looked at: costs “xeon” 2.31 × and worst 0.94
+# without, 2.35 and 0.97 with it; “cpu” 2.56 and 1.06, 2.58 and 1.04.
 FULL_WORTH_GAIN = 0.65
 # Times plain decoding that a new run is believed to be, and the tokens that this counts for. The
 # run's own rate, instead of each draft's best E(n) / t(n): + 2 %.

@@ -55,7 +55,7 @@ _ABOVE = dict(pairwise(KNOTS)) | {MOST: MOST}
 _PerGroup = Annotated[list[Amount], msgspec.Meta(min_length=len(GROUPS), max_length=len(GROUPS))]
 
 
-class GrownTreeState(msgspec.Struct, tag="grown"):
+class GrownTreeState(msgspec.Struct, tag="grown", forbid_unknown_fields=True):
     """What a ``GrownTreeBudget`` has learned; the old fades.
 
     Attributes:
@@ -122,8 +122,9 @@ class GrownTreeBudget(Budget[GrownTreeState]):
         self._rate, trust = self.rate, self.trust
         gain = self._rate * self._ms[0] - 1
         self._worth = min(1.0, trust[0] / c.FIRST_TRUST) * min(1.0, gain / c.FULL_WORTH_GAIN)
-        self._tries = self._least_hoped is not None and self._since >= c.GROWN_PROBE_EVERY
-        slopes = self._least_hoped if self._tries else self._least
+        hoped = self._least_hoped if self._since >= c.GROWN_PROBE_EVERY else None
+        self._tries = hoped is not None
+        slopes = self._least if hoped is None else hoped
         self.terms[TRUST] = np.array(trust)[_GROUP]
         self.terms[WORTH] = _ROW_WORTH * self._worth
         self.terms[PRICE] = slopes * self._rate

@@ -37,7 +37,7 @@ _END_OF_SPINE = len(c.SPINES) + 1
 _OTHERS = _END_OF_SPINE + 1
 
 
-class Acceptance(msgspec.Struct):
+class Acceptance(msgspec.Struct, forbid_unknown_fields=True):
     """How often each rank of a kind of rows was the model's choice, the newest counting most.
 
     Attributes:
@@ -62,7 +62,7 @@ class Acceptance(msgspec.Struct):
         return [(h + c.PRIOR_WEIGHT * p) / weight for h, p in zip(self.hits, prior, strict=True)]
 
 
-class Promises(msgspec.Struct):
+class Promises(msgspec.Struct, forbid_unknown_fields=True):
     """Tokens that drafts promised and those that came, and how far the run is behind.
 
     A sum of chances is no better than the chances: on a text unlike those before, all are wrong to
@@ -96,7 +96,7 @@ class Promises(msgspec.Struct):
             self.kept = self.kept * (1 - 1 / c.TRUST_MEMORY) + emitted - 1
 
 
-class Offer(msgspec.Struct, frozen=True):
+class Offer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A shape, why it was chosen, and the tokens that it promises by untrusted chances."""
 
     template: TreeTemplate
@@ -104,7 +104,7 @@ class Offer(msgspec.Struct, frozen=True):
     promised: Amount
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is drafted, what is tried now and then, and the steps after which to choose."""
 
     offer: Offer
@@ -112,7 +112,7 @@ class Plan(msgspec.Struct, frozen=True):
     probe: Offer | None = None
 
 
-class TemplateState(msgspec.Struct, tag="templates"):
+class TemplateState(msgspec.Struct, tag="templates", forbid_unknown_fields=True):
     """What a ``TemplateBudget`` has learned.
 
     Attributes:
@@ -265,7 +265,8 @@ class TemplateBudget(Budget[TemplateState]):
 
         needed = promises.margin * rates[0]
         # The smallest of those that promise most.
-        best, reason = max(range(self._least, len(sizes)), key=rates.__getitem__), "best"
+        best = max(range(self._least, len(sizes)), key=rates.__getitem__)
+        reason: BudgetReason = "best"
         in_use_promises = self._expected(in_use, rows)
         in_use_rate = (1 + trust * (in_use_promises - 1)) / curve.at(in_use.nodes)
         if rates[best] < needed:

@@ -144,6 +144,7 @@ class Sizing:
             return
         nodes = (0, *verdict.path)
         ranks: list[int | None]
+        rows: Sequence[tuple[int, int]]
         if host.known is not None:
             ranks = [host.rank_of_choice(n) for n in nodes]
             rows, root_seen = host.written(), bool(host.known[nodes[-1]])

@@ -5,6 +5,7 @@ here.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache
 from itertools import islice, pairwise
 from pathlib import Path
@@ -28,8 +29,8 @@ _PAPER = (
 
 # Share of drafted nodes accepted at each rank, given that their parent was: what `grown` believes,
 # and a budget at first. Chosen, not measured: between the widths of the published tree and what
-# benchmarks/drafting/rank_acceptance.py finds on the bundled model (0.70, 0.07, 0.03, 0.01 …), which repeats
-# itself more than larger ones. The last repeats.
+# benchmarks/drafting/rank_acceptance.py finds on the bundled model (0.70, 0.07, 0.03, 0.01 …),
+# which repeats itself more than larger ones. The last repeats.
 _RANK_ACCEPTANCE = (0.42, 0.14, 0.075, 0.05, 0.035, 0.027, 0.022, 0.018)
 
 
@@ -78,7 +79,7 @@ def grown(nodes: int, k: int = 8, name: str = "") -> TreeTemplate:
     return TreeTemplate.from_paths(name or f"{nodes} nodes", paths)
 
 
-NAMED = {
+NAMED: dict[str, tuple[Callable[[], TreeTemplate], str]] = {
     "paper": (paper, "the published tree: 80 nodes, depth 6"),
     "chain-4": (
         lambda: chain(4),
