@@ -192,10 +192,11 @@ class Session:
         clock = StepClock(self.target.device, self.settings.trace, self._clock)
         committed = len(self._context)
         # 1. The drafter guesses a tree of next tokens below the last one.
+        self._template = self.sizing.next(self._template, self._context[-1])
+        draft = self._draft(clock)
         # 2. One forward pass scores all of its nodes; a drafter on the device learns from them.
         # 3. The walk follows the model's own choices down the tree: the path, and a bonus token.
-        self._template = self.sizing.next(self._template, self._context[-1])
-        scored = self._draft_and_score(clock)
+        scored = self._score(draft, clock)
         why = self.sizing.choice
         # 4. A drafter on the host learns from every node, rejected ones too.
         learned = self._learn(scored)
@@ -207,14 +208,14 @@ class Session:
         # 6. The cache keeps the root and the path. The last emitted token is the next root: its
         #    keys and values come with the next pass.
         self._pass.keep((0, *scored.verdict.path)[: len(emitted)])
+        if (cached := self._pass.length) != len(self._context) - 1:
+            raise RuntimeError(f"cache holds {cached} tokens, must hold {len(self._context) - 1}")
         clock.end("verify")
         # 7. Sizes of later drafts learn from what this one cost and brought.
         ms = clock.total() if scored.usual and self._learns_costs else None
         self.sizing.observe(scored.tree, scored.verdict, scored.readout, scored.draft, ms)
         self.steps, self.passes = self.steps + 1, self.passes + scored.passes
         # 8. All of it becomes one record.
-        if (cached := self._pass.length) != len(self._context) - 1:
-            raise RuntimeError(f"cache holds {cached} tokens, must hold {len(self._context) - 1}")
         return step_trace(
             scored, emitted, learned, index=self.steps, committed=committed, cached=cached,
             stop=self.stop_reason, why=why, timing=clock.timing(), traced=self.settings.trace,
@@ -225,22 +226,27 @@ class Session:
         while self.stop_reason is None:
             yield self.step()
 
-    def _draft_and_score(self, clock: StepClock, draft: Draft | None = None) -> Scored:
-        """Propose a draft where the pass needs one, and score it.
+    def _draft(self, clock: StepClock) -> Draft | None:
+        """The next draft; None if the pass makes its own."""
+        if not self._pass.needs_draft:
+            return None
+        draft = self.sizing.propose(self.drafter, self._context, self._template)
+        if self.drafter.grows and self.curve is not None:
+            self._template = draft.template
+        clock.end("draft")
+        return draft
+
+    def _score(self, draft: Draft | None, clock: StepClock) -> Scored:
+        """The pass over a draft.
 
         A static pass that cannot record a shape is replaced by an ordinary one, for good.
         """
-        if draft is None and self._pass.needs_draft:
-            draft = self.sizing.propose(self.drafter, self._context, self._template)
-            if self.drafter.grows and self.curve is not None:
-                self._template = draft.template
-            clock.end("draft")
         try:
             return self._pass.score(self._context, self._template, draft, clock)
         except NoStaticStep as reason:
             self._pass = self._pass.ordinary()
             self.execution += f" up to step {self.steps}, then ordinary: {reason}"
-            return self._draft_and_score(clock, draft)
+            return self._score(draft or self._draft(clock), clock)
 
     def _learn(self, scored: Scored) -> Learned:
         """Let a drafter on the host learn from the pass; returns its part of the trace."""
