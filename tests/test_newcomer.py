@@ -23,7 +23,7 @@ ANSWERS = {
     "Why did step 9 accept nothing?": (
         "[data-panel=diagnosis]",
         (
-            "Nothing could be drafted, since the row of “·do” had never been written; the model"
+            "Nothing could be drafted, because the row of “·do” had never been written. The model"
             " continued with “.”."
         ),
         ".tr-why-step",

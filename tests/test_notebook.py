@@ -58,4 +58,4 @@ def test_every_cell_runs():
     text = "\n".join(printed)
     assert "72 tokens in 37 passes by token_recycling, tree paper" in text
     assert "All 3 texts are equal: 40 tokens." in text
-    assert "9 Nothing could be drafted, since the row of “·do” had never been written" in text
+    assert "9 Nothing could be drafted, because the row of “·do” had never been written" in text

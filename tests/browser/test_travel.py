@@ -192,7 +192,7 @@ def test_a_dropped_run_opens_and_a_bad_one_is_told(tabs):
         at(page, step=5, steps=5)
         click(page, "Dismiss")
     drop(page, "huge.json", "{}", size=200_000_001)
-    alert(page, "“huge.json” has 200 MB, over the 200 MB that can be opened")
+    alert(page, "“huge.json” has 200 MB; the limit is 200 MB")
     at(page, step=5, steps=5)
     assert page.locator(".tr-is-dropping").count() == 0
     click(page, "Step")
@@ -207,7 +207,7 @@ def test_a_file_that_is_too_large_or_broken_is_told_when_it_is_chosen_too(tabs, 
         file.truncate(230_000_000)  # a hole: it takes no room
     broken.write_text(viz_runs.toy_run(2).to_json()[:2000], encoding="utf-8")
     for path, words in [
-        (huge, "“huge.json” has 230 MB, over the 200 MB that can be opened"),
+        (huge, "“huge.json” has 230 MB; the limit is 200 MB"),
         (broken, "not a complete"),
     ]:
         with page.expect_file_chooser() as chooser:
