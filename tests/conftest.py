@@ -19,14 +19,15 @@ from tests.support.app_page import tabs  # noqa: F401 - the fixture
 from tests.support.app_process import ROOT, wait_until_ready
 from tests.support.browser import browser  # noqa: F401 - the fixture, one Chromium for all tests
 from tests.support.explorer_tab import address, open_page, page  # noqa: F401 - the fixtures
-from tests.support.lossless import MEET_ALL
 
 # Fixtures that start other processes or build a package.
 SLOW_FIXTURES = {"app_url", "two", "installed"}
+# The one family that ``make quick`` decodes with; ``make test`` takes all.
+QUICK_FAMILY = "llama"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what drives a browser, and what is slow: other processes, and a family like the others.
+    """Marks what drives a browser, and what is slow: other processes, and all families but one.
 
     Tests with a browser come first: one worker takes them, the other the rest, and who is done
     first takes from the other.
@@ -35,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         family = item.callspec.params.get("family") if hasattr(item, "callspec") else None
         if "browser" in item.fixturenames:
             item.add_marker("browser")
-        if SLOW_FIXTURES & set(item.fixturenames) or (family and family not in MEET_ALL):
+        if SLOW_FIXTURES & set(item.fixturenames) or family not in (None, QUICK_FAMILY):
             item.add_marker("slow")
     items.sort(key=lambda item: item.get_closest_marker("browser") is None)
 
